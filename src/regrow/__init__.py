@@ -1,0 +1,23 @@
+"""regrow: how sparse neural networks grow. A reproducible companion to Matab, Mocanu and Wu.
+
+    from regrow import RunConfig, Store
+    record = Store("build/store").ensure(RunConfig(hidden=(300, 100), epochs=3))
+"""
+
+__version__ = "0.1.0"
+
+from regrow.config import RunConfig
+from regrow.errors import RegrowError
+from regrow.record import Record
+from regrow.store import Store
+
+__all__ = ["Record", "RegrowError", "RunConfig", "Store", "__version__", "growth", "pruning"]
+
+
+def __getattr__(name: str) -> object:
+    """The decorators for own rules come with torch, which takes a second to import; records are read without it."""
+    if name in ("growth", "pruning"):
+        from regrow import rules
+
+        return getattr(rules, name)
+    raise AttributeError(f"module 'regrow' has no attribute {name!r}")

@@ -1,0 +1,73 @@
+"""Files of named arrays and a JSON head: written atomically, checked when read, no pickle.
+
+A file is an ordinary `.npz`; its member `head` is UTF-8 JSON. Anybody can read it with numpy alone:
+`z = np.load(path); json.loads(bytes(z["head"]))`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from regrow.errors import StoreError
+
+HEAD = "head"
+
+
+def digest(arrays: Mapping[str, np.ndarray], head: Mapping[str, Any]) -> str:
+    """SHA-256 of names, types, shapes, bytes and head."""
+    total = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        total.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        total.update(array.data if array.size else b"")
+    return total.hexdigest()
+
+
+def write(path: Path, arrays: Mapping[str, np.ndarray], head: Mapping[str, Any], *, compress: bool) -> None:
+    """Write atomically: a temporary file in the same folder, fsync, rename. Raises StoreError if it cannot."""
+    sealed = json.dumps({**head, "sha256": digest(arrays, head)}, sort_keys=True)
+    members = {**arrays, HEAD: np.frombuffer(sealed.encode(), np.uint8)}
+    save = np.savez_compressed if compress else np.savez
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".writing-", suffix=path.suffix, delete=False) as file:
+            temporary = Path(file.name)
+            save(file, allow_pickle=False, **members)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        raise StoreError(f"Cannot write {path}: {error.strerror or error}; free some space, mend the permissions, "
+                         "or choose another folder with --store.") from error
+
+
+def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Arrays and head of a file. Raises StoreError, one sentence, for one that is truncated, changed or foreign."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        head = json.loads(bytes(arrays.pop(HEAD)))
+        sealed = head.pop("sha256")
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, NotImplementedError, RuntimeError,
+            OverflowError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        raise StoreError(f"{path} is truncated, damaged or not a file of ours ({type(error).__name__}).") from error
+    if digest(arrays, head) != sealed:
+        raise StoreError(f"{path} was changed after it was written: its checksum does not match.")
+    return arrays, head
+

@@ -1,0 +1,102 @@
+"""`python -m regrow COMMAND`: one thin layer over the package. A user's mistake is one sentence and exit code 2."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from regrow import __version__, commands
+from regrow.errors import RegrowError
+
+EPILOG = """exit codes: 0 fine, 1 something failed, 2 usage or environment, 3 a figure check failed, 130 interrupted"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """One sentence instead of a usage dump."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        print(f"regrow: {message}. Try '{self.prog} --help'.", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def parser() -> argparse.ArgumentParser:
+    top = _Parser(prog="python -m regrow", description="How sparse neural networks grow: run, resume, draw.",
+                  epilog=EPILOG)
+    top.add_argument("--version", action="version", version=f"regrow {__version__}")
+    sub = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+
+    def command(name: str, help: str, **options: object) -> argparse.ArgumentParser:
+        made = sub.add_parser(name, help=help, description=help, **options)  # type: ignore[arg-type]
+        made.set_defaults(act=getattr(commands, name))
+        return made
+
+    def add(to: argparse.ArgumentParser, *names: str) -> None:
+        for name in names:
+            flag, options = _OPTIONS[name]
+            to.add_argument(flag, **options)
+
+    add(command("doctor", "check python, packages, device, data, disk and store"), "store", "data", "json")
+    models = command("models", "parameters, maskable weights and connections per layer of every network")
+    models.add_argument("--density", type=float, default=0.05, help="1 - sparsity (default 0.05)")
+    models.add_argument("--classes", type=int, default=10, help="output classes (default 10)")
+    add(models, "json")
+    train = command("train", "train one run and keep its record", epilog=commands.train_help(),
+                    formatter_class=argparse.RawDescriptionHelpFormatter)
+    train.add_argument("words", nargs="*", metavar="KEY=VALUE", help="for example: grow=random hidden=300,100 epochs=5")
+    add(train, "store", "data", "device", "json")
+    plan = command("plan", "list every run that a profile's figures and tables need, and what they cost")
+    add(plan, "profile_paper", "need", "store", "json")
+    plan.add_argument("--keys", action="store_true", help="also list every run, a line each")
+    run = command("run", "train what a profile's figures and tables lack; resumes")
+    add(run, "profile", "need", "store", "data", "device", "jobs", "json")
+    status = command("status", "done, running, failed and waiting runs, from the store alone")
+    add(status, "profile", "need", "store", "json")
+    notebooks = command("notebooks", "train what is missing, execute the notebooks, check figures, write the index")
+    add(notebooks, "profile", "store", "data", "device", "jobs")
+    notebooks.add_argument("--only", metavar="IDS", help="notebooks, figures or tables: 05,fig12,table4")
+    notebooks.add_argument("--from", dest="start", metavar="ID", help="this notebook and all after it")
+    for flag, text in (("--keep-going", "go on after a failed notebook"), ("--force", "run fresh notebooks too"),
+                       ("--dry-run", "say what would run"), ("--list", "list the notebooks")):
+        notebooks.add_argument(flag, action="store_true", help=text)
+    add(command("report", "write build/PROFILE/index.html from what is there"), "profile")
+    return top
+
+
+_OPTIONS: dict[str, tuple[str, dict]] = {
+    "json": ("--json", {"action": "store_true", "help": "print JSON"}),
+    "store": ("--store", {"type": Path, "metavar": "DIR", "help": "folder of records (default build/PROFILE/store)"}),
+    "data": ("--data", {"type": Path, "metavar": "DIR", "help": "data root (default $REGROW_DATA or "
+                                                                "~/.cache/regrow/data)"}),
+    "device": ("--device", {"default": "cpu", "help": "cpu or cuda[:N] (default cpu)"}),
+    "jobs": ("--jobs", {"type": int, "default": 0, "metavar": "N", "help": "processes at once (default: cores)"}),
+    "need": ("--only", {"metavar": "IDS", "help": "figures or tables: table4,fig12"}),
+    "profile": ("--profile", {"default": "quick", "metavar": "NAME", "help": "quick (default), paper or replay"}),
+    "profile_paper": ("--profile", {"default": "paper", "metavar": "NAME", "help": "paper (default) or quick"}),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code."""
+    warnings.showwarning = _say_warning
+    try:
+        arguments = parser().parse_args(argv)
+        return arguments.act(arguments)
+    except RegrowError as error:
+        print(f"regrow: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("regrow: interrupted; the same command continues from the last checkpoint.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+
+
+def _say_warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, file: object = None,
+                 line: str | None = None) -> None:
+    print(f"regrow: {message}" if category is UserWarning else f"{category.__name__}: {message}", file=sys.stderr)
+
+

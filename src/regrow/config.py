@@ -1,0 +1,332 @@
+"""What one training run is: a frozen, strict, hashed dataclass. Everything that can change a result is in here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from difflib import get_close_matches
+from typing import Any, get_type_hints
+
+from regrow.errors import ConfigError
+
+# Raise this when the same config would give another result than before: every key changes with it.
+RESULT_VERSION = 1
+
+# Allowed names, each with the sentence that `python -m regrow train --help` prints. A rule registered with
+# @regrow.pruning or @regrow.growth is added here and is then as good as a built-in one.
+CHOICES: dict[str, dict[str, str]] = {
+    "model": {
+        "mlp": "3072-1024-512-10 as in Table 5; other sizes with hidden=300,100",
+        "convnet": "three convolutions and one linear layer, Table 5",
+        "resnet50": "bottleneck ResNet-50 with the ImageNet stem; stem=cifar for a 3x3 stem without pooling",
+        "resnet50-cifar": "CIFAR ResNet with 6n+2 layers, n = 8",
+        "resnet56": "CIFAR ResNet with 6n+2 layers, n = 9, projection shortcuts",
+        "vgg16": "VGG-16 with batch normalisation and one linear layer",
+        "rbm-big": "restricted Boltzmann machine, 784 visible and 1000 hidden units (Appendix D)",
+        "rbm-small": "restricted Boltzmann machine, 784 visible and 250 hidden units (Appendix D)",
+    },
+    "dataset": {
+        "cifar10": "50,000 + 10,000 colour images, 10 classes",
+        "cifar100": "50,000 + 10,000 colour images, 100 classes",
+        "mnist": "60,000 + 10,000 digits",
+        "fashion_mnist": "60,000 + 10,000 pieces of clothing",
+        "fashion_mnist_small": "12,000 + 2,000 images of Fashion-MNIST, shipped inside the package",
+    },
+    "image_format": {
+        "auto": "rgb32 for the five nets of the paper, native for other sizes of the MLP and for RBMs",
+        "rgb32": "3 x 32 x 32; grey images are padded by 2 and repeated",
+        "native": "as the data set has them",
+    },
+    "augment": {
+        "auto": "crop_flip for CIFAR, none for grey images",
+        "crop_flip": "pad by 4, random crop, random horizontal flip",
+        "none": "images as they are",
+    },
+    "stem": {
+        "imagenet": "7x7 convolution with stride 2 and a max-pool",
+        "cifar": "3x3 convolution with stride 1",
+    },
+    "init": {
+        "erk": "Erdos-Renyi-Kernel: density of a layer ~ sum(shape) / prod(shape)",
+        "er": "Erdos-Renyi: density ~ (n_in + n_out) / (n_in n_out)",
+        "erk_printed": "Table 2's formula as printed: density ~ (n_in + n_out) / (n_in n_out w h)",
+        "uniform": "the same density in every layer",
+    },
+    "prune": {
+        "none": "no pruning (static mask or dense network)",
+        "magnitude": "the fraction p of the active weights nearest zero",
+        "set": "the fraction p of the positive and of the negative active weights nearest zero (SET)",
+        "set_legacy": "SET as a widespread bug has it: about half of the active weights, whatever p is",
+        "random": "a fraction p of the active weights, drawn at random",
+    },
+    "grow": {
+        "none": "no growth (static mask or dense network)",
+        "random": "anywhere (SET)",
+        "gradient": "where the dense gradient is largest (RigL)",
+        "momentum": "where the running average of the dense gradient is largest (SNFS, Eq. 10)",
+    },
+    "prune_schedule": {
+        "cosine": "p0 (1 + cos(pi t / T)) / 2, Eq. 5",
+        "constant": "p0",
+        "linear": "p0 (1 - t / T)",
+    },
+    "update_order": {
+        "after_step": "optimizer step, then prune and grow with the same batch's gradient taken before that step",
+        "instead_of_step": "the topology update replaces the optimizer step (RigL)",
+    },
+    "regrown_weight": {
+        "zero": "every grown connection starts at 0",
+        "keep": "a connection pruned and regrown in the same update keeps its weight",
+    },
+    "grown_buffer": {
+        "zero": "a grown connection starts without optimizer momentum",
+        "keep": "the optimizer's momentum buffer is left as it is",
+    },
+    "growth_momentum": {
+        "ema": "Eq. 10: our own running average of the dense gradient",
+        "sgd_buffer": "the optimizer's own momentum buffer, fed with the dense gradient",
+    },
+    "dtype": {"float32": "single precision", "float64": "double precision, for checks"},
+}
+
+
+def _key(default: Any, help: str) -> Any:
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """One run. Defaults are the paper's setting (Section 5.1) on the data set that ships with the package.
+
+    Raises ConfigError, in one sentence that names the nearest right key or value, for anything impossible.
+    """
+
+    model: str = _key("mlp", "network")
+    hidden: tuple[int, ...] = _key((1024, 512), "hidden layers of the MLP")
+    stem: str = _key("imagenet", "first layer of resnet50")
+    dataset: str = _key("fashion_mnist_small", "images")
+    image_format: str = _key("auto", "how images enter the network")
+    augment: str = _key("auto", "training augmentation")
+    train_limit: int = _key(0, "use only this many training images (0: all)")
+    sparsity: float = _key(0.95, "fraction of the maskable weights that is absent; 0 is dense")
+    init: str = _key("erk", "how connections are spread over the layers")
+    prune: str = _key("magnitude", "which connections go")
+    grow: str = _key("gradient", "where new ones come; 'random>gradient' switches at switch_at")
+    switch_at: float = _key(0.5, "fraction of training at which a strategy such as random>gradient switches")
+    prune_rate: float = _key(0.5, "p0, the fraction pruned at the first update")
+    prune_schedule: str = _key("cosine", "how p decays")
+    update_interval: int = _key(400, "optimizer steps between topology updates")
+    update_until: float = _key(1.0, "fraction of training after which the topology is frozen")
+    update_order: str = _key("after_step", "order at an update step")
+    regrow_pruned: bool = _key(True, "a connection just pruned may grow again in the same update")
+    regrown_weight: str = _key("zero", "value of a connection pruned and regrown at once")
+    grown_buffer: str = _key("zero", "optimizer momentum of a grown connection")
+    growth_momentum: str = _key("ema", "what momentum growth ranks")
+    growth_beta: float = _key(0.9, "beta of Eq. 10")
+    epochs: int = _key(300, "passes over the training images")
+    batch_size: int = _key(128, "images a step")
+    lr: float = _key(0.1, "first learning rate")
+    lr_milestones: tuple[float, ...] = _key((0.5, 0.75), "fractions of training at which lr drops")
+    lr_decay: float = _key(0.1, "factor at each milestone")
+    momentum: float = _key(0.9, "SGD momentum")
+    nesterov: bool = _key(True, "Nesterov momentum")
+    weight_decay: float = _key(5e-4, "L2 penalty on all parameters")
+    dtype: str = _key("float32", "precision")
+    amp: bool = _key(False, "mixed precision on CUDA")
+    seed: int = _key(0, "one seed; every purpose gets a generator of its own from it")
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            object.__setattr__(self, f.name, _checked_type(f.name, getattr(self, f.name)))
+        _check_names(self)
+        _check_numbers(self)
+        _check_clashes(self)
+        if self.image_format == "auto":
+            object.__setattr__(self, "image_format", "native" if self.is_small else "rgb32")
+        if self.augment == "auto":
+            object.__setattr__(self, "augment", "crop_flip" if self.dataset.startswith("cifar") else "none")
+
+    @property
+    def is_small(self) -> bool:
+        """True for networks that are not one of the paper's five: grey images then enter as they are."""
+        return self.model.startswith("rbm") or (self.model == "mlp" and self.hidden != (1024, 512))
+
+    @property
+    def is_dense(self) -> bool:
+        return self.sparsity == 0
+
+    @property
+    def is_dynamic(self) -> bool:
+        """True if the topology is rewired during training."""
+        return self.prune != "none"
+
+    @property
+    def grow_phases(self) -> tuple[str, str]:
+        """The growth rule of the first and of the second part of training (equal unless switched)."""
+        first, _, second = self.grow.partition(">")
+        return first, second or first
+
+    @property
+    def method(self) -> str:
+        """What figures call this run: 'dense', 'static', or the growth rule such as 'momentum' or 'random>gradient'."""
+        if self.is_dense:
+            return "dense"
+        return self.grow if self.is_dynamic else "static"
+
+    @property
+    def key(self) -> str:
+        """Content address of the run: 16 hex digits of everything that can change its result.
+
+        Only values that differ from the defaults are hashed, so a field added later leaves older keys as they are.
+        """
+        changed = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        text = json.dumps([RESULT_VERSION, changed], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as JSON-ready values."""
+        return json.loads(json.dumps(asdict(self)))
+
+    def but(self, **changes: Any) -> RunConfig:
+        """A copy with some fields changed, checked again. Resolved 'auto' values stay resolved."""
+        return replace(self, **changes)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> RunConfig:
+        """Build from a mapping; unknown keys are refused with the nearest right one."""
+        for name in values:
+            if name not in _TYPES:
+                raise ConfigError(f"There is no key {name!r}{nearest(name, _TYPES)}.")
+        return cls(**values)
+
+    @classmethod
+    def from_strings(cls, words: Iterable[str]) -> RunConfig:
+        """Build from 'key=value' words as typed on a command line; preset=NAME may stand among them."""
+        values: dict[str, Any] = {}
+        for word in words:
+            name, equals, text = word.partition("=")
+            if not equals:
+                raise ConfigError(f"{word!r} is not of the form key=value, for example epochs=10.")
+            if name == "preset":
+                values = preset(text) | values
+            elif name not in _TYPES:
+                raise ConfigError(f"There is no key {name!r}{nearest(name, [*_TYPES, 'preset'])}.")
+            else:
+                values[name] = _parsed(name, text)
+        return cls.from_dict(values)
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "rigl": {"grow": "gradient", "prune_rate": 0.3, "update_order": "instead_of_step", "update_until": 0.75,
+             "regrown_weight": "keep"},
+    "set": {"prune": "set", "grow": "random", "prune_rate": 0.3, "prune_schedule": "constant",
+            "regrow_pruned": False},
+    "snfs": {"grow": "momentum", "growth_momentum": "sgd_buffer"},
+    "static": {"prune": "none", "grow": "none"},
+    "dense": {"sparsity": 0.0, "prune": "none", "grow": "none"},
+}
+
+
+def preset(name: str) -> dict[str, Any]:
+    """The values of a named preset (a copy). Raises ConfigError for an unknown name."""
+    if name not in PRESETS:
+        raise ConfigError(f"There is no preset {name!r}{nearest(name, PRESETS)}.")
+    return dict(PRESETS[name])
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """'; did you mean X?' or the list of what there is, to put behind a sentence that refuses a name."""
+    known = list(known)
+    close = get_close_matches(str(word), known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}" if close else f"; there are {', '.join(known)}"
+
+
+_TYPES: dict[str, Any] = get_type_hints(RunConfig)
+
+
+def _checked_type(name: str, value: Any) -> Any:
+    kind = _TYPES[name]
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if kind is float and value == 0:
+        value = 0.0  # -0.0 is the same run
+    if kind in (tuple[int, ...], tuple[float, ...]) and isinstance(value, list | tuple):
+        item = int if kind == tuple[int, ...] else float
+        if all(isinstance(v, int | float) and not isinstance(v, bool) and item(v) == v for v in value):
+            return tuple(item(v) for v in value)
+    elif kind in (int, float, str, bool) and type(value) is kind:
+        return value
+    shown = {int: "a whole number", float: "a number", str: "a name", bool: "true or false"}.get(kind, "numbers like 300,100")
+    raise ConfigError(f"{name} must be {shown}, not {value!r}.")
+
+
+def _parsed(name: str, text: str) -> Any:
+    kind = _TYPES[name]
+    try:
+        if kind is bool:
+            return {"true": True, "false": False, "1": True, "0": False}[text.lower()]
+        if kind in (tuple[int, ...], tuple[float, ...]):
+            item = int if kind == tuple[int, ...] else float
+            return tuple(item(part) for part in text.split(",") if part)
+        return kind(text)
+    except (ValueError, KeyError):
+        return _checked_type(name, text)  # raises the sentence
+
+
+def _check_names(config: RunConfig) -> None:
+    for name, choices in CHOICES.items():
+        values = getattr(config, name).split(">") if name == "grow" else [getattr(config, name)]
+        for value in values:
+            if value not in choices:
+                raise ConfigError(f"There is no {name} {value!r}{nearest(value, choices)}.")
+        if len(values) > 2 or (len(values) == 2 and "none" in values):
+            raise ConfigError(f"grow={config.grow} must name one rule, or two like random>gradient.")
+
+
+def _check_numbers(config: RunConfig) -> None:
+    def need(ok: bool, name: str, what: str) -> None:
+        if not ok:
+            raise ConfigError(f"{name} must be {what}, not {getattr(config, name)}.")
+
+    for name in ("sparsity", "prune_rate", "growth_beta", "switch_at", "update_until", "lr", "lr_decay", "momentum",
+                 "weight_decay"):
+        need(math.isfinite(getattr(config, name)), name, "a finite number")
+    need(0 <= config.sparsity < 1, "sparsity", "at least 0 and below 1")
+    need(0 <= config.prune_rate <= 1, "prune_rate", "between 0 and 1")
+    need(0 <= config.growth_beta < 1, "growth_beta", "at least 0 and below 1")
+    need(0 < config.switch_at < 1, "switch_at", "between 0 and 1")
+    need(0 < config.update_until <= 1, "update_until", "above 0 and at most 1")
+    need(0 <= config.momentum < 1, "momentum", "at least 0 and below 1")
+    for name in ("lr", "lr_decay"):
+        need(getattr(config, name) > 0, name, "above 0")
+    need(config.weight_decay >= 0, "weight_decay", "at least 0")
+    for name in ("epochs", "batch_size", "update_interval"):
+        need(getattr(config, name) >= 1, name, "at least 1")
+    for name in ("train_limit", "seed"):
+        need(getattr(config, name) >= 0, name, "at least 0")
+    need(len(config.hidden) > 0 and all(n > 0 for n in config.hidden), "hidden", "one or more sizes above 0")
+    need(all(0 < m < 1 for m in config.lr_milestones) and list(config.lr_milestones) == sorted(config.lr_milestones),
+         "lr_milestones", "rising fractions between 0 and 1")
+
+
+def _check_clashes(config: RunConfig) -> None:
+    if config.is_dense and (config.prune, config.grow) != ("none", "none"):
+        raise ConfigError("A dense run (sparsity=0) has nothing to prune or grow: add prune=none grow=none, "
+                          "or write preset=dense.")
+    if (config.prune == "none") != (config.grow == "none"):
+        raise ConfigError(f"prune={config.prune} with grow={config.grow} would change the number of connections: "
+                          "set both, or both to none (preset=static).")
+    if config.nesterov and config.momentum == 0:
+        raise ConfigError("Nesterov momentum needs momentum above 0: set momentum=0.9, or nesterov=false.")
+    if config.growth_momentum == "sgd_buffer" and "momentum" in config.grow_phases and config.momentum == 0:
+        raise ConfigError("growth_momentum=sgd_buffer needs an optimizer with momentum above 0.")
+    if config.hidden != (1024, 512) and config.model != "mlp":
+        raise ConfigError(f"hidden sets the sizes of the MLP and means nothing for model={config.model}.")
+    if config.stem != "imagenet" and config.model != "resnet50":
+        raise ConfigError(f"stem is for model=resnet50 and means nothing for model={config.model}.")
+    if config.model.startswith("rbm") and config.dataset.startswith("cifar"):
+        raise ConfigError("The RBMs take grey images: use dataset=mnist or fashion_mnist.")

@@ -1,0 +1,177 @@
+"""Images for training and evaluation: fixed splits, uint8 tensors on the device, batches by batched tensor code."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from regrow.datasets import DATASETS, data_root, known, read
+from regrow.errors import DataError
+from regrow.randomness import generator
+
+__all__ = ["DATASETS", "PAD", "Dataset", "ImageSet", "batches", "data_root", "epoch_augmentation", "epoch_order",
+           "evaluation_batches", "load", "normalise", "pad_crop_flip", "split", "steps_per_epoch"]
+
+PAD = 4  # pixels of black on each side before the random crop
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """images: uint8 [N, C, H, W]; labels: int64 [N]. A grey image has C = 1 even where the network sees three."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A data set as a run sees it. `train` and `validation` are disjoint parts of the official training images."""
+
+    name: str
+    train: ImageSet
+    validation: ImageSet
+    test: ImageSet
+    classes: int
+    class_names: tuple[str, ...]
+    mean: tuple[float, ...]  # one for each stored channel, of pixels / 255
+    std: tuple[float, ...]
+    image_shape: tuple[int, int, int]  # (C, H, W) as the network sees it
+    sha256: str  # of the raw arrays, before any split or limit
+
+
+def split(n: int) -> tuple[Tensor, Tensor]:
+    """Positions (train, validation), int64, in n official training images: the last tenth of one fixed permutation.
+
+    Every run and every seed validates on the same images.
+    """
+    order = torch.randperm(n, generator=generator("split", 0))
+    return order[: n - n // 10], order[n - n // 10:]
+
+
+def load(name: str, *, root: Path | str | None = None, image_format: str = "rgb32", device: torch.device | str = "cpu",
+         train_limit: int = 0, download: bool = True) -> Dataset:
+    """Load a data set onto the device.
+
+    root: folder of .npz or official files (default: $REGROW_DATA, else ~/.cache/regrow/data).
+    image_format: "rgb32" gives 3 x 32 x 32 (grey images padded by 2 with black, then repeated), "native" as they are.
+    train_limit: keep only the first so many images of the (shuffled) training split; 0 keeps all.
+    Raises DataError for an unknown name, missing or damaged files, and a limit above what there is.
+    """
+    facts = known(name)
+    if image_format not in ("rgb32", "native"):
+        raise DataError(f"image_format must be rgb32 or native, not {image_format!r}.")
+    raw = read(name, None if root is None else Path(root).expanduser(), download)
+    train, validation = split(len(raw.y_train))
+    if train_limit > len(train):
+        raise DataError(f"train_limit={train_limit} is more than the {len(train)} training images of {name}.")
+    train = train[:train_limit or None]
+
+    def images_of(x: np.ndarray, y: np.ndarray) -> ImageSet:
+        images = torch.from_numpy(x)
+        images = images[:, None] if facts.shape[0] == 1 else images.permute(0, 3, 1, 2).contiguous()
+        if image_format == "rgb32" and facts.shape[1:] == (28, 28):
+            images = F.pad(images, (2, 2, 2, 2))  # black: zero before normalisation
+        return ImageSet(images.to(device), torch.from_numpy(y).to(device))
+
+    return Dataset(
+        name=name,
+        train=images_of(raw.x_train[train.numpy()], raw.y_train[train.numpy()]),
+        validation=images_of(raw.x_train[validation.numpy()], raw.y_train[validation.numpy()]),
+        test=images_of(raw.x_test, raw.y_test),
+        classes=facts.classes,
+        class_names=facts.class_names,
+        mean=facts.mean,
+        std=facts.std,
+        image_shape=(3, 32, 32) if image_format == "rgb32" else facts.shape,
+        sha256=raw.sha256(),
+    )
+
+
+@lru_cache(maxsize=16)
+def _scale_and_shift(mean: tuple[float, ...], std: tuple[float, ...], dtype: torch.dtype,
+                     device: torch.device) -> tuple[Tensor, Tensor]:
+    # Cached because a copy to a GPU makes the host wait for it, which a training step should not.
+    scale = [1 / (255 * s) for s in std]
+    shift = [-m / s for m, s in zip(mean, std, strict=True)]
+    return tuple(torch.tensor(v, dtype=dtype, device=device)[:, None, None] for v in (scale, shift))  # type: ignore[return-value]
+
+
+def normalise(images: Tensor, dataset: Dataset, dtype: torch.dtype = torch.float32) -> Tensor:
+    """(pixel / 255 - mean) / std per channel: uint8 [..., C, H, W] -> dtype [..., C', H, W] as the network sees it."""
+    scale, shift = _scale_and_shift(dataset.mean, dataset.std, dtype, images.device)
+    x = images.to(dtype).mul_(scale).add_(shift)
+    channels = dataset.image_shape[0]
+    if x.shape[-3] == channels:
+        return x
+    return x.expand(*x.shape[:-3], channels, *x.shape[-2:]).contiguous()  # grey: three equal channels
+
+
+def epoch_order(n: int, seed: int, epoch: int) -> Tensor:
+    """The order in which an epoch visits n training images: a permutation, int64 [n], the same for all strategies."""
+    return torch.randperm(n, generator=generator("order", seed, epoch))
+
+
+def epoch_augmentation(n: int, seed: int, epoch: int) -> tuple[Tensor, Tensor]:
+    """Crop offsets (y, x) in 0..2 PAD, int64 [n, 2], and flips, bool [n], of each of n training images in an epoch."""
+    chance = generator("augmentation", seed, epoch)
+    return torch.randint(0, 2 * PAD + 1, (n, 2), generator=chance), torch.randint(0, 2, (n,), generator=chance).bool()
+
+
+def pad_crop_flip(images: Tensor, offsets: Tensor, flips: Tensor, pad: int = PAD) -> Tensor:
+    """Pad with black, crop to the old size at `offsets`, mirror where `flips`: [B, C, H, W] -> [B, C, H, W].
+
+    offsets: int64 [B, 2], (y, x) in 0..2 pad; an offset of `pad` leaves the image where it is. flips: bool [B].
+    """
+    b, c, h, w = images.shape
+    padded = F.pad(images, (pad, pad, pad, pad))
+    rows = offsets[:, :1] + torch.arange(h, device=images.device)
+    columns = offsets[:, 1:] + torch.arange(w, device=images.device)
+    columns = torch.where(flips[:, None], columns.flip(1), columns)
+    source = rows[:, :, None] * (w + 2 * pad) + columns[:, None, :]  # [B, H, W], the same for every channel
+    return padded.flatten(2).gather(2, source.view(b, 1, h * w).expand(b, c, h * w)).view(b, c, h, w)
+
+
+def steps_per_epoch(n: int, batch_size: int) -> int:
+    """Batches in an epoch of n images; the last may be smaller (45,000 / 128 -> 352, facts of Section 5.1)."""
+    return math.ceil(n / batch_size)
+
+
+def batches(dataset: Dataset, *, batch_size: int, seed: int, epoch: int, augment: str = "none",
+            dtype: torch.dtype = torch.float32, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    """Training batches (x [B, C, H, W], y int64 [B]) of one epoch, on the data's device; the last may be smaller.
+
+    augment: "none" or "crop_flip". start: the batch to begin with; the rest is what it would have been without a break,
+    since order and augmentation depend only on (seed, epoch).
+    """
+    if augment not in ("none", "crop_flip"):
+        raise DataError(f"augment must be none or crop_flip, not {augment!r}.")
+    images, labels = dataset.train.images, dataset.train.labels
+    n, device = len(labels), labels.device
+    order = epoch_order(n, seed, epoch).to(device)
+    if augment == "crop_flip":
+        offsets, flips = (t.to(device) for t in epoch_augmentation(n, seed, epoch))
+    for first in range(start * batch_size, n, batch_size):
+        chosen = order[first:first + batch_size]
+        x = images.index_select(0, chosen)
+        if augment == "crop_flip":
+            x = pad_crop_flip(x, offsets.index_select(0, chosen), flips.index_select(0, chosen))
+        yield normalise(x, dataset, dtype), labels.index_select(0, chosen)
+
+
+def evaluation_batches(image_set: ImageSet, dataset: Dataset, batch_size: int = 1000,
+                       dtype: torch.dtype = torch.float32) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches (x, y) of validation, test or training images in stored order, never augmented."""
+    for first in range(0, len(image_set), batch_size):
+        part = slice(first, first + batch_size)
+        yield normalise(image_set.images[part], dataset, dtype), image_set.labels[part]

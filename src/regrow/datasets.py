@@ -1,0 +1,207 @@
+"""What is known about each data set, and how its arrays are read: package, .npz files, official files, downloads."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+
+from regrow.config import nearest
+from regrow.errors import DataError
+from regrow.torchvision_import import torchvision
+
+KEYS = ("x_train", "y_train", "x_test", "y_test")
+EMBEDDED = "fashion_mnist_small"  # the data set that ships with the package
+NETWORK_TIMEOUT = 20.0  # seconds without an answer before a download is given up
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Published facts of a data set. `train` and `validation` together are its official training images."""
+
+    class_names: tuple[str, ...]
+    shape: tuple[int, int, int]  # (C, H, W) of a raw image
+    mean: tuple[float, ...]  # per channel, of pixels / 255
+    std: tuple[float, ...]
+    train: int
+    validation: int
+    test: int
+    official: str = ""  # class in torchvision.datasets that reads and downloads the official files
+
+    @property
+    def classes(self) -> int:
+        return len(self.class_names)
+
+
+_DIGITS = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
+_CLOTHES = ("T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+_CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+_CIFAR100 = """
+    apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can
+    castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin
+    elephant flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster
+    man maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck
+    pine_tree plain plate poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk
+    skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table tank telephone television tiger
+    tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm"""
+
+DATASETS: dict[str, Facts] = {
+    "cifar10": Facts(_CIFAR10, (3, 32, 32), (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616),
+                     45_000, 5_000, 10_000, "CIFAR10"),
+    "cifar100": Facts(tuple(_CIFAR100.split()), (3, 32, 32), (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762),
+                      45_000, 5_000, 10_000, "CIFAR100"),
+    "mnist": Facts(_DIGITS, (1, 28, 28), (0.1307,), (0.3081,), 54_000, 6_000, 10_000, "MNIST"),
+    "fashion_mnist": Facts(_CLOTHES, (1, 28, 28), (0.2860,), (0.3530,), 54_000, 6_000, 10_000, "FashionMNIST"),
+    EMBEDDED: Facts(_CLOTHES, (1, 28, 28), (0.2860,), (0.3530,), 10_800, 1_200, 2_000),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class RawArrays:
+    """A data set in official order: x uint8 [N, H, W] or [N, H, W, 3], y int64 [N]."""
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+
+    def sha256(self) -> str:
+        """Of the bytes of x_train, y_train, x_test, y_test, all as uint8: the same wherever the data came from."""
+        digest = hashlib.sha256()
+        for key in KEYS:
+            digest.update(np.ascontiguousarray(getattr(self, key), dtype=np.uint8).data)
+        return digest.hexdigest()
+
+
+def data_root() -> Path:
+    """Where data sets are looked for and downloaded to: $REGROW_DATA, or ~/.cache/regrow/data."""
+    return Path(os.environ.get("REGROW_DATA") or "~/.cache/regrow/data").expanduser()
+
+
+def known(name: str) -> Facts:
+    """Facts of the named data set. Raises DataError that names the nearest one there is."""
+    if name not in DATASETS:
+        raise DataError(f"There is no data set {name!r}{nearest(name, DATASETS)}.")
+    return DATASETS[name]
+
+
+def read(name: str, root: Path | None = None, download: bool = True) -> RawArrays:
+    """Read a data set: <root>/<name>.npz if there is one, else the official files, downloaded if need be and allowed.
+
+    The embedded set always comes from the package. Raises DataError for a missing, truncated or foreign file, and for
+    arrays that do not fit the data set.
+    """
+    facts, root = known(name), data_root() if root is None else root
+    if name == EMBEDDED:
+        with as_file(files("regrow") / "assets" / f"{name}.npz") as path:
+            return _checked(facts, _read_npz(path), path)
+    brought = root / f"{name}.npz"
+    if brought.exists():
+        return _checked(facts, _read_npz(brought), brought)
+    return _checked(facts, _read_official(name, root, download), root)
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            missing = [key for key in KEYS if key not in stored.files]
+            arrays = {key: stored[key] for key in KEYS if key not in missing}
+        if not all(isinstance(array, np.ndarray) for array in arrays.values()):  # numpy hands other files out as bytes
+            raise TypeError("something in it is no array")
+    except Exception as error:  # a foreign file can break the reader in any way
+        raise DataError(f"{path} is truncated or is not an .npz file of plain arrays ({_reason(error)}): write it "
+                        "again with numpy.savez(path, x_train=..., y_train=..., x_test=..., y_test=...).") from error
+    if missing:
+        raise DataError(f"{path} has no {' and no '.join(missing)}: it must hold {', '.join(KEYS)}.")
+    return arrays
+
+
+def _read_official(name: str, root: Path, download: bool) -> dict[str, np.ndarray]:
+    reader = getattr(torchvision().datasets, DATASETS[name].official)
+    try:
+        return _official_arrays(reader, root, download=False)
+    except Exception as error:  # absent, damaged, still packed, or being unpacked by another process at this moment
+        if not download and not _archives_are_sound(reader, root):
+            raise _unavailable(name, reader, root, error, "downloading is off") from error
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with FileLock(root / f".{name}.lock"), _network_timeout(NETWORK_TIMEOUT):
+            print(f"Fetching {name} into {root}", file=sys.stderr)
+            return _official_arrays(reader, root, download=True)
+    except Exception as error:  # no network, no permission, full disk, damaged files
+        raise _unavailable(name, reader, root, error, f"could not be downloaded ({_reason(error)})") from error
+
+
+def _unavailable(name: str, reader: Any, root: Path, error: Exception, why: str) -> DataError:
+    folder = root / getattr(reader, "base_folder", reader.__name__)
+    remedy = f"put {name}.npz with {', '.join(KEYS)} into {root}, or use dataset={EMBEDDED}, which needs no file."
+    if any(path.is_file() for path in folder.rglob("*")):
+        return DataError(f"The files of {name} in {folder} are incomplete, damaged or foreign ({_reason(error)}): "
+                         f"delete that folder and try again, {remedy}")
+    return DataError(f"{name} is not in {root} and {why}: {remedy}")
+
+
+def _official_arrays(reader: Any, root: Path, download: bool) -> dict[str, np.ndarray]:
+    # Reading CIFAR means unpickling, which is safe only because torchvision compares every file's MD5 before.
+    arrays = {}
+    for part in ("train", "test"):
+        images = reader(root, train=part == "train", download=download)
+        arrays[f"x_{part}"], arrays[f"y_{part}"] = np.asarray(images.data), np.asarray(images.targets)
+    return arrays
+
+
+def _archives_are_sound(reader: Any, root: Path) -> bool:
+    """True if all official archives lie there with the right MD5: `download=True` then only unpacks."""
+    if hasattr(reader, "tgz_md5"):
+        archives = [(root / reader.filename, reader.tgz_md5)]
+    else:
+        archives = [(root / reader.__name__ / "raw" / file, md5) for file, md5 in reader.resources]
+    return all(torchvision().datasets.utils.check_integrity(path, md5) for path, md5 in archives)
+
+
+@contextmanager
+def _network_timeout(seconds: float) -> Iterator[None]:
+    """A machine whose network swallows packets gets its sentence after `seconds`, not after many minutes."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _checked(facts: Facts, arrays: Mapping[str, np.ndarray], source: Path) -> RawArrays:
+    channels, height, width = facts.shape
+    shape = (height, width) if channels == 1 else (height, width, channels)
+    for part, least in (("train", 10), ("test", 1)):  # of 10 training images the last tenth is one
+        x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
+        if x.dtype != np.uint8 or x.shape[1:] != shape:
+            raise DataError(f"x_{part} in {source} must be uint8 of shape (N, {', '.join(map(str, shape))}), "
+                            f"not {x.dtype} of shape {x.shape}.")
+        if y.dtype.kind not in "iu" or y.ndim != 1:
+            raise DataError(f"y_{part} in {source} must be whole numbers of shape (N,), "
+                            f"not {y.dtype} of shape {y.shape}.")
+        if len(x) != len(y):
+            raise DataError(f"{source} has {len(x)} images in x_{part} but {len(y)} labels in y_{part}: "
+                            "each image needs one label.")
+        if len(x) < least:
+            raise DataError(f"{source} has {len(x)} images in x_{part}: at least {least} needed.")
+        if y.min() < 0 or y.max() >= facts.classes:
+            raise DataError(f"y_{part} in {source} has labels from {y.min()} to {y.max()}: "
+                            f"the classes are numbered 0 to {facts.classes - 1}.")
+    return RawArrays(*(arrays[key].astype(np.int64) if key.startswith("y") else arrays[key] for key in KEYS))
+
+
+def _reason(error: Exception) -> str:
+    """The first sentence of an error, on one line. Later ones give remedies that are not ours, such as unpickling."""
+    return " ".join(str(error).split()).partition(". ")[0].rstrip(".") or type(error).__name__

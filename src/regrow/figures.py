@@ -1,0 +1,380 @@
+"""One look for every figure, and the only door to disk: each product goes out with its data and its provenance.
+
+A product is a stem in a folder. A figure is .svg .png .csv .json, a table is .csv .md .json. The bytes depend only on
+what is drawn, the records behind it, the commit and the installed versions, never on the clock or on the process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+from matplotlib.lines import Line2D
+
+from regrow.errors import RegrowError
+
+if TYPE_CHECKING:
+    from regrow.record import Record
+
+QUICK_MARK = "quick profile, not the paper's scale"
+QUICK_GID = "quick-mark"  # text is stored as outlines, so the mark is found in the svg by its id
+MIN_ALT = 20  # characters; anything shorter describes nothing
+DPI = 150
+
+
+class FigureError(RegrowError, ValueError):
+    """A figure or table that a reader could not use: nothing in it, no description, no labels."""
+
+
+# ---------------------------------------------------------------------------------------------------- style
+
+@dataclass(frozen=True)
+class Style:
+    """How one method looks in every figure; `label` is what a legend says."""
+
+    colour: str
+    marker: str
+    linestyle: Any
+    label: str
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """Keyword arguments for Axes.plot (without the label)."""
+        return {"color": self.colour, "marker": self.marker, "linestyle": self.linestyle}
+
+
+# From the palette of Okabe and Ito, chosen so that any two differ clearly with a red-green deficiency as well
+# (test_figures.py simulates it). Markers and dashes say the same again for print in grey.
+_BASE = {
+    "random": Style("#0072B2", "o", "-", "random"),
+    "gradient": Style("#D55E00", "s", "-", "gradient"),
+    "momentum": Style("#009E73", "^", "-", "momentum"),
+    "static": Style("#56B4E9", "D", (0, (1, 1.2)), "static"),
+    "dense": Style("#000000", "X", "-.", "dense"),
+}
+# For rules a user registers: what the palette has left, with other markers.
+_SPARE_COLOURS = ("#CC79A7", "#E69F00", "#882255", "#999933")
+_SPARE_MARKERS = ("v", "P", "*", "<", ">", "p", "h")
+
+
+def style_of(method: str) -> Style:
+    """The style of a method as RunConfig.method names it.
+
+    A switch such as 'random>gradient' is dashed, with the marker of the rule it starts with and the colour of the
+    rule it ends with. A registered rule gets a style from its name alone, the same in every figure and process.
+    """
+    if ">" in method:
+        first, last = (style_of(rule) for rule in method.split(">", 1))
+        return Style(last.colour, first.marker, (0, (5, 2)), f"{first.label} → {last.label}")
+    if method in _BASE:
+        return _BASE[method]
+    digest = hashlib.sha256(method.encode()).digest()
+    return Style(_SPARE_COLOURS[digest[0] % len(_SPARE_COLOURS)], _SPARE_MARKERS[digest[1] % len(_SPARE_MARKERS)],
+                 "-", method)
+
+
+_RULES = ("random", "gradient", "momentum")
+STYLE: dict[str, Style] = _BASE | {f"{a}>{b}": style_of(f"{a}>{b}") for a in _RULES for b in _RULES if a != b}
+
+_RC: Any = {
+    "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "mathtext.fontset": "dejavusans",  # ship with mpl
+    "font.size": 9, "axes.titlesize": 10, "axes.labelsize": 9, "xtick.labelsize": 8, "ytick.labelsize": 8,
+    "legend.fontsize": 8, "figure.titlesize": 11, "legend.frameon": False,
+    "lines.linewidth": 1.6, "lines.markersize": 5,
+    "axes.spines.top": False, "axes.spines.right": False,
+    "figure.figsize": (7.0, 3.2), "figure.constrained_layout.use": True, "figure.facecolor": "white",
+    "image.cmap": "viridis", "image.interpolation": "nearest",
+    "svg.hashsalt": "regrow", "svg.fonttype": "path",
+}
+
+
+def use_style() -> None:
+    """Set matplotlib's defaults for this process: readable at a page's text width (7 in), the same bytes anywhere."""
+    mpl.rcParams.update(_RC)
+    mpl.rcParams["axes.prop_cycle"] = cycler(color=[style.colour for style in _BASE.values()])
+
+
+def seed_band(ax: Axes, x: Any, ys: Any, method: str) -> Line2D:
+    """Mean over seeds as a line, mean +- one sample standard deviation (ddof 1, as the paper prints) as a band.
+
+    x is [T], ys is [n_seeds, T]. One seed has no band. The label carries N, the number of seeds. Raises FigureError
+    for other shapes.
+    """
+    x, ys = np.asarray(x, dtype=float), np.asarray(ys, dtype=float)
+    if x.ndim != 1 or ys.ndim != 2 or ys.shape[1] != x.size or not ys.size:
+        raise FigureError(f"A seed band needs x of shape [T] and ys of shape [seeds, T], not {x.shape} and {ys.shape}.")
+    style, mean = style_of(method), ys.mean(axis=0)
+    if len(ys) > 1:
+        sd = ys.std(axis=0, ddof=1)
+        ax.fill_between(x, mean - sd, mean + sd, color=style.colour, alpha=0.2, linewidth=0)
+    (line,) = ax.plot(x, mean, markevery=max(1, x.size // 8), label=f"{style.label} (N={len(ys)})", **style.line)
+    return line
+
+
+def unlabelled_axes(fig: Figure) -> list[str]:
+    """Axes that hold data but do not say what it is, as 'panel 2 (y)'.
+
+    In a grid, a label anywhere in the panel's column (x) or row (y) counts, and so do supxlabel and supylabel. A panel
+    without ticks, such as an image, needs no axis labels but a title, a row or column heading, or a figure title.
+    """
+    found = []
+    for number, ax in enumerate((a for a in fig.axes if a.get_visible() and a.has_data()), start=1):
+        column, row = _neighbours(fig, ax, "colspan"), _neighbours(fig, ax, "rowspan")
+        has = {"x": any(a.get_xlabel() for a in column) or bool(fig.get_supxlabel()),
+               "y": any(a.get_ylabel() for a in row) or bool(fig.get_supylabel())}
+        no_ticks = not ax.axison or not (len(ax.get_xticks()) or len(ax.get_yticks()))
+        if hasattr(ax, "_colorbar") or no_ticks:  # one name is enough
+            titled = any(a.get_title() for a in [*column, *row]) or bool(fig.get_suptitle())
+            missing = [] if titled or any(has.values()) else ["no title"]
+        else:
+            missing = [axis for axis, labelled in has.items() if not labelled]
+        if missing:
+            found.append(f"panel {number} ({', '.join(missing)})")
+    return found
+
+
+def _neighbours(fig: Figure, ax: Axes, span: str) -> list[Axes]:
+    """The axes in the same column (span='colspan') or row of the same grid, and those sharing that axis by twinx/y."""
+    group = ax.get_shared_x_axes() if span == "colspan" else ax.get_shared_y_axes()
+    spec = ax.get_subplotspec()
+    near = [ax, *(a for a in fig.axes if a.bbox.bounds == ax.bbox.bounds and group.joined(a, ax))]
+    if spec is not None:
+        for other in fig.axes:
+            theirs = other.get_subplotspec()
+            if theirs is not None and theirs.get_gridspec() is spec.get_gridspec() \
+                    and getattr(theirs, span) == getattr(spec, span):
+                near.append(other)
+    return near
+
+
+# -------------------------------------------------------------------------------------------- figures to disk
+
+def save_figure(fig: Figure, stem: str, *, data: pd.DataFrame, alt: str, out: Path, profile: str, caption: str = "",
+                records: Sequence[Record] = ()) -> Path:
+    """Write out/stem.svg .png .csv .json, each one atomically, and return the path of the png.
+
+    data is what the figure shows, alt says it to someone who cannot see it (also inside the svg and png), records are
+    the runs it was drawn from. A figure of the quick profile gets QUICK_MARK below its bottom right corner. Raises
+    FigureError for an empty alt, data or figure and for axes without labels.
+    """
+    _check_stem(stem)
+    if len(alt.strip()) < MIN_ALT:
+        raise FigureError(f"{stem} needs an alt text of at least {MIN_ALT} characters that says what the figure shows.")
+    if data.empty:
+        raise FigureError(f"{stem} needs the data it shows: data= has no rows.")
+    if not any(ax.has_data() for ax in fig.axes):
+        raise FigureError(f"{stem} has nothing drawn in it; save it after plotting.")
+    if nameless := unlabelled_axes(fig):
+        raise FigureError(f"{stem} has axes without labels: {', '.join(nameless)}; set them before saving.")
+    for legend in fig.legends:
+        if legend.get_bbox_to_anchor() is fig.bbox:  # which matplotlib moves when it crops to the tight bounding box
+            legend.set_bbox_to_anchor((0, 0, 1, 1), transform=fig.transFigure)
+    if profile == "quick" and not any(text.get_gid() == QUICK_GID for text in fig.texts):
+        fig.draw_without_rendering()  # the layout must be final
+        # Just below everything drawn, where it covers nothing; the tight bounding box of the file then includes it.
+        lowest = min(0.0, fig.get_tightbbox().y0) - 0.02
+        fig.text(1, lowest / fig.get_figheight(), QUICK_MARK, ha="right", va="top", size=7, style="italic",
+                 color="#595959", gid=QUICK_GID)
+
+    files = {"svg": _picture(fig, "svg", {"Title": caption or stem, "Description": alt, "Date": None}),
+             "png": _picture(fig, "png", {"Title": caption or stem, "Description": alt}),
+             "csv": _csv(data)}
+    about = {"stem": stem, "profile": profile, "alt": alt, "caption": caption}
+    _write_all(Path(out), stem, files, about | provenance(records))
+    return Path(out) / f"{stem}.png"
+
+
+def _picture(fig: Figure, kind: str, texts: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "regrow", "svg.fonttype": "path"}):
+        fig.savefig(buffer, format=kind, dpi=DPI, bbox_inches="tight", pad_inches=0.06, metadata=texts)
+    return buffer.getvalue()
+
+
+def save_table(frame: pd.DataFrame, stem: str, *, out: Path, profile: str, caption: str,
+               records: Sequence[Record] = ()) -> Path:
+    """Write out/stem.csv .md .json, each one atomically, and return the path of the md. Raises FigureError if empty."""
+    _check_stem(stem)
+    if frame.empty or not caption.strip():
+        raise FigureError(f"{stem} needs at least one row and a caption.")
+    files = {"csv": _csv(frame), "md": _markdown(frame, caption, profile)}
+    about = {"stem": stem, "profile": profile, "caption": caption}
+    _write_all(Path(out), stem, files, about | provenance(records))
+    return Path(out) / f"{stem}.md"
+
+
+def _csv(frame: pd.DataFrame) -> bytes:
+    return frame.to_csv(index=False, lineterminator="\n", float_format="%.6g").encode()
+
+
+def _markdown(frame: pd.DataFrame, caption: str, profile: str) -> bytes:
+    def row(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", r"\|").replace("\n", " ") for cell in cells) + " |"
+
+    shown = pd.read_csv(io.BytesIO(_csv(frame)), dtype=str, keep_default_na=False)  # the same digits as in the csv
+    head = [row([str(name) for name in shown.columns]), row(["---"] * shown.shape[1])]
+    note = [f"*{QUICK_MARK}*", ""] if profile == "quick" else []
+    lines = [f"**{caption.strip()}**", "", *note, *head, *(row(cells) for cells in shown.to_numpy().tolist())]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def provenance(records: Sequence[Record]) -> dict[str, Any]:
+    """Where a product comes from: run keys, seeds, versions, commit, hardware. JSON-ready, without any time stamp."""
+    versions: dict[str, Any] = {name: _version(name) for name in ("regrow", "numpy", "matplotlib", "pandas")}
+    versions["python"] = platform.python_version()
+    runs = [record.provenance for record in records]
+    keys = sorted({record.key for record in records})
+    if torch := _distinct(run.get("versions", {}).get("torch") for run in runs):
+        versions["torch"] = torch
+    return {"keys": keys, "n_runs": len(keys), "seeds": sorted({record.config.seed for record in records}),
+            "versions": versions, "hardware": _distinct(run.get("hardware") for run in runs),
+            "device": _distinct(run.get("device") for run in runs), **_commit()}
+
+
+def _distinct(values: Any) -> list[Any]:
+    """Each value once, in the order of its JSON text; None is left out."""
+    texts = {json.dumps(value, sort_keys=True) for value in values if value is not None}
+    return [json.loads(text) for text in sorted(texts)]
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:  # run from the source tree
+        return None
+
+
+@lru_cache(maxsize=1)
+def _commit() -> dict[str, Any]:
+    """HEAD of the repository this file is tracked in, and whether code or notebooks differ from it; else None."""
+    here = Path(__file__).resolve()
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", "-C", str(here.parent), *words], capture_output=True, text=True, timeout=20,
+                              check=True)
+        return done.stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", here.name)  # not merely installed below somebody else's repository
+        # Products are tracked as well, so the whole tree would be dirty after the first figure of a run.
+        changes = git("status", "--porcelain", "--", ":/src", ":/notebooks")
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(changes)}
+    except (OSError, subprocess.SubprocessError):
+        return {"commit": None, "dirty": None}
+
+
+def _check_stem(stem: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", stem):
+        raise FigureError(f"{stem!r} is no name for a file; use letters, digits, - and _, as in fig05.")
+
+
+def _write_all(out: Path, stem: str, files: Mapping[str, bytes], about: dict[str, Any]) -> None:
+    """Write the files, then the json with their digests: check_* then sees a set that was interrupted half way."""
+    digests = {ext: hashlib.sha256(content).hexdigest() for ext, content in files.items()}
+    text = json.dumps(about | {"sha256": digests}, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    out.mkdir(parents=True, exist_ok=True)
+    for ext, content in (*files.items(), ("json", text.encode())):
+        write_atomically(out / f"{stem}.{ext}", content)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace the file at path in one step: a reader, or a killed writer, never leaves or sees half of it."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(part, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+# ------------------------------------------------------------------------------------------------- the checks
+
+def check_figure(out: Path, stem: str) -> list[str]:
+    """What is wrong with a figure on disk, one sentence each; an empty list means that it can be shown."""
+    found, about = _check_files(Path(out), stem, {"svg": _svg_trouble, "png": _png_trouble, "csv": _csv_trouble})
+    if about is not None and len(str(about.get("alt", "")).strip()) < MIN_ALT:
+        found.append(f"{stem}.json has no alt text.")
+    svg = Path(out) / f"{stem}.svg"
+    if about is not None and about.get("profile") == "quick" and svg.is_file() \
+            and f'id="{QUICK_GID}"'.encode() not in svg.read_bytes():
+        found.append(f"{stem}.svg is of the quick profile but does not say so.")
+    return found
+
+
+def check_table(out: Path, stem: str) -> list[str]:
+    """What is wrong with a table on disk, one sentence each."""
+    found, about = _check_files(Path(out), stem, {"csv": _csv_trouble, "md": lambda path: ""})
+    if about is not None and not about.get("caption"):
+        found.append(f"{stem}.json has no caption.")
+    return found
+
+
+def _check_files(out: Path, stem: str,
+                 checks: Mapping[str, Callable[[Path], str]]) -> tuple[list[str], dict[str, Any] | None]:
+    found: list[str] = []
+    about = None
+    path = out / f"{stem}.json"
+    try:
+        about = json.loads(path.read_bytes())
+        if not isinstance(about, dict) or not isinstance(about.get("keys"), list):
+            found.append(f"{path.name} does not list the keys of its runs.")
+            about = about if isinstance(about, dict) else None
+    except FileNotFoundError:
+        found.append(f"{path.name} is missing.")
+    except (OSError, ValueError):
+        found.append(f"{path.name} is empty or not JSON.")
+    for ext, trouble in checks.items():
+        path = out / f"{stem}.{ext}"
+        if not path.is_file():
+            found.append(f"{path.name} is missing.")
+        elif not path.stat().st_size:
+            found.append(f"{path.name} is empty.")
+        elif what := trouble(path):
+            found.append(f"{path.name} {what}.")
+        elif about and about.get("sha256", {}).get(ext) != hashlib.sha256(path.read_bytes()).hexdigest():
+            found.append(f"{path.name} does not belong to {stem}.json; draw it again.")
+    return found, about
+
+
+def _svg_trouble(path: Path) -> str:
+    try:
+        return "" if ElementTree.parse(path).getroot().tag.endswith("svg") else "is not an svg"
+    except ElementTree.ParseError:
+        return "cannot be parsed as XML"
+
+
+def _png_trouble(path: Path) -> str:
+    try:
+        pixels = imread(path, format="png")
+    except (OSError, ValueError, SyntaxError):  # what Pillow raises for a wrong header or a cut file
+        return "is not a whole png"
+    return "is all of one colour" if (pixels == pixels[0, 0]).all() else ""
+
+
+def _csv_trouble(path: Path) -> str:
+    try:
+        return "" if len(pd.read_csv(path)) else "has no rows"
+    except (ValueError, pd.errors.ParserError):
+        return "cannot be read as a csv"

@@ -1,0 +1,171 @@
+"""A sparse network as a graph (Sections 4.4 and 4.5): degrees, their distribution, adjacency and pixel maps.
+
+A mask is a boolean weight [n_out, n_in] ([out, in, h, w] for a convolution) that is True where a connection exists.
+"Node layers" are the layers of neurons: L masks in forward order join L + 1 of them, input first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import networkx as nx
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+
+
+def in_degree(mask: Any) -> Any:
+    """Incoming connections of every output neuron or channel: [n_out, n_in, ...] -> [n_out] int64 (Section 4.5).
+
+    Takes a numpy array or a torch tensor and returns the same kind, on the same device.
+    """
+    return mask.sum(axis=tuple(range(1, mask.ndim)))
+
+
+def out_degree(mask: Any) -> Any:
+    """Outgoing connections of every input neuron or channel: [n_out, n_in, ...] -> [n_in] int64 (Section 4.5).
+
+    Takes a numpy array or a torch tensor and returns the same kind, on the same device.
+    """
+    return mask.sum(axis=(0, *range(2, mask.ndim)))
+
+
+def total_degrees(
+    in_degree: Mapping[str, ArrayLike], out_degree: Mapping[str, ArrayLike], layers: Sequence[str]
+) -> list[NDArray[np.int32]]:
+    """In-degree from the layer below plus out-degree to the layer above, for each node layer (Section 4.5).
+
+    `in_degree[layer]` is [..., n_out], `out_degree[layer]` is [..., n_in]; leading axes (time, say) are kept. Returns
+    len(layers) + 1 arrays [..., n]: input, hidden 1, ..., output. Raises ValueError where one layer's outputs are not
+    the next one's inputs. Meant for fully connected layers: from degrees alone a chain of convolutions looks the same,
+    and is counted by channel.
+    """
+    if not layers:
+        raise ValueError("total_degrees needs the name of at least one layer.")
+    received = [np.asarray(in_degree[name], dtype=np.int32) for name in layers]
+    sent = [np.asarray(out_degree[name], dtype=np.int32) for name in layers]
+    for (below, above), degrees_in, degrees_out in zip(pairwise(layers), received, sent[1:], strict=False):
+        if degrees_in.shape != degrees_out.shape:
+            raise ValueError(
+                f"Total degrees need a chain of fully connected layers, but {below} ends in "
+                f"{degrees_in.shape[-1]} neurons (array {degrees_in.shape}) and {above} starts from "
+                f"{degrees_out.shape[-1]} (array {degrees_out.shape}); look at their in- and out-degrees separately."
+            )
+    return [sent[0], *(a + b for a, b in zip(received, sent[1:], strict=False)), received[-1]]
+
+
+def hidden_degrees(
+    in_degree: Mapping[str, ArrayLike], out_degree: Mapping[str, ArrayLike], layers: Sequence[str]
+) -> NDArray[np.int32]:
+    """Total degrees of all hidden neurons side by side, [..., n_hidden] (Figs. 4 and 20); see total_degrees.
+
+    Raises ValueError as total_degrees does, and for a single layer, which has no hidden neurons.
+    """
+    hidden = total_degrees(in_degree, out_degree, layers)[1:-1]
+    if not hidden:
+        raise ValueError(f"A network of the single layer {layers[0]} has no hidden neurons; use its in-degrees.")
+    return np.concatenate(hidden, axis=-1)
+
+
+def degree_distribution(degrees: ArrayLike) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Eq. 17: the degrees k that occur, ascending, and the fraction P(k) of neurons that have each."""
+    values, counts = np.unique(np.asarray(degrees), return_counts=True)
+    return values, counts / counts.sum()
+
+
+def cumulative_distribution(degrees: ArrayLike) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Eq. 18: the degrees k that occur, ascending, and the fraction F(k) of neurons with degree k or less."""
+    values, counts = np.unique(np.asarray(degrees), return_counts=True)
+    return values, np.cumsum(counts) / counts.sum()  # integers are summed, so F ends in exactly 1
+
+
+def dormant_counts(degrees: ArrayLike, threshold: float) -> NDArray[np.int64]:
+    """Neurons with degree `threshold` or less, counted along the last axis: [..., n] -> [...] (Section 5.4, Fig. 9).
+
+    The paper uses 10 (all that a dense output layer of 10 classes leaves to the last hidden layer) and 110.
+    """
+    return np.sum(np.asarray(degrees) <= threshold, axis=-1)
+
+
+def chain(masks: Iterable[ArrayLike]) -> tuple[list[NDArray[np.bool_]], list[int]]:
+    """Masks as a list of boolean matrices, and the sizes of the node layers, input first.
+
+    Raises ValueError where the masks are not those of fully connected layers that follow each other.
+    """
+    matrices = [np.asarray(mask, dtype=bool) for mask in masks]
+    if not matrices or any(matrix.ndim != 2 for matrix in matrices):
+        shapes = ", ".join(str(matrix.shape) for matrix in matrices) or "none"
+        raise ValueError(f"A network graph needs the masks [n_out, n_in] of fully connected layers, not {shapes}.")
+    for below, above in pairwise(matrices):
+        if below.shape[0] != above.shape[1]:
+            raise ValueError(
+                f"Masks must follow each other in forward order, but {below.shape[0]} neurons meet {above.shape[1]}."
+            )
+    return matrices, [matrices[0].shape[1], *(matrix.shape[0] for matrix in matrices)]
+
+
+def adjacency(masks: Iterable[ArrayLike]) -> sparse.csr_array:
+    """Eqs. 12 and 14 without directions: symmetric 0/1 matrix [n, n] int32 over the neurons of all layers, input first.
+
+    `masks` are the [n_out, n_in] masks of a chain of fully connected layers; ValueError otherwise (see chain).
+    """
+    matrices, sizes = chain(masks)
+    starts = np.cumsum([0, *sizes])
+    row_sizes = [np.zeros(sizes[0], dtype=np.intp)]
+    columns = []
+    for matrix, start in zip(matrices, starts, strict=False):
+        per_row = np.count_nonzero(matrix, axis=1)
+        # One scan over the flat mask, less each row's own offset, is twice as fast as a two-dimensional nonzero.
+        row_offsets = np.arange(len(matrix)) * matrix.shape[1] - start
+        columns.append((np.flatnonzero(matrix) - np.repeat(row_offsets, per_row)).astype(np.int32))
+        row_sizes.append(per_row)
+    indices = np.concatenate(columns)
+    indptr = np.concatenate([[0], *row_sizes]).cumsum().astype(np.int32)
+    size = int(starts[-1])
+    downwards = sparse.csr_array((np.ones(len(indices), dtype=np.int32), indices, indptr), shape=(size, size))
+    return (downwards + downwards.T).tocsr()
+
+
+def to_networkx(masks: Iterable[ArrayLike]) -> nx.DiGraph:
+    """Eq. 14: the directed graph, for teaching and drawing; fast enough for small networks only.
+
+    Nodes are numbered through all layers, input first, and carry `layer` (0 is the input) and `index` (place in the
+    layer); edges follow the signal. `masks` and errors as in adjacency.
+    """
+    matrices, sizes = chain(masks)
+    starts = np.cumsum([0, *sizes])
+    graph = nx.DiGraph()
+    for layer, size in enumerate(sizes):
+        graph.add_nodes_from((int(starts[layer]) + i, {"layer": layer, "index": i}) for i in range(size))
+    for layer, matrix in enumerate(matrices):
+        post, pre = np.nonzero(matrix)
+        graph.add_edges_from(zip((pre + starts[layer]).tolist(), (post + starts[layer + 1]).tolist(), strict=True))
+    return graph
+
+
+def input_heat_map(out_degree: ArrayLike, image_shape: tuple[int, int, int]) -> NDArray[Any]:
+    """Connections leaving each pixel, its colour channels added up: [..., C*H*W] -> [..., H, W] (Fig. 8).
+
+    Raises ValueError where the layer does not have one neuron for each value of an image (C, H, W).
+    """
+    degrees = np.asarray(out_degree)
+    channels, height, width = image_shape
+    if degrees.shape[-1] != channels * height * width:
+        raise ValueError(
+            f"An image of {channels} x {height} x {width} has {channels * height * width} values, "
+            f"but the layer has {degrees.shape[-1]} inputs."
+        )
+    return degrees.reshape(*degrees.shape[:-1], channels, height, width).sum(axis=-3)
+
+
+def first_hidden_map(mask1: ArrayLike, mask2: ArrayLike, image_shape: tuple[int, int, int]) -> NDArray[np.int64]:
+    """The first hidden layer mapped back to the image, [H, W] (Fig. 19).
+
+    `mask1` is [h1, C*H*W], `mask2` is [h2, h1]. The paper does not define this map; our reading is the number of paths
+    pixel -> hidden 1 -> hidden 2, so that a pixel counts each hidden neuron it feeds by that neuron's out-degree,
+    added up over colours. Raises ValueError as chain and input_heat_map do.
+    """
+    (first, second), _ = chain((mask1, mask2))
+    return input_heat_map(out_degree(second) @ first, image_shape)

@@ -1,0 +1,61 @@
+"""One progress bar that behaves in a terminal, in a notebook and in a log file."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+LOG_SECONDS = 15.0
+
+
+def interactive() -> bool:
+    """True in a terminal or in a notebook, False when output goes to a file or a pipe."""
+    return "ipykernel" in sys.modules or sys.stderr.isatty()
+
+
+def clock(seconds: float) -> str:
+    """4125 -> '1:08:45', 65 -> '1:05'."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+class Progress:
+    """`set(done)` moves it. On a terminal or in a notebook a tqdm bar; in a log a line every 15 seconds with the ETA."""
+
+    def __init__(self, total: float, label: str, *, done: float = 0, stream: Any = None) -> None:
+        self.total, self.label, self.began, self.at_start, self.stream = total, label, time.monotonic(), done, stream
+        self.said = self.began
+        self.bar: Any = None
+        if interactive():
+            from tqdm.auto import tqdm
+
+            self.bar = tqdm(total=total, desc=label, initial=done, leave=False, mininterval=0.5,
+                            bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left{postfix}")
+
+    def set(self, done: float, note: str = "") -> None:
+        """`done` of `total` is done; `note` says what goes on."""
+        now = time.monotonic()
+        if self.bar is not None:
+            if note:
+                self.bar.set_postfix_str(note, refresh=False)
+            self.bar.update(done - self.bar.n)
+        elif now - self.said >= LOG_SECONDS and done > self.at_start:
+            self.said = now
+            elapsed = now - self.began
+            left = elapsed * (self.total - done) / (done - self.at_start)
+            print(f"{self.label}: {100 * done / self.total:.0f} %, {clock(elapsed)} so far, about {clock(left)} left"
+                  + (f" ({note})" if note else ""), file=self.stream or sys.stderr, flush=True)
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+

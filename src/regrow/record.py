@@ -1,0 +1,151 @@
+"""What is kept of a run: accuracies, degrees at every topology update, masks at six moments. No torch, no pickle."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from regrow import arrayfile
+from regrow.config import RunConfig
+from regrow.errors import ConfigError, StoreError
+
+FORMAT = "regrow record 1"
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A moment of training whose masks are kept. `step` counts optimizer steps, `epoch` is step / steps per epoch."""
+
+    step: int
+    epoch: float
+
+    @property
+    def label(self) -> str:
+        return "before training" if self.step == 0 else f"epoch {self.epoch:.3g}"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One finished run. U = number of topology updates; index 0 of a series is the network before training."""
+
+    config: RunConfig
+    shapes: dict[str, tuple[int, ...]]  # maskable layers in forward order: (n_out, n_in[, h, w])
+    steps_per_epoch: int
+    learning_rate: Array  # [epochs]
+    train_loss: Array  # [epochs], mean over the epoch's batches
+    val_accuracy: Array  # [epochs], percent
+    test_accuracy: Array  # [epochs], percent; the last one is the result, none is selected
+    steps: Array  # int64 [U+1]
+    prune_rates: Array  # [U+1], nan before training
+    in_degree: dict[str, Array]  # int16 [U+1, n_out]
+    out_degree: dict[str, Array]  # int16 [U+1, n_in]
+    explored: dict[str, Array]  # int64 [U+1], connections ever active (in-time over-parameterisation)
+    moment_steps: Array  # int64 [6]
+    packed_masks: dict[str, Array]  # uint8 [6, ceil(size / 8)]
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        return self.config.key
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return tuple(self.shapes)
+
+    @property
+    def epochs_at(self) -> Array:
+        """Epochs [U+1] at which the degrees were taken."""
+        return self.steps / self.steps_per_epoch
+
+    @property
+    def moments(self) -> tuple[Moment, ...]:
+        """Before training, and the paper's five moments scaled to this run's length."""
+        return tuple(Moment(int(step), float(step) / self.steps_per_epoch) for step in self.moment_steps)
+
+    @property
+    def connections(self) -> dict[str, int]:
+        """Number of connections per layer; it never changes."""
+        return {name: int(self.in_degree[name][0].sum(dtype=np.int64)) for name in self.shapes}
+
+    @property
+    def diverged(self) -> bool:
+        """The loss became NaN or infinite."""
+        return not bool(np.isfinite(self.train_loss).all())
+
+    @property
+    def collapsed(self) -> bool:
+        """The final test accuracy is at chance, up to half as much again (for example 1.5 % with 100 classes)."""
+        classes = list(self.shapes.values())[-1][0]
+        chance = 100.0 / classes
+        return self.diverged or float(self.test_accuracy[-1]) <= 1.5 * chance
+
+    def masks(self, moment: int) -> dict[str, Array]:
+        """Boolean masks per layer at a moment, 0 = before training, 5 = end."""
+        return {name: np.unpackbits(self.packed_masks[name][moment], count=math.prod(shape)).view(bool).reshape(shape)
+                for name, shape in self.shapes.items()}
+
+    @property
+    def result_sha256(self) -> str:
+        """Checksum of everything but the provenance: equal for two runs that came out bit for bit the same."""
+        return arrayfile.digest(self._arrays(), self._head())
+
+    def _head(self) -> dict[str, Any]:
+        return {"format": FORMAT, "key": self.key, "config": self.config.to_dict(),
+                "shapes": {name: list(shape) for name, shape in self.shapes.items()},
+                "layers": list(self.shapes), "steps_per_epoch": self.steps_per_epoch}
+
+    def _arrays(self) -> dict[str, Array]:
+        arrays = {name: getattr(self, name) for name in _SERIES}
+        for name in _PER_LAYER:
+            arrays |= {f"{name}/{layer}": array for layer, array in getattr(self, name).items()}
+        return arrays
+
+    def save(self, path: Path) -> None:
+        """Write to `path` (.npz) atomically. Raises StoreError if the disk is full or the folder not writable."""
+        arrayfile.write(path, self._arrays(), self._head() | {"provenance": self.provenance}, compress=True)
+
+
+_SERIES = ("learning_rate", "train_loss", "val_accuracy", "test_accuracy", "steps", "prune_rates", "moment_steps")
+_PER_LAYER = ("in_degree", "out_degree", "explored", "packed_masks")
+
+
+def load(path: Path) -> Record:
+    """Read a record. Raises StoreError, in one sentence, if it is damaged, foreign or of another version."""
+    arrays, head = arrayfile.read(path)
+    if head.get("format") != FORMAT:
+        raise StoreError(f"{path} is not a record of this version of regrow.")
+    try:
+        config = RunConfig.from_dict(_tuples(head["config"]))
+        per_layer = {name: {layer: arrays[f"{name}/{layer}"] for layer in head["layers"]} for name in _PER_LAYER}
+        record = Record(config=config, shapes={layer: tuple(head["shapes"][layer]) for layer in head["layers"]},
+                        steps_per_epoch=head["steps_per_epoch"], provenance=head["provenance"],
+                        **{name: arrays[name] for name in _SERIES}, **per_layer)
+    except (ConfigError, KeyError, TypeError) as error:
+        raise StoreError(f"{path} was written by another version of regrow ({error}).") from error
+    if record.key != head["key"]:
+        raise StoreError(f"{path} holds a run whose key is {head['key']} there and {record.key} here.")
+    return record
+
+
+def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
+
+def pack(mask: Array) -> Array:
+    """Bits of a boolean array, eight to a byte, row-major."""
+    return np.packbits(mask.reshape(-1))
+
+
+def to_json(record: Record) -> str:
+    """The result in a few numbers, for `--json`."""
+    return json.dumps({"key": record.key, "config": record.config.to_dict(), "connections": record.connections,
+                       "val_accuracy": round(float(record.val_accuracy[-1]), 4),
+                       "test_accuracy": round(float(record.test_accuracy[-1]), 4),
+                       "seconds": record.provenance.get("seconds")})

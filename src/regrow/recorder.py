@@ -1,0 +1,69 @@
+"""Collects what a record keeps while a run goes on; its contents travel in checkpoints."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from regrow.config import RunConfig
+from regrow.graph import in_degree, out_degree
+from regrow.record import Record, pack
+
+
+class Recorder:
+    """Series that grow: one row an epoch, one row a topology update, one row a moment."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, list[Any]] = {}
+
+    def _add(self, name: str, value: Any, dtype: Any) -> None:
+        self.rows.setdefault(name, []).append(np.asarray(value, dtype))
+
+    def epoch(self, *, learning_rate: float, train_loss: float, val_accuracy: float, test_accuracy: float) -> None:
+        """End of an epoch; accuracies in percent."""
+        for name, value in (("learning_rate", learning_rate), ("train_loss", train_loss),
+                            ("val_accuracy", val_accuracy), ("test_accuracy", test_accuracy)):
+            self._add(name, value, np.float64)
+
+    def topology(self, step: int, rate: float, masks: Mapping[str, Tensor], explored: Mapping[str, Tensor]) -> None:
+        """Degrees after an update (or before training, with step 0)."""
+        self._add("steps", step, np.int64)
+        self._add("prune_rates", rate, np.float64)
+        for name, mask in masks.items():
+            self._add(f"in_degree/{name}", in_degree(mask).cpu().numpy(), np.int16)
+            self._add(f"out_degree/{name}", out_degree(mask).cpu().numpy(), np.int16)
+            self._add(f"explored/{name}", int(explored[name].sum()), np.int64)
+
+    def moment(self, step: int, masks: Mapping[str, Tensor]) -> None:
+        """The masks themselves, at one of the six moments."""
+        self._add("moment_steps", step, np.int64)
+        for name, mask in masks.items():
+            self._add(f"packed_masks/{name}", pack(mask.cpu().numpy()), np.uint8)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {name: np.stack(rows) for name, rows in self.rows.items()}
+
+    def load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
+        self.rows = {name: list(array) for name, array in arrays.items()}
+
+    def record(self, config: RunConfig, shapes: Mapping[str, tuple[int, ...]], steps_per_epoch: int,
+               provenance: Mapping[str, Any]) -> Record:
+        """The finished record."""
+        series: dict[str, Any] = {}
+        for name, array in self.arrays().items():
+            series_name, _, layer = name.partition("/")
+            if layer:
+                series.setdefault(series_name, {})[layer] = array
+            else:
+                series[name] = array
+        return Record(config=config, shapes=dict(shapes), steps_per_epoch=steps_per_epoch,
+                      provenance=dict(provenance), **series)
+
+
+def percent(correct: int, total: int) -> float:
+    """Accuracy in percent; nan for an empty set."""
+    return 100 * correct / total if total else math.nan

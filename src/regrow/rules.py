@@ -1,0 +1,85 @@
+"""What a pruning or growth rule sees, how it is registered, and the one selection that all of them share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from regrow.config import CHOICES
+
+
+@dataclass(frozen=True)
+class LayerState:
+    """One layer at a topology update. All tensors have the weight's shape."""
+
+    weight: Tensor
+    mask: Tensor  # bool, True where a connection is
+    generator: torch.Generator  # for rules that draw
+    gradient: Tensor | None = None  # dE/dTheta at every position, connected or not (Eq. 9)
+    average: Tensor | None = None  # its running average v (Eq. 10)
+
+
+PruningRule = Callable[[LayerState, float], Tensor]
+GrowthScore = Callable[[LayerState], Tensor]
+
+
+@dataclass(frozen=True)
+class GrowthRule:
+    """A score for every position; the highest ones grow. `needs` names the dense tensors that it reads."""
+
+    score: GrowthScore
+    needs: frozenset[str]
+
+
+PRUNING: dict[str, PruningRule] = {}
+GROWTH: dict[str, GrowthRule] = {}
+
+
+def pruning(name: str) -> Callable[[PruningRule], PruningRule]:
+    """Register `rule(layer, rate) -> bool tensor` of the connections to remove, a subset of layer.mask."""
+
+    def register(rule: PruningRule) -> PruningRule:
+        PRUNING[name] = rule
+        CHOICES["prune"].setdefault(name, (rule.__doc__ or name).splitlines()[0])
+        return rule
+
+    return register
+
+
+def growth(name: str, *, needs: str = "") -> Callable[[GrowthScore], GrowthScore]:
+    """Register `score(layer) -> tensor`; `needs` lists 'gradient' and/or 'average' if the score reads them."""
+
+    def register(score: GrowthScore) -> GrowthScore:
+        GROWTH[name] = GrowthRule(score, frozenset(needs.split()))
+        CHOICES["grow"].setdefault(name, (score.__doc__ or name).splitlines()[0])
+        return score
+
+    return register
+
+
+def largest(scores: Tensor, among: Tensor, n: int) -> Tensor:
+    """Boolean tensor of exactly n positions: the largest `scores` where `among` is True.
+
+    Equal scores: the lower flat index wins, so the choice is deterministic. NaN counts as the smallest score.
+    Selection, not sorting: linear in the number of candidates. Raises ValueError if there are fewer than n.
+    """
+    chosen = torch.zeros_like(among).flatten()
+    candidates = among.flatten().nonzero().squeeze(1)
+    if n > len(candidates):
+        raise ValueError(f"cannot choose {n} of {len(candidates)} positions")
+    if n > 0:
+        values = scores.flatten()[candidates].nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
+        threshold = values.kthvalue(len(values) - n + 1).values
+        above = candidates[values > threshold]
+        tied = candidates[values == threshold][: n - len(above)]
+        chosen[above] = True
+        chosen[tied] = True
+    return chosen.reshape(among.shape)
+
+
+def smallest(scores: Tensor, among: Tensor, n: int) -> Tensor:
+    """As `largest`, for the n smallest scores."""
+    return largest(-scores, among, n)

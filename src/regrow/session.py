@@ -1,0 +1,97 @@
+"""The one line of set-up in every notebook: `book = session.start("05", profile=profile, store=store, out=out)`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from regrow import figures, study
+from regrow.config import RunConfig, nearest
+from regrow.errors import ConfigError
+from regrow.record import Record
+from regrow.store import Store, require
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def default_store(profile: str) -> Path:
+    """build/quick/store or build/paper/store; REGROW_STORE overrides it."""
+    return Path(os.environ.get("REGROW_STORE") or REPOSITORY / "build" / profile / "store")
+
+
+def figure_folder(profile: str) -> Path:
+    """Quick figures stay in build/; the others are the products of the repository."""
+    return REPOSITORY / "build" / "quick" / "figures" if profile == "quick" else REPOSITORY / "figures"
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a notebook has at hand: its records and a way to save figures."""
+
+    notebook: str
+    profile: str
+    store: Store
+    out: Path
+
+    @property
+    def quick(self) -> bool:
+        return self.profile == "quick"
+
+    def records(self, need: str) -> list[Record]:
+        """All records that a figure or table needs. `quick` trains what is missing, with a progress bar.
+
+        Raises NotRecorded, naming the command, in the other profiles.
+        """
+        configs = list(study.runs(need, self.profile))
+        if self.quick:
+            train_missing(configs, self.store)
+        return require(self.store, configs, f"python -m regrow run --profile paper --only {need} trains them.")
+
+    def available(self, need: str) -> list[Record]:
+        """Those records that exist, for tables that are filled cell by cell."""
+        if self.quick:
+            return self.records(need)
+        return [record for config in study.runs(need, self.profile) if (record := self.store.get(config))]
+
+    def save(self, fig: Figure, stem: str, *, data: pd.DataFrame, alt: str, caption: str = "",
+             records: Sequence[Record] = ()) -> None:
+        """Write svg, png, csv and json through `save_figure`, which marks quick figures as such."""
+        figures.save_figure(fig, stem, data=data, alt=alt, out=self.out, profile=self.profile, caption=caption,
+                            records=records)
+
+    def save_table(self, frame: pd.DataFrame, stem: str, *, caption: str, records: Sequence[Record] = ()) -> None:
+        """Write csv, md and json."""
+        figures.save_table(frame, stem, out=self.out, profile=self.profile, caption=caption, records=records)
+
+
+def start(notebook: str, *, profile: str = "auto", store: str = "", out: str = "") -> Session:
+    """Set a notebook up. `auto` replays shipped full-scale records when results/ has them, else it is `quick`.
+
+    Environment variables REGROW_PROFILE and REGROW_STORE stand in for empty parameters (the tests use them).
+    """
+    if profile == "auto":
+        profile = os.environ.get("REGROW_PROFILE") or ("replay" if (REPOSITORY / "results" / "records").is_dir()
+                                                       else "quick")
+    if profile not in study.PROFILES:
+        raise ConfigError(f"There is no profile {profile!r}{nearest(profile, ('auto', *study.PROFILES))}.")
+    figures.use_style()
+    shipped = (REPOSITORY / "results",) if profile == "replay" else ()
+    root = Path(store) if store else default_store("quick" if profile == "quick" else "paper")
+    return Session(notebook, profile, Store(root, read_also=shipped), Path(out) if out else figure_folder(profile))
+
+
+def train_missing(configs: Sequence[RunConfig], store: Store) -> None:
+    """Train what the store lacks, in as many processes as there are cores, or here if it is only one run."""
+    from regrow import sweep
+    from regrow.errors import RegrowError
+
+    result = sweep.run(configs, store)
+    if result.failed:
+        raise RegrowError(f"{len(result.failed)} runs failed: {next(iter(result.failed.values()))}")

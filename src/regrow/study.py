@@ -1,0 +1,197 @@
+"""Which runs the paper's figures and tables need, in each profile. The one place that knows the grid.
+
+`paper` is Sections 5 and the appendices as printed: 300 epochs, five seeds. `quick` really trains too, but a
+784-300-100-10 network and ConvNet on the images that ship with the package, for a few epochs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+
+from regrow.config import RunConfig, nearest
+from regrow.errors import ConfigError
+from regrow.record import Record
+
+PROFILES = ("quick", "paper", "replay")
+STRATEGIES = ("random", "gradient", "momentum")
+SWITCHES = tuple(f"{a}>{b}" for a in STRATEGIES for b in STRATEGIES if a != b)
+DATASETS = ("cifar10", "cifar100", "mnist", "fashion_mnist")
+# The parameter count that the paper quotes for ResNet-50 is that of the ImageNet network, its accuracies are those of
+# a CIFAR ResNet with 6n+2 layers, n = 8; the tables here train the latter.
+MODELS = ("convnet", "mlp", "resnet50-cifar", "resnet56", "vgg16")
+SWITCH_MODELS = ("convnet", "mlp", "resnet56", "vgg16")
+SEEDS = tuple(range(5))
+RBM_SEEDS = tuple(range(3))
+DENSE = {"sparsity": 0.0, "prune": "none", "grow": "none"}
+STATIC = {"prune": "none", "grow": "none"}
+
+# 85 steps an epoch and 50 updates, the last one on the last step, as in the paper's 264.
+QUICK_MLP = {"model": "mlp", "hidden": (300, 100), "dataset": "fashion_mnist_small", "epochs": 30,
+             "update_interval": 51}
+QUICK_CONVNET = {"model": "convnet", "dataset": "fashion_mnist_small", "epochs": 3, "update_interval": 17}
+QUICK_SEEDS = tuple(range(3))
+RBM = {"dataset": "mnist", "prune_rate": 0.3, "lr": 0.1, "batch_size": 10, "weight_decay": 2e-7}
+
+Runs = tuple[RunConfig, ...]
+
+
+def _paper_topology() -> Runs:
+    return tuple(RunConfig(dataset="cifar10", grow=grow, seed=seed) for grow in STRATEGIES for seed in SEEDS)
+
+
+def _quick_topology() -> Runs:
+    return tuple(RunConfig(**QUICK_MLP, grow=grow, seed=seed) for grow in STRATEGIES for seed in QUICK_SEEDS)
+
+
+def _dense_table(models: Iterable[str] = MODELS) -> Runs:
+    return tuple(RunConfig(model=model, dataset=dataset, seed=seed, **DENSE)
+                 for model in models for dataset in DATASETS for seed in SEEDS)
+
+
+def _sparse_table(sparsity: float) -> Runs:
+    return tuple(RunConfig(model=model, dataset=dataset, grow=grow, sparsity=sparsity, seed=seed)
+                 for model in MODELS for dataset in DATASETS for grow in STRATEGIES for seed in SEEDS)
+
+
+def _switch_table() -> Runs:
+    return tuple(RunConfig(model=model, dataset=dataset, grow=grow, seed=seed) for model in SWITCH_MODELS
+                 for dataset in ("cifar10", "cifar100", "fashion_mnist") for grow in SWITCHES for seed in SEEDS)
+
+
+def _pruning_figure() -> Runs:
+    return tuple(RunConfig(model=model, dataset="cifar10", prune=prune, grow=grow, seed=seed) for model in MODELS
+                 for prune in ("magnitude", "set", "random") for grow in STRATEGIES for seed in SEEDS)
+
+
+def _paper_baselines() -> Runs:
+    return tuple(RunConfig(dataset="cifar10", seed=seed, **kind) for kind in (DENSE, STATIC) for seed in SEEDS)
+
+
+def _quick_baselines() -> Runs:
+    return tuple(RunConfig(**QUICK_MLP, **kind, seed=seed) for kind in (DENSE, STATIC) for seed in QUICK_SEEDS)
+
+
+def _interval() -> Runs:
+    return tuple(RunConfig(dataset="cifar10", grow="random", update_interval=100, seed=seed) for seed in SEEDS)
+
+
+def _rbm(size: str) -> Runs:
+    return tuple(RunConfig(model=size, grow=grow, seed=seed, **RBM) for grow in STRATEGIES for seed in RBM_SEEDS)
+
+
+def _quick_convnet(*kinds: dict) -> Runs:
+    return tuple(RunConfig(**QUICK_CONVNET, **kind) for kind in kinds)
+
+
+@dataclass(frozen=True)
+class Need:
+    """What one figure, table or section reads. `quick` is None where the quick profile has nothing to show."""
+
+    title: str
+    paper: Callable[[], Runs]
+    quick: Callable[[], Runs] | None = None
+
+
+_TOPOLOGY = {
+    "fig05": "Figure 5, degree distributions during training (Section 5.3)",
+    "fig08": "Figure 8, input heat maps (Section 5.3)",
+    "fig09": "Figure 9, dormant neurons (Section 5.4)",
+    "fig12": "Figure 12, k-shells after training (Section 5.4)",
+    "fig18": "Figure 18, input degrees (Appendix G)",
+    "fig19": "Figure 19, first hidden layer on the input (Appendix H)",
+    "fig20": "Figure 20, rank correlation (Appendix I)",
+}
+NEEDS: dict[str, Need] = {
+    "table3": Need("Table 3, dense networks", _dense_table,
+                   lambda: _quick_baselines()[:len(QUICK_SEEDS)] + _quick_convnet(DENSE)),
+    "table4": Need("Table 4, 95 % sparse networks", lambda: _sparse_table(0.95),
+                   lambda: _quick_topology() + _quick_convnet(*({"grow": grow} for grow in STRATEGIES))),
+    "table7": Need("Table 7, 90 % and 80 % sparsity (Appendix C)", lambda: _sparse_table(0.9) + _sparse_table(0.8)),
+    "table8": Need("Table 8, strategy switched at half of training (Appendix E)", _switch_table),
+    "fig13": Need("Figure 13, pruning criteria (Appendix A)", _pruning_figure),
+    "fig15": Need("Figure 15, big RBM (Appendix D)", lambda: _rbm("rbm-big")),
+    "fig16": Need("Figure 16, small RBM (Appendix D)", lambda: _rbm("rbm-small")),
+    "sec5.3": Need("Section 5.3, random growth with a shorter update interval", _interval),
+    "baselines": Need("Dense and static MLPs beside Sections 5.3 and 5.4 (ours)", _paper_baselines, _quick_baselines),
+    **{name: Need(title, _paper_topology, _quick_topology) for name, title in _TOPOLOGY.items()},
+}
+
+
+@lru_cache(maxsize=None)
+def runs(need: str, profile: str) -> Runs:
+    """The configs behind a figure, table or section, in reading order; () where quick has none.
+
+    Raises ConfigError naming the nearest id or profile.
+    """
+    if profile not in PROFILES:
+        raise ConfigError(f"There is no profile {profile!r}{nearest(profile, PROFILES)}.")
+    if need not in NEEDS:
+        raise ConfigError(f"No figure or table {need!r} needs runs{nearest(need, NEEDS)}.")
+    if profile == "quick":
+        make = NEEDS[need].quick
+        return make() if make is not None else ()
+    return NEEDS[need].paper()
+
+
+def distinct(needs: Iterable[str], profile: str) -> Runs:
+    """Every run of several figures and tables once, in order of first use."""
+    return tuple(dict.fromkeys(config for need in needs for config in runs(need, profile)))
+
+
+def by_method(records: Iterable[Record]) -> dict[str, list[Record]]:
+    """Records grouped by what a figure compares, for example growth rule, seeds in order."""
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        groups.setdefault(record.config.method, []).append(record)
+    return {method: sorted(group, key=lambda record: record.config.seed) for method, group in groups.items()}
+
+
+# ---- thresholds -----------------------------------------------------------------------------------------------------
+
+PAPER_LOW, PAPER_HIGH = 10, 110  # Fig. 9; 110 is also xmin of the power-law fits (Section 5.4)
+_PAPER_CONNECTIONS, _PAPER_SIZES = (129_918, 48_719, 5_120), (1024, 512)
+PAPER_MEAN_DEGREE = (sum(_PAPER_CONNECTIONS) + _PAPER_CONNECTIONS[1]) / sum(_PAPER_SIZES)  # 151.4
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Degrees at or below which a hidden neuron counts as dormant, and xmin; scaled with the mean hidden degree."""
+
+    low: int
+    high: int
+    mean_degree: float
+
+    @property
+    def scaled(self) -> bool:
+        return (self.low, self.high) != (PAPER_LOW, PAPER_HIGH)
+
+    @property
+    def sentence(self) -> str:
+        """What the plot must say."""
+        if not self.scaled:
+            return f"thresholds {self.low} and {self.high} as in the paper"
+        return (f"thresholds {self.low} and {self.high}: the paper's {PAPER_LOW} and {PAPER_HIGH} times "
+                f"{self.mean_degree:.1f}/{PAPER_MEAN_DEGREE:.1f}, the ratio of mean hidden degrees"
+                + (" (10 stays: it is the floor that ten output classes set)" if self.low == PAPER_LOW else ""))
+
+
+def thresholds(record: Record) -> Thresholds:
+    """Thresholds for an MLP's record: the paper's, times its mean hidden degree over the paper's network's.
+
+    The low one never falls below the number of classes, because the dense last layer gives every neuron of the last
+    hidden layer that many connections.
+    """
+    counts = [record.connections[layer] for layer in record.layers]
+    hidden = [shape[0] for shape in record.shapes.values()][:-1]
+    mean = sum(counts[:-1] + counts[1:]) / sum(hidden)
+    ratio = mean / PAPER_MEAN_DEGREE
+    classes = list(record.shapes.values())[-1][0]
+    return Thresholds(max(classes, round(PAPER_LOW * ratio)), round(PAPER_HIGH * ratio), mean)
+
+
+def total_weights(record: Record) -> int:
+    """Maskable weights of the network, connected or not."""
+    return sum(prod(shape) for shape in record.shapes.values())
