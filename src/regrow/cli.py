@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NoReturn
 
 from regrow import __version__, commands
 from regrow.errors import RegrowError
@@ -17,7 +18,7 @@ EPILOG = """exit codes: 0 fine, 1 something failed, 2 usage or environment, 3 a 
 class _Parser(argparse.ArgumentParser):
     """One sentence instead of a usage dump."""
 
-    def error(self, message: str) -> None:  # type: ignore[override]
+    def error(self, message: str) -> NoReturn:
         print(f"regrow: {message}. Try '{self.prog} --help'.", file=sys.stderr)
         raise SystemExit(2)
 
@@ -28,9 +29,9 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"regrow {__version__}")
     sub = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
 
-    def command(name: str, help: str, **options: object) -> argparse.ArgumentParser:
-        made = sub.add_parser(name, help=help, description=help, **options)  # type: ignore[arg-type]
-        made.set_defaults(act=getattr(commands, name))
+    def command(name: str, help: str, **options: Any) -> argparse.ArgumentParser:
+        made = sub.add_parser(name, help=help, description=help, **options)
+        made.set_defaults(act=_ACTIONS[name])
         return made
 
     def add(to: argparse.ArgumentParser, *names: str) -> None:
@@ -65,6 +66,20 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _notebooks(arguments: argparse.Namespace) -> int:
+    from regrow.regenerate import notebooks  # jupyter's libraries take a second to import
+
+    return notebooks(arguments)
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from regrow.regenerate import write_report
+
+    return write_report(arguments)
+
+
+_ACTIONS = {"doctor": commands.doctor, "models": commands.models, "train": commands.train, "plan": commands.plan,
+            "run": commands.run, "status": commands.status, "notebooks": _notebooks, "report": _report}
 _OPTIONS: dict[str, tuple[str, dict]] = {
     "json": ("--json", {"action": "store_true", "help": "print JSON"}),
     "store": ("--store", {"type": Path, "metavar": "DIR", "help": "folder of records (default build/PROFILE/store)"}),

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from typing import Any
 
 from regrow import study
-from regrow.config import CHOICES, PRESETS, RunConfig, nearest
+from regrow.config import CHOICES, PRESETS, RunConfig
 from regrow.errors import ConfigError, RegrowError
-from regrow.session import REPOSITORY, default_store, figure_folder
-from regrow.store import Store
+from regrow.session import default_store
+from regrow.store import Store, check_trainable
 
 
 def doctor(arguments: Namespace) -> int:
@@ -38,7 +37,7 @@ def models(arguments: Namespace) -> int:
         raise ConfigError(f"--density must be above 0 and at most 1, not {arguments.density}.")
     if arguments.classes < 2:
         raise ConfigError(f"--classes must be 2 or more, not {arguments.classes}.")
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in CHOICES["model"]:
         if name.startswith("rbm"):
             continue
@@ -71,7 +70,8 @@ def train(arguments: Namespace) -> int:
     config = RunConfig.from_strings(arguments.words)
     store = Store(arguments.store or default_store("quick"))
     torch.set_num_threads(1)  # the same config gives the same bits; parallelism goes across runs
-    with Progress(total_steps(config) if not config.model.startswith("rbm") else 1, f"{config.model} {config.method}") as bar:
+    check_trainable(config, arguments.device)
+    with Progress(total_steps(config), f"{config.model} {config.method}") as bar:
         record = store.ensure(config, device=arguments.device, data_root=arguments.data, progress=bar.set)
     if arguments.json:
         print(to_json(record))
@@ -95,7 +95,7 @@ def train_help() -> str:
         default = ",".join(map(str, f.default)) if isinstance(f.default, tuple) else f.default
         lines.append(f"  {f.name}={default}".ljust(32) + f.metadata["help"])
         lines += [f"      {name.ljust(20)}{text}" for name, text in CHOICES.get(f.name, {}).items()]
-    lines.append(f"  preset=NAME".ljust(32) + f"{', '.join(PRESETS)}: a set of values; later keys override it")
+    lines.append("  preset=NAME".ljust(32) + f"{', '.join(PRESETS)}: a set of values; later keys override it")
     return "\n".join(lines)
 
 
@@ -104,7 +104,8 @@ def plan(arguments: Namespace) -> int:
     from regrow.cost import multiply_adds, total_steps
 
     needs, store = _needs(arguments), _store(arguments)
-    rows, seen = [], set()
+    rows: list[dict[str, Any]] = []
+    seen: set[RunConfig] = set()
     for need in needs:
         configs = study.runs(need, arguments.profile)
         new = [config for config in configs if config not in seen]
@@ -120,8 +121,8 @@ def plan(arguments: Namespace) -> int:
                      "configs": {config.key: config.to_dict() for config in every}})
         return 0
     _print_table(("id", "runs", "not above", "done", "steps", "PFLOP", "what"),
-                 [(r["need"], r["runs"], r["new"], r["done"], f"{r['steps']:,}", f"{2 * r['multiply_adds'] / 1e15:,.1f}",
-                   r["title"]) for r in rows])
+                 [(r["need"], r["runs"], r["new"], r["done"], f"{r['steps']:,}",
+                   f"{2 * r['multiply_adds'] / 1e15:,.1f}", r["title"]) for r in rows])
     print(f"\n{len(every)} distinct runs, {done} done. 'not above': runs that no earlier line lists; steps and PFLOP "
           "(masked-dense arithmetic) count those only.")
     if any(config.model.startswith("rbm") for config in every):
@@ -140,8 +141,8 @@ def run(arguments: Namespace) -> int:
         raise ConfigError(f"--jobs must be 1 or more, not {arguments.jobs}.")
     every = study.distinct(_needs(arguments), _trained(arguments.profile))
     configs = [config for config in every if not config.model.startswith("rbm")]
-    if len(configs) < len(every):
-        print(f"{len(every) - len(configs)} RBM runs are left out: this version does not train them yet.", file=sys.stderr)
+    if left_out := len(every) - len(configs):
+        print(f"{left_out} RBM runs are left out: this version does not train them yet.", file=sys.stderr)
     store = _store(arguments)
     result = sweep.run(configs, store, jobs=arguments.jobs, device=arguments.device, data_root=arguments.data)
     if arguments.json:
@@ -173,74 +174,6 @@ def status(arguments: Namespace) -> int:
     return 0
 
 
-def notebooks(arguments: Namespace) -> int:
-    """Train, execute, check, index: what run_all.sh does."""
-    from regrow import figures, notebook_run, pages, runner
-
-    entries = runner.read_index(REPOSITORY / "notebooks" / "index.yml")
-    if arguments.list:
-        print(runner.list_table(entries))
-        return 0
-    profile = arguments.profile
-    _check_profile(profile)
-    chosen = runner.select(entries, arguments.only, arguments.start)
-    store, out = _store(arguments), figure_folder(profile)
-    if arguments.data is not None:
-        os.environ["REGROW_DATA"] = str(arguments.data)
-    options = notebook_run.Options(profile, store.root, out, build=REPOSITORY / "build", jobs=arguments.jobs or 2,
-                                   keep_going=arguments.keep_going, force=arguments.force)
-    shipped = REPOSITORY / "results" / "records"
-
-    def needed(entry: runner.Entry) -> list[RunConfig]:
-        return [config for config in study.distinct(entry.needs, profile) if not config.model.startswith("rbm")]
-
-    def inputs(entry: runner.Entry) -> str:
-        return " ".join(config.key for config in needed(entry)
-                        if store.has(config) or (shipped / f"{config.key}.npz").is_file())
-
-    def check(entry: runner.Entry) -> list[str]:
-        return [problem for name in entry.figures for problem in figures.check_figure(out, name)] + [
-            problem for name in entry.tables for problem in figures.check_table(out, name)]
-
-    if arguments.dry_run:
-        print(runner.dry_run(chosen, options, inputs=inputs))
-        return 0
-    if profile != "replay":
-        from regrow import sweep
-
-        configs = list(dict.fromkeys(config for entry in chosen for config in needed(entry)))
-        print(f"1 of 3: {len(configs)} runs, {sum(not store.has(c) for c in configs)} still to train", flush=True)
-        result = sweep.run(configs, store, jobs=arguments.jobs, device=arguments.device, data_root=arguments.data)
-        for key, error in result.failed.items():
-            print(f"regrow: run {key} failed: {error}", file=sys.stderr)
-        if result.failed and not arguments.keep_going:
-            return 1
-    print(f"2 of 3: {len(chosen)} notebooks", flush=True)
-    code = runner.run_all(chosen, options, inputs=inputs, check=check)
-    if code == 130:
-        return code
-    print("3 of 3: pages", flush=True)
-    print(f"Open {pages.write(profile, entries, options)}")
-    return code
-
-
-def report(arguments: Namespace) -> int:
-    """Write the index of a profile from what is on disk."""
-    from regrow import notebook_run, pages, runner
-
-    _check_profile(arguments.profile)
-    entries = runner.read_index(REPOSITORY / "notebooks" / "index.yml")
-    options = notebook_run.Options(arguments.profile, default_store(arguments.profile), figure_folder(arguments.profile),
-                                   build=REPOSITORY / "build")
-    print(f"Open {pages.write(arguments.profile, entries, options)}")
-    return 0
-
-
-def _check_profile(profile: str) -> None:
-    if profile not in study.PROFILES:
-        raise ConfigError(f"There is no profile {profile!r}{nearest(profile, study.PROFILES)}.")
-
-
 def _trained(profile: str) -> str:
     if profile == "replay":
         raise RegrowError("The replay profile draws shipped records and trains nothing: use --profile paper or quick.")
@@ -249,7 +182,7 @@ def _trained(profile: str) -> str:
 
 def _needs(arguments: Namespace) -> list[str]:
     """The ids of --only, or all of them."""
-    _check_profile(arguments.profile)
+    study.check_profile(arguments.profile)
     if arguments.only is None:
         return list(study.NEEDS)
     needs = [need.strip() for need in arguments.only.split(",") if need.strip()]
@@ -259,7 +192,7 @@ def _needs(arguments: Namespace) -> list[str]:
 
 
 def _store(arguments: Namespace) -> Store:
-    return Store(arguments.store or default_store("quick" if arguments.profile == "quick" else "paper"))
+    return Store(arguments.store or default_store(arguments.profile))
 
 
 def _changed(config: RunConfig) -> list[str]:

@@ -239,10 +239,10 @@ def preset(name: str) -> dict[str, Any]:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """'; did you mean X?' or the list of what there is, to put behind a sentence that refuses a name."""
+    """' (did you mean X?)' or the list of what there is, to put into a sentence that refuses a name."""
     known = list(known)
     close = get_close_matches(str(word), known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}" if close else f"; there are {', '.join(known)}"
+    return f" (did you mean {close[0]!r}?)" if close else f" (there are {', '.join(known)})"
 
 
 _TYPES: dict[str, Any] = get_type_hints(RunConfig)
@@ -260,8 +260,8 @@ def _checked_type(name: str, value: Any) -> Any:
             return tuple(item(v) for v in value)
     elif kind in (int, float, str, bool) and type(value) is kind:
         return value
-    shown = {int: "a whole number", float: "a number", str: "a name", bool: "true or false"}.get(kind, "numbers like 300,100")
-    raise ConfigError(f"{name} must be {shown}, not {value!r}.")
+    wanted = {int: "a whole number", float: "a number", str: "a name", bool: "true or false"}
+    raise ConfigError(f"{name} must be {wanted.get(kind, 'numbers like 300,100')}, not {value!r}.")
 
 
 def _parsed(name: str, text: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from math import ceil
 
 import torch
@@ -29,7 +29,7 @@ def total_steps(config: RunConfig) -> int:
     return config.epochs * ceil(train_images(config) / config.batch_size)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _forward(config: RunConfig) -> int:
     model = models.outline(config, known(config.dataset).classes, image_shape(config))
     total = 0

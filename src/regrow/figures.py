@@ -185,11 +185,8 @@ def save_figure(fig: Figure, stem: str, *, data: pd.DataFrame, alt: str, out: Pa
         raise FigureError(f"{stem} has nothing drawn in it; save it after plotting.")
     if nameless := unlabelled_axes(fig):
         raise FigureError(f"{stem} has axes without labels: {', '.join(nameless)}; set them before saving.")
-    for legend in fig.legends:
-        if legend.get_bbox_to_anchor() is fig.bbox:  # which matplotlib moves when it crops to the tight bounding box
-            legend.set_bbox_to_anchor((0, 0, 1, 1), transform=fig.transFigure)
+    _settle(fig)
     if profile == "quick" and not any(text.get_gid() == QUICK_GID for text in fig.texts):
-        fig.draw_without_rendering()  # the layout must be final
         # Just below everything drawn, where it covers nothing; the tight bounding box of the file then includes it.
         lowest = min(0.0, fig.get_tightbbox().y0) - 0.02
         fig.text(1, lowest / fig.get_figheight(), QUICK_MARK, ha="right", va="top", size=7, style="italic",
@@ -201,6 +198,15 @@ def save_figure(fig: Figure, stem: str, *, data: pd.DataFrame, alt: str, out: Pa
     about = {"stem": stem, "profile": profile, "alt": alt, "caption": caption}
     _write_all(Path(out), stem, files, about | provenance(records))
     return Path(out) / f"{stem}.png"
+
+
+def _settle(fig: Figure) -> None:
+    """Run the layout once and keep its result, so that nothing moves when the files are cropped to what is drawn."""
+    fig.draw_without_rendering()
+    fig.set_layout_engine("none")
+    for legend in fig.legends:  # anchored to the canvas by default, which is another one while cropping
+        if legend.get_bbox_to_anchor() is fig.bbox:
+            legend.set_bbox_to_anchor((0, 0, 1, 1), transform=fig.transFigure)
 
 
 def _picture(fig: Figure, kind: str, texts: dict[str, Any]) -> bytes:

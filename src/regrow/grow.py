@@ -1,4 +1,4 @@
-"""Where new connections come: one score per rule (Section 4.3.3). RigL differs from SET by one line, SNFS by another."""
+"""Where new connections come: a score per rule (Section 4.3.3). RigL differs from SET by one line, SNFS by another."""
 
 from __future__ import annotations
 

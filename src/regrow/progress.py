@@ -22,7 +22,7 @@ def clock(seconds: float) -> str:
 
 
 class Progress:
-    """`set(done)` moves it. On a terminal or in a notebook a tqdm bar; in a log a line every 15 seconds with the ETA."""
+    """`set(done)` moves it: a tqdm bar on a terminal or in a notebook; in a log a line with the ETA now and then."""
 
     def __init__(self, total: float, label: str, *, done: float = 0, stream: Any = None) -> None:
         self.total, self.label, self.began, self.at_start, self.stream = total, label, time.monotonic(), done, stream
@@ -44,8 +44,9 @@ class Progress:
         elif now - self.said >= LOG_SECONDS and done > self.at_start:
             self.said = now
             elapsed = now - self.began
-            left = elapsed * (self.total - done) / (done - self.at_start)
-            print(f"{self.label}: {100 * done / self.total:.0f} %, {clock(elapsed)} so far, about {clock(left)} left"
+            share = (done - self.at_start) / (self.total - self.at_start)
+            left = f"about {clock(elapsed / share - elapsed)} left" if share > 0.02 else "time left not known yet"
+            print(f"{self.label}: {100 * done / self.total:.0f} %, {clock(elapsed)} so far, {left}"
                   + (f" ({note})" if note else ""), file=self.stream or sys.stderr, flush=True)
 
     def close(self) -> None:

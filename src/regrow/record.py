@@ -123,10 +123,11 @@ def load(path: Path) -> Record:
         raise StoreError(f"{path} is not a record of this version of regrow.")
     try:
         config = RunConfig.from_dict(_tuples(head["config"]))
-        per_layer = {name: {layer: arrays[f"{name}/{layer}"] for layer in head["layers"]} for name in _PER_LAYER}
+        parts: dict[str, Any] = {name: {layer: arrays[f"{name}/{layer}"] for layer in head["layers"]}
+                                 for name in _PER_LAYER}
+        parts |= {name: arrays[name] for name in _SERIES}
         record = Record(config=config, shapes={layer: tuple(head["shapes"][layer]) for layer in head["layers"]},
-                        steps_per_epoch=head["steps_per_epoch"], provenance=head["provenance"],
-                        **{name: arrays[name] for name in _SERIES}, **per_layer)
+                        steps_per_epoch=head["steps_per_epoch"], provenance=head["provenance"], **parts)
     except (ConfigError, KeyError, TypeError) as error:
         raise StoreError(f"{path} was written by another version of regrow ({error}).") from error
     if record.key != head["key"]:

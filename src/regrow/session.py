@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from regrow import figures, study
-from regrow.config import RunConfig, nearest
-from regrow.errors import ConfigError
+from regrow.config import RunConfig
+from regrow.errors import RegrowError
 from regrow.record import Record
 from regrow.store import Store, require
 
@@ -22,8 +22,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def default_store(profile: str) -> Path:
-    """build/quick/store or build/paper/store; REGROW_STORE overrides it."""
-    return Path(os.environ.get("REGROW_STORE") or REPOSITORY / "build" / profile / "store")
+    """build/quick/store, or build/paper/store for paper and replay; REGROW_STORE overrides it."""
+    folder = "quick" if profile == "quick" else "paper"
+    return Path(os.environ.get("REGROW_STORE") or REPOSITORY / "build" / folder / "store")
 
 
 def figure_folder(profile: str) -> Path:
@@ -61,10 +62,13 @@ class Session:
         return [record for config in study.runs(need, self.profile) if (record := self.store.get(config))]
 
     def save(self, fig: Figure, stem: str, *, data: pd.DataFrame, alt: str, caption: str = "",
-             records: Sequence[Record] = ()) -> None:
-        """Write svg, png, csv and json through `save_figure`, which marks quick figures as such."""
-        figures.save_figure(fig, stem, data=data, alt=alt, out=self.out, profile=self.profile, caption=caption,
-                            records=records)
+             records: Sequence[Record] = (), exact: bool = False) -> None:
+        """Write svg, png, csv and json through `save_figure`, which marks quick figures as such.
+
+        `exact` is for figures that need no training and are at the paper's scale in every profile.
+        """
+        figures.save_figure(fig, stem, data=data, alt=alt, out=self.out, profile="paper" if exact else self.profile,
+                            caption=caption, records=records)
 
     def save_table(self, frame: pd.DataFrame, stem: str, *, caption: str, records: Sequence[Record] = ()) -> None:
         """Write csv, md and json."""
@@ -79,18 +83,16 @@ def start(notebook: str, *, profile: str = "auto", store: str = "", out: str = "
     if profile == "auto":
         profile = os.environ.get("REGROW_PROFILE") or ("replay" if (REPOSITORY / "results" / "records").is_dir()
                                                        else "quick")
-    if profile not in study.PROFILES:
-        raise ConfigError(f"There is no profile {profile!r}{nearest(profile, ('auto', *study.PROFILES))}.")
+    study.check_profile(profile)
     figures.use_style()
     shipped = (REPOSITORY / "results",) if profile == "replay" else ()
-    root = Path(store) if store else default_store("quick" if profile == "quick" else "paper")
+    root = Path(store) if store else default_store(profile)
     return Session(notebook, profile, Store(root, read_also=shipped), Path(out) if out else figure_folder(profile))
 
 
 def train_missing(configs: Sequence[RunConfig], store: Store) -> None:
     """Train what the store lacks, in as many processes as there are cores, or here if it is only one run."""
     from regrow import sweep
-    from regrow.errors import RegrowError
 
     result = sweep.run(configs, store)
     if result.failed:

@@ -80,7 +80,7 @@ class Store:
             return record
         with self._lock(config.key):
             record = self.get(config)  # another process may have finished it while we waited
-            return record if record is not None else self._train(config, device, data_root, progress, checkpoint_seconds)
+            return record or self._train(config, device, data_root, progress, checkpoint_seconds)
 
     def _train(self, config: RunConfig, device: str, data_root: Path | None, progress: Callable[[int], None] | None,
                checkpoint_seconds: float) -> Record:

@@ -31,14 +31,15 @@ class Topology:
         masks = random_masks(shapes, counts, config.seed)
         self.masks = {name: mask.to(weights[name].device) for name, mask in masks.items()}
         self.explored = {name: mask.clone() for name, mask in self.masks.items()}
-        self.needs = frozenset().union(*(GROWTH[rule].needs for rule in config.grow_phases)) if config.is_dynamic else frozenset()
+        rules = config.grow_phases if config.is_dynamic else ()
+        self.needs = {need for rule in rules for need in GROWTH[rule].needs}
         track = "average" in self.needs and config.growth_momentum == "ema"
         self.averages = {name: torch.zeros_like(weight) for name, weight in weights.items()} if track else {}
         self.sparse = not config.is_dense
         self._refresh()
 
     def _refresh(self) -> None:
-        self._factors = [mask.to(self.weights[name].dtype) for name, mask in self.masks.items()]
+        self._factors: list[Tensor] = [mask.to(self.weights[name].dtype) for name, mask in self.masks.items()]
         self.mask_weights()
 
     @torch.no_grad()
@@ -51,7 +52,7 @@ class Topology:
     def mask_gradients(self) -> None:
         """Only connections that exist learn."""
         if self.sparse and not ranks_buffer(self.config):
-            torch._foreach_mul_([weight.grad for weight in self.weights.values()], self._factors)
+            torch._foreach_mul_([_gradient(weight) for weight in self.weights.values()], self._factors)
 
     @property
     def buffers_leak(self) -> bool:
@@ -62,11 +63,13 @@ class Topology:
     def average_gradients(self) -> None:
         """v <- beta v + (1 - beta) dE/dTheta at every position (Eq. 10)."""
         for name, average in self.averages.items():
-            average.lerp_(self.weights[name].grad, 1 - self.config.growth_beta)
+            average.lerp_(_gradient(self.weights[name]), 1 - self.config.growth_beta)
 
     def dense_gradients(self) -> dict[str, Tensor]:
         """Copies of dE/dTheta before masking and before the optimizer, which may change gradients in place."""
-        return {name: weight.grad.clone() for name, weight in self.weights.items()} if "gradient" in self.needs else {}
+        if "gradient" not in self.needs:
+            return {}
+        return {name: _gradient(weight).clone() for name, weight in self.weights.items()}
 
     @torch.no_grad()
     def update(self, step: int, total_steps: int, gradients: Mapping[str, Tensor], optimizer: Optimizer) -> None:
@@ -100,3 +103,8 @@ class Topology:
         for name, average in self.averages.items():
             average.copy_(state[f"average/{name}"])
         self._refresh()
+
+
+def _gradient(weight: nn.Parameter) -> Tensor:
+    assert weight.grad is not None, "backward() comes first"
+    return weight.grad

@@ -58,9 +58,10 @@ def rewired_weight(weight: Tensor, rewiring: Rewiring, regrown_weight: str) -> T
 
 
 def rewired_buffer(buffer: Tensor, rewiring: Rewiring, config: RunConfig) -> Tensor:
-    """The optimizer's momentum after an update: 0 at grown connections (unless grown_buffer="keep") and at empty places.
+    """The optimizer's momentum after an update: 0 at grown connections and at empty places.
 
-    When momentum growth ranks this very buffer (growth_momentum="sgd_buffer"), empty places keep theirs.
+    With grown_buffer="keep" it stays as it is. When momentum growth ranks this very buffer
+    (growth_momentum="sgd_buffer"), empty places keep theirs.
     """
     if config.grown_buffer == "zero":
         buffer = buffer * ~rewiring.grown

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from regrow import models, schedule
 from regrow.config import RunConfig
 from regrow.data import Dataset, ImageSet, batches, evaluation_batches, steps_per_epoch
+from regrow.errors import ConfigError
 from regrow.record import Record
 from regrow.recorder import Recorder, percent
 from regrow.topology import Topology
@@ -37,7 +38,13 @@ class Run:
 
 
 def start(config: RunConfig, dataset: Dataset, device: str | torch.device = "cpu") -> Run:
-    """A network with its first masks, before any training."""
+    """A network with its first masks, before any training.
+
+    Raises ConfigError if an epoch would end on a batch of one image, which batch normalisation on a 1x1 map refuses.
+    """
+    if config.model == "resnet50" and len(dataset.train.labels) % config.batch_size == 1:
+        raise ConfigError(f"{len(dataset.train.labels)} training images leave a last batch of one image, which "
+                          "ResNet-50's batch normalisation cannot take; change batch_size or train_limit by one.")
     model = models.build(config, classes=dataset.classes, image_shape=dataset.image_shape).to(device)
     topology = Topology(config, models.maskable(model))
     optimizer = torch.optim.SGD(model.parameters(), lr=config.lr, momentum=config.momentum, nesterov=config.nesterov,

@@ -1,0 +1,1 @@
+"""One module per family of figures: records in, a figure and the data behind it out."""
