@@ -21,6 +21,7 @@ import numpy as np
 from regrow.errors import StoreError
 
 HEAD = "head"
+WRITING = ".writing-"  # begins the name of a file that is not finished
 
 
 def digest(arrays: Mapping[str, np.ndarray], head: Mapping[str, Any]) -> str:
@@ -41,7 +42,7 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], head: Mapping[str, Any],
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".writing-", suffix=path.suffix, delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{WRITING}{path.stem}-", delete=False) as file:
             temporary = Path(file.name)
             save(file, allow_pickle=False, **members)
             file.flush()

@@ -61,15 +61,12 @@ def models(arguments: Namespace) -> int:
 
 def train(arguments: Namespace) -> int:
     """Train one run (or find its record) and print its key, accuracies, seconds and connections."""
-    import torch
-
     from regrow.cost import total_steps
     from regrow.progress import Progress
     from regrow.record import to_json
 
     config = RunConfig.from_strings(arguments.words)
     store = Store(arguments.store or default_store("quick"))
-    torch.set_num_threads(1)  # the same config gives the same bits; parallelism goes across runs
     check_trainable(config, arguments.device)
     with Progress(total_steps(config), f"{config.model} {config.method}") as bar:
         record = store.ensure(config, device=arguments.device, data_root=arguments.data, progress=bar.set)

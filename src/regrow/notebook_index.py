@@ -169,3 +169,19 @@ def _refuse_doubles(entries: Iterable[Entry], index: str) -> None:
                     raise RegrowError(f"{index}: the {kind} {name!r} belongs to notebook {owner[kind, name]!r} already "
                                       f"and cannot belong to {e.id!r} ({e.file}) too.")
                 owner[kind, name] = e.id
+
+
+def readme_table(entries: Iterable[Entry]) -> str:
+    """The map as the README shows it, in Markdown; a test holds the README against it."""
+    lines = ["| notebook | paper | figures and tables | command |", "|---|---|---|---|"]
+    for e in entries:
+        products = ", ".join(_spoken(name) for name in e.products) or "-"
+        lines.append(f"| [{e.id} {e.title}](notebooks/{e.file}) | {e.section} | {products} "
+                     f"| `./run_all.sh --only {e.id}` |")
+    return "\n".join(lines)
+
+
+def _spoken(stem: str) -> str:
+    """fig05 -> Figure 5, table3 -> Table 3."""
+    kind, number = (stem[:3], stem[3:]) if stem.startswith("fig") else (stem[:5], stem[5:])
+    return f"{'Figure' if kind == 'fig' else 'Table'} {int(number)}"

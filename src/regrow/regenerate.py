@@ -38,8 +38,11 @@ def notebooks(arguments: Namespace) -> int:
     def inputs(entry: Entry) -> str:
         return " ".join(config.key for config in _runs([entry], profile) if _recorded(store, config))
 
+    def check(entry: Entry) -> list[str]:
+        return _problems(entry, options.out)
+
     if arguments.dry_run:
-        print(runner.dry_run(chosen, options, inputs=inputs))
+        print(runner.dry_run(chosen, options, inputs=inputs, check=check))
         return 0
     if profile != "replay":
         configs = _runs(chosen, profile)
@@ -51,7 +54,7 @@ def notebooks(arguments: Namespace) -> int:
         if result.failed and not arguments.keep_going:
             return 1
     print(f"2 of 3: executing {len(chosen)} notebooks", flush=True)
-    code = runner.run_all(chosen, options, inputs=inputs, check=lambda entry: _problems(entry, options.out))
+    code = runner.run_all(chosen, options, inputs=inputs, check=check)
     if code == 130:
         return code
     print("3 of 3: writing pages", flush=True)

@@ -49,7 +49,7 @@ def moment_steps(config: RunConfig, total_steps: int) -> list[int]:
 
     In a short run the paper's "2 of 300 epochs" would come before the first update; it is then that update.
     """
-    steps = [round(fraction * total_steps) for fraction in MOMENTS]
+    steps = [0, *(max(1, round(fraction * total_steps)) for fraction in MOMENTS[1:])]
     updates = update_steps(config, total_steps)
     if updates:
         steps[1] = max(steps[1], updates[0])

@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from regrow import arrayfile
 from regrow import record as records
 from regrow.config import RunConfig
 from regrow.errors import NotRecorded, RegrowError, StoreError
@@ -87,6 +88,8 @@ class Store:
         from regrow import checkpoint, train
 
         check_trainable(config, device)
+        for unfinished in self.root.glob(f"*/{arrayfile.WRITING}{config.key}-*"):
+            unfinished.unlink(missing_ok=True)  # of a killed process: nobody else writes while we hold the lock
         dataset = _dataset(config, device, data_root)
         run = train.start(config, dataset, device)
         path, resumed = self.checkpoint_path(config.key), False
@@ -105,8 +108,9 @@ class Store:
                 checkpoint.save(run, path)
                 last = time.monotonic()
 
-        record = train.train(run, dataset, save=save, progress=progress,
-                             provenance=provenance(device, dataset) | {"resumed": resumed})
+        with _one_thread(device):
+            record = train.train(run, dataset, save=save, progress=progress,
+                                 provenance=provenance(device, dataset) | {"resumed": resumed})
         record.save(self.record_path(config.key))
         path.unlink(missing_ok=True)
         self.failure_path(config.key).unlink(missing_ok=True)
@@ -160,6 +164,23 @@ class Store:
         with path.open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+@contextmanager
+def _one_thread(device: str) -> Iterator[None]:
+    """On a CPU the number of threads changes the order of sums; one thread gives the same bits everywhere.
+
+    Parallelism goes across runs.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    if device == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def check_trainable(config: RunConfig, device: str = "cpu") -> None:

@@ -1,0 +1,90 @@
+"""The notebooks as documents: their shape, their owners, and what may be committed in them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from regrow import study
+from regrow.notebook_index import Entry, read_index, readme_table
+
+ROOT = Path(__file__).resolve().parents[1]
+ENTRIES = read_index(ROOT / "notebooks" / "index.yml")
+PARAMETERS = {"profile", "store", "out"}
+
+
+def cells(entry: Entry, kind: str = "code") -> list[nbformat.NotebookNode]:
+    return [cell for cell in nbformat.read(entry.path, as_version=4).cells if cell.cell_type == kind]
+
+
+def tags(cell: nbformat.NotebookNode) -> list[str]:
+    return cell.metadata.get("tags", [])
+
+
+def test_every_notebook_is_on_the_map_and_every_product_has_one_owner() -> None:
+    files = {path.name for path in (ROOT / "notebooks").glob("*.ipynb")}
+    assert files == {entry.file for entry in ENTRIES}
+    owners = Counter(name for entry in ENTRIES for name in (*entry.products, *(f"Eq. {e}" for e in entry.equations)))
+    assert {name for name, n in owners.items() if n > 1} == set()
+    assert {f"fig{n:02d}" for n in (1, 4, 5, 8, 9, 10, 11, 12, 18, 19, 20)} | {"table3", "table4"} <= set(owners)
+    assert {f"Eq. {n}" for n in range(5, 17)} <= set(owners)
+
+
+def test_the_map_needs_only_what_the_study_knows() -> None:
+    assert {need for entry in ENTRIES for need in entry.needs} <= set(study.NEEDS)
+
+
+def test_the_readme_shows_the_map() -> None:
+    assert readme_table(ENTRIES) in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.id)
+def test_shape(entry: Entry) -> None:
+    notebook = nbformat.read(entry.path, as_version=4)
+    nbformat.validate(notebook)
+    assert "widgets" not in notebook.metadata
+    assert 20 <= len(notebook.cells) <= 50
+    code = cells(entry)
+    parameters = [cell for cell in code if "parameters" in tags(cell)]
+    assert len(parameters) == 1
+    assert {line.split("=")[0].strip() for line in parameters[0].source.splitlines() if "=" in line} == PARAMETERS
+    assert max(len(cell.source.splitlines()) for cell in code) <= 20
+    assert sum(len(cell.source.splitlines()) for cell in code) <= 200
+    prose = " ".join(cell.source for cell in cells(entry, "markdown"))
+    words = len(re.findall(r"[A-Za-z][A-Za-z'-]+", re.sub(r"\$[^$]*\$|`[^`]*`", "", prose)))
+    assert 700 <= words <= 1900, words
+    assert prose.count("<details>") >= 3, "three exercises with folded solutions"
+    assert entry.section.split(",")[0].split("-")[0] in prose
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.id)
+def test_only_check_cells_keep_outputs(entry: Entry) -> None:
+    checked = 0
+    for cell in cells(entry):
+        if "nbval-check-output" in tags(cell):
+            checked += 1
+            assert cell.execution_count is not None, "nbval never compares a cell that was not executed"
+            assert cell.outputs and all(out.output_type == "stream" and out.name == "stdout" for out in cell.outputs)
+        else:
+            assert not cell.outputs and cell.execution_count is None
+    assert checked >= 3
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.id)
+def test_figures_are_drawn_saved_and_shown(entry: Entry) -> None:
+    source = "\n".join(cell.source for cell in cells(entry))
+    prose = "\n".join(cell.source for cell in cells(entry, "markdown"))
+    for stem in entry.figures:
+        assert f'"{stem}"' in source and f"# Figure {int(stem[3:])}" in source
+        if (ROOT / "figures" / f"{stem}.png").is_file():
+            shown = re.search(rf"!\[([^]]{{20,}})\]\(\.\./figures/{stem}\.png\)", prose)
+            assert shown, f"{stem} is committed and must stand in the notebook with an alt text"
+    for stem in entry.tables:
+        assert f'"{stem}"' in source
+    for _, target in re.findall(r"!?\[([^]]*)\]\(([^)#]+)\)", prose):
+        if not target.startswith("http"):
+            assert (entry.path.parent / target).exists(), target

@@ -1,0 +1,347 @@
+"""Pruning and growth rules and the selection under them, against hand-computed 3x3 cases and a naive sorted list."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from regrow import grow, prune  # noqa: F401  they register the rules
+from regrow.config import CHOICES, RunConfig
+from regrow.errors import ConfigError
+from regrow.rules import GROWTH, PRUNING, LayerState, growth, largest, pruning, smallest
+
+WEIGHT = torch.tensor([[0.1, 0.0, -0.2],
+                       [0.0, 0.3, 0.0],
+                       [-0.4, 0.0, 0.5]])
+MASK = torch.tensor([[1, 0, 1],
+                     [0, 1, 0],
+                     [1, 0, 1]], dtype=torch.bool)
+GRADIENT = torch.tensor([[0.9, -0.8, 0.1],
+                         [0.2, -0.9, -0.7],
+                         [0.0, 0.6, 0.3]])
+
+
+def layer(weight: Tensor = WEIGHT, mask: Tensor = MASK, *, gradient: Tensor | None = None, average: Tensor | None = None,
+          seed: int = 0) -> LayerState:
+    return LayerState(weight, mask, torch.Generator().manual_seed(seed), gradient, average)
+
+
+def on(*positions: int) -> Tensor:
+    """A 3x3 boolean tensor, True at the flat positions."""
+    flat = torch.zeros(9, dtype=torch.bool)
+    flat[list(positions)] = True
+    return flat.reshape(3, 3)
+
+
+def naive(scores: np.ndarray, among: np.ndarray, n: int, *, big: bool) -> set[int]:
+    """The n best candidates of a fully sorted list; equal scores in the order of their flat index."""
+    values, positions = scores.ravel(), np.flatnonzero(among)
+    ranked = sorted(positions, key=lambda i: (-values[i] if big else values[i], i))
+    return {int(i) for i in ranked[:n]}
+
+
+def positions(chosen: Tensor) -> set[int]:
+    return set(chosen.flatten().nonzero().squeeze(1).tolist())
+
+
+def nearest_whole(x: float) -> int:
+    """Half to even, written without round()."""
+    low = math.floor(x)
+    if x - low == 0.5:
+        return low + low % 2
+    return low + (x - low > 0.5)
+
+
+# Few distinct values, zeros of both signs among them, so that ties are the rule and not the exception.
+numbers = st.sampled_from([-2.0, -1.0, -0.5, -0.0, 0.0, 0.5, 1.0, 2.0])
+rates = st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.25, 0.5, 1.0]))
+
+
+@st.composite
+def layers(draw: st.DrawFn) -> LayerState:
+    """A layer of up to 6x6, from empty to full; a few are convolutions."""
+    shape = draw(st.sampled_from([(1, 1), (1, 6), (4, 3), (6, 6), (2, 3, 2, 2)]))
+    size = math.prod(shape)
+
+    def tensor(elements: st.SearchStrategy, dtype: torch.dtype) -> Tensor:
+        return torch.tensor(draw(st.lists(elements, min_size=size, max_size=size)), dtype=dtype).reshape(shape)
+
+    mask = tensor(st.booleans(), torch.bool)
+    weight = tensor(numbers, torch.float32) * mask
+    return LayerState(weight, mask, torch.Generator().manual_seed(draw(st.integers(0, 5))),
+                      tensor(numbers, torch.float32), tensor(numbers, torch.float32))
+
+
+# ---- selection ------------------------------------------------------------------------------------------------------
+
+
+@given(layers(), st.data())
+def test_selection_is_the_head_of_a_sorted_list(state: LayerState, data: st.DataObject) -> None:
+    assert state.gradient is not None
+    n = data.draw(st.integers(0, int(state.mask.sum())))
+    scores, among = state.gradient.numpy(), state.mask.numpy()
+    assert positions(largest(state.gradient, state.mask, n)) == naive(scores, among, n, big=True)
+    assert positions(smallest(state.gradient, state.mask, n)) == naive(scores, among, n, big=False)
+
+
+def test_ties_go_to_the_lower_index() -> None:
+    scores = torch.tensor([[1.0, 2.0, 2.0], [0.0, 2.0, 1.0], [1.0, 1.0, 2.0]])
+    everywhere = torch.ones(3, 3, dtype=torch.bool)
+    assert positions(largest(scores, everywhere, 3)) == {1, 2, 4}
+    assert positions(largest(scores, everywhere, 6)) == {1, 2, 4, 8, 0, 5}
+    assert positions(smallest(scores, everywhere, 3)) == {3, 0, 5}
+
+
+def test_minus_zero_equals_zero() -> None:
+    scores = torch.tensor([0.0, -0.0, 0.0, -0.0])
+    everywhere = torch.ones(4, dtype=torch.bool)
+    assert positions(largest(scores, everywhere, 2)) == positions(smallest(scores, everywhere, 2)) == {0, 1}
+
+
+def test_selection_sees_candidates_only() -> None:
+    scores = torch.tensor([9.0, 1.0, 8.0, 2.0])
+    assert positions(largest(scores, torch.tensor([False, True, False, True]), 1)) == {3}
+
+
+def test_selection_refuses_more_than_there_are() -> None:
+    with pytest.raises(ValueError, match="cannot choose 3 of 2"):
+        largest(torch.rand(4), torch.tensor([True, True, False, False]), 3)
+
+
+def test_selection_keeps_its_number_when_training_has_diverged() -> None:
+    """NaN and infinite gradients must not change how many connections there are; NaN comes last."""
+    scores = torch.tensor([math.nan, math.inf, 1.0, -math.inf, math.nan, 2.0])
+    everywhere = torch.ones(6, dtype=torch.bool)
+    assert [int(largest(scores, everywhere, n).sum()) for n in range(7)] == list(range(7))
+    assert positions(largest(scores, everywhere, 3)) == {1, 5, 2}
+    assert int(largest(torch.full((6,), math.nan), everywhere, 4).sum()) == 4
+
+
+def test_selection_changes_nothing_in_place() -> None:
+    scores, among = GRADIENT.clone(), MASK.clone()
+    largest(scores, among, 2)
+    smallest(scores, among, 2)
+    assert torch.equal(scores, GRADIENT)
+    assert torch.equal(among, MASK)
+
+
+# ---- pruning by hand ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("rule", "rate", "gone"), [
+    ("magnitude", 0.4, (0, 2)),  # 2 of 5: 0.1 and -0.2
+    ("magnitude", 0.6, (0, 2, 4)),
+    ("set", 0.34, (0, 2)),  # 1 of 0.1 0.3 0.5 and 1 of -0.2 -0.4
+    ("set", 0.5, (0, 4, 2)),  # 2 and 1
+    ("set", 0.6, (0, 4, 2)),  # round(1.8) = 2 and round(1.2) = 1
+    ("set_legacy", 0.4, (0, 2, 6)),  # k = 1: the smallest positive, and every negative
+    ("set_legacy", 0.8, (0, 4, 2)),  # k = 2: two positive; of the negative ones the most negative stays
+])
+def test_pruning_by_hand(rule: str, rate: float, gone: tuple[int, ...]) -> None:
+    assert torch.equal(PRUNING[rule](layer(), rate), on(*gone))
+
+
+def test_magnitude_and_set_differ_where_signs_are_uneven() -> None:
+    """All small weights positive: magnitude takes them, SET must take from the large negative ones as well."""
+    weight = torch.tensor([[0.1, 0.2, 0.3], [0.4, -5.0, -6.0], [-7.0, -8.0, 0.0]])
+    mask = on(0, 1, 2, 3, 4, 5, 6, 7)
+    assert torch.equal(PRUNING["magnitude"](layer(weight, mask), 0.5), on(0, 1, 2, 3))
+    assert torch.equal(PRUNING["set"](layer(weight, mask), 0.5), on(0, 1, 4, 5))
+
+
+def test_random_pruning_draws_every_pair_alike() -> None:
+    seen: dict[frozenset[int], int] = {}
+    for seed in range(1000):
+        pair = frozenset(positions(PRUNING["random"](layer(seed=seed), 0.4)))
+        seen[pair] = seen.get(pair, 0) + 1
+    assert set(seen) == {frozenset(pair) for pair in combinations((0, 2, 4, 6, 8), 2)}
+    assert all(abs(n - 100) < 6 * math.sqrt(1000 * 0.1 * 0.9) for n in seen.values())
+
+
+def test_random_pruning_ignores_the_weights_and_follows_its_generator() -> None:
+    first, again = PRUNING["random"](layer(seed=3), 0.4), PRUNING["random"](layer(seed=3), 0.4)
+    assert torch.equal(first, again)
+    assert torch.equal(first, PRUNING["random"](layer(WEIGHT * -7, seed=3), 0.4))
+
+
+# ---- pruning, properties --------------------------------------------------------------------------------------------
+
+
+@given(layers(), rates)
+def test_magnitude_agrees_with_a_sorted_list(state: LayerState, rate: float) -> None:
+    n = nearest_whole(rate * int(state.mask.sum()))
+    expected = naive(np.abs(state.weight.numpy()), state.mask.numpy(), n, big=False)
+    assert positions(PRUNING["magnitude"](state, rate)) == expected
+
+
+@given(layers(), rates)
+def test_set_agrees_with_two_sorted_lists(state: LayerState, rate: float) -> None:
+    weight, mask = state.weight.numpy(), state.mask.numpy()
+    expected: set[int] = set()
+    for part in (mask & (weight >= 0), mask & (weight < 0)):
+        expected |= naive(np.abs(weight), part, nearest_whole(rate * int(part.sum())), big=False)
+    assert positions(PRUNING["set"](state, rate)) == expected
+
+
+@given(layers(), rates)
+def test_set_legacy_agrees_with_the_common_code(state: LayerState, rate: float) -> None:
+    """Thresholds as that code takes them, on sorted lists: keep positives after the k-th, negatives before the k-th."""
+    weight, mask = state.weight.numpy().ravel(), state.mask.numpy().ravel()
+    remove = math.ceil(rate * int(mask.sum()))
+    k = math.ceil(remove / 2)
+    positive = sorted((i for i in np.flatnonzero(mask) if weight[i] >= 0), key=lambda i: (weight[i], i))
+    negative = sorted((i for i in np.flatnonzero(mask) if weight[i] < 0), key=lambda i: (weight[i], i))
+    expected = {int(i) for i in positive[:k] + negative[max(0, k - 1):]} if remove else set()
+    assert positions(PRUNING["set_legacy"](state, rate)) == expected
+
+
+@given(layers(), rates, st.sampled_from(["magnitude", "set", "set_legacy", "random"]))
+def test_pruned_lies_within_active(state: LayerState, rate: float, rule: str) -> None:
+    """Also with active weights that are exactly zero: ranking all positions would take empty ones for them."""
+    weight, mask = state.weight.clone(), state.mask.clone()
+    pruned = PRUNING[rule](state, rate)
+    assert pruned.dtype == torch.bool
+    assert pruned.shape == state.mask.shape
+    assert not (pruned & ~state.mask).any()
+    assert torch.equal(state.weight, weight)  # pure
+    assert torch.equal(state.mask, mask)
+
+
+@given(layers(), rates, st.sampled_from(["magnitude", "random"]))
+def test_number_pruned_is_exact(state: LayerState, rate: float, rule: str) -> None:
+    assert int(PRUNING[rule](state, rate).sum()) == nearest_whole(rate * int(state.mask.sum()))
+
+
+@given(layers())
+def test_rate_zero_prunes_nothing_and_rate_one_everything(state: LayerState) -> None:
+    for rule in ("magnitude", "set", "random"):
+        assert not PRUNING[rule](state, 0.0).any()
+        assert torch.equal(PRUNING[rule](state, 1.0), state.mask)
+    assert not PRUNING["set_legacy"](state, 0.0).any()
+
+
+def test_active_zeros_go_first_and_empty_positions_never() -> None:
+    """The trap: five active zeros beside four empty positions, all of magnitude 0."""
+    pruned = PRUNING["magnitude"](layer(torch.zeros(3, 3)), 0.6)
+    assert torch.equal(pruned, on(0, 2, 4))
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_layers_with_one_sign_only(sign: float) -> None:
+    """Without negative weights (a ReLU-fed output, say) SET is magnitude pruning, and the bug nearly is."""
+    weight = torch.tensor([[0.1, 0.0, 0.2], [0.0, 0.3, 0.0], [0.4, 0.0, 0.5]]) * sign
+    state = layer(weight)
+    assert torch.equal(PRUNING["set"](state, 0.4), on(0, 2))
+    assert torch.equal(PRUNING["magnitude"](state, 0.4), on(0, 2))
+    assert torch.equal(PRUNING["set_legacy"](state, 0.4), on(0) if sign > 0 else MASK)
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.1, 0.3, 0.5, 0.9, 1.0])
+def test_set_legacy_removes_about_half_whatever_the_rate(rate: float) -> None:
+    weight = torch.randn(200, 200, generator=torch.Generator().manual_seed(0))
+    mask = torch.rand(200, 200, generator=torch.Generator().manual_seed(1)) < 0.2
+    state = layer(weight * mask, mask)
+    active = int(mask.sum())
+    assert int(PRUNING["set_legacy"](state, rate).sum()) / active == pytest.approx(0.5, abs=0.02)
+    assert int(PRUNING["set"](state, rate).sum()) / active == pytest.approx(rate, abs=0.001)
+
+
+def test_set_legacy_lets_the_weakest_negative_weights_go_and_keeps_the_strongest() -> None:
+    """What makes it a bug is not which negatives go but how many: it spares k - 1, where k - 1 should have gone."""
+    weight = -torch.arange(1.0, 10.0).reshape(3, 3)
+    everywhere = torch.ones(3, 3, dtype=torch.bool)
+    pruned = PRUNING["set_legacy"](layer(weight, everywhere), 0.6)  # ceil(5.4) = 6, k = 3, two negatives stay
+    assert positions(everywhere & ~pruned) == {7, 8}
+
+
+# ---- growth ---------------------------------------------------------------------------------------------------------
+
+
+def test_gradient_score_is_the_magnitude_at_every_position() -> None:
+    assert torch.equal(GROWTH["gradient"].score(layer(gradient=GRADIENT)), GRADIENT.abs())
+
+
+def test_momentum_score_is_the_magnitude_of_the_average_not_of_the_gradient() -> None:
+    assert torch.equal(GROWTH["momentum"].score(layer(gradient=GRADIENT, average=GRADIENT.T)), GRADIENT.T.abs())
+
+
+def test_gradient_growth_by_hand() -> None:
+    """Empty are 1, 3, 5, 7 with |g| = 0.8, 0.2, 0.7, 0.6; the larger gradients at connections do not count."""
+    assert torch.equal(largest(GROWTH["gradient"].score(layer(gradient=GRADIENT)), ~MASK, 2), on(1, 5))
+
+
+def test_momentum_growth_by_hand() -> None:
+    average = torch.tensor([[0.0, 0.1, 0.0], [-0.5, 0.0, 0.2], [0.0, -0.3, 9.0]])
+    state = layer(gradient=GRADIENT, average=average)
+    assert torch.equal(largest(GROWTH["momentum"].score(state), ~MASK, 2), on(3, 7))
+
+
+def test_random_growth_draws_every_empty_position_alike() -> None:
+    hits = torch.zeros(3, 3)
+    for seed in range(1000):
+        hits += largest(GROWTH["random"].score(layer(seed=seed)), ~MASK, 2)
+    assert not hits[MASK].any()
+    assert ((hits[~MASK] - 500).abs() < 6 * math.sqrt(1000 * 0.25)).all()
+
+
+def test_what_the_rules_read() -> None:
+    assert GROWTH["random"].needs == frozenset()
+    assert GROWTH["gradient"].needs == {"gradient"}
+    assert GROWTH["momentum"].needs == {"average"}
+
+
+# ---- registration ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Rules that a test registers are forgotten afterwards."""
+    for registry in (PRUNING, GROWTH, CHOICES["prune"], CHOICES["grow"]):
+        before = dict(registry)  # type: ignore[call-overload]
+        yield_later.append((registry, before))
+    yield
+    while yield_later:
+        registry, before = yield_later.pop()
+        registry.clear()
+        registry.update(before)
+
+
+yield_later: list = []
+
+
+def test_every_named_rule_exists() -> None:
+    assert set(PRUNING) == set(CHOICES["prune"]) - {"none"}
+    assert set(GROWTH) == set(CHOICES["grow"]) - {"none"}
+
+
+@pytest.mark.usefixtures("registries")
+def test_a_rule_of_ones_own_is_as_good_as_a_built_in_one() -> None:
+    @pruning("first")
+    def prune_first(state: LayerState, rate: float) -> Tensor:
+        """The connections with the lowest index."""
+        return smallest(torch.arange(state.mask.numel()).reshape(state.mask.shape).float(), state.mask, 1)
+
+    @growth("gradient_sign", needs="gradient average")
+    def score(state: LayerState) -> Tensor:
+        """Where both agree."""
+        assert state.gradient is not None
+        return state.gradient
+
+    config = RunConfig(prune="first", grow="random>gradient_sign")
+    assert config.grow_phases == ("random", "gradient_sign")
+    assert CHOICES["prune"]["first"] == "The connections with the lowest index."
+    assert GROWTH["gradient_sign"].needs == {"gradient", "average"}
+    assert torch.equal(PRUNING["first"](layer(), 0.5), on(0))
+
+
+def test_an_unregistered_rule_is_refused() -> None:
+    with pytest.raises(ConfigError, match="There is no prune 'first'"):
+        RunConfig(prune="first")
