@@ -27,7 +27,7 @@ EXTRAS = PROJECT["optional-dependencies"]
 TESTED = PROJECT["dependencies"] + EXTRAS["test"]
 SCRIPTS = ["run_all.sh", "run_tests.sh", ".ci/run", "scripts/setup_env.sh"]
 IMPORTED_AS = {"PIL": "pillow", "yaml": "pyyaml"}
-UNPINNED = re.compile(r"nvidia-|cuda-|triton|setuptools$|pip$")  # come with CUDA builds, or with Python's own tools
+UNPINNED = re.compile(r"nvidia-|cuda-|triton")  # come with CUDA builds of PyTorch
 
 # Character classes keep these patterns from finding themselves.
 FORBIDDEN = re.compile(r"""/[w]ork/ | /[t]mp/(dev|spec)\b | /[r]oot/ | /[o]pt/(pypi|wheels) | [.][.]/[s]hared

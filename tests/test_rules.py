@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from itertools import combinations
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -29,8 +30,8 @@ GRADIENT = torch.tensor([[0.9, -0.8, 0.1],
                          [0.0, 0.6, 0.3]])
 
 
-def layer(weight: Tensor = WEIGHT, mask: Tensor = MASK, *, gradient: Tensor | None = None, average: Tensor | None = None,
-          seed: int = 0) -> LayerState:
+def layer(weight: Tensor = WEIGHT, mask: Tensor = MASK, *, gradient: Tensor | None = None,
+          average: Tensor | None = None, seed: int = 0) -> LayerState:
     return LayerState(weight, mask, torch.Generator().manual_seed(seed), gradient, average)
 
 
@@ -302,19 +303,11 @@ def test_what_the_rules_read() -> None:
 
 
 @pytest.fixture
-def registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def registries() -> Iterator[None]:
     """Rules that a test registers are forgotten afterwards."""
-    for registry in (PRUNING, GROWTH, CHOICES["prune"], CHOICES["grow"]):
-        before = dict(registry)  # type: ignore[call-overload]
-        yield_later.append((registry, before))
-    yield
-    while yield_later:
-        registry, before = yield_later.pop()
-        registry.clear()
-        registry.update(before)
-
-
-yield_later: list = []
+    with (mock.patch.dict(PRUNING), mock.patch.dict(GROWTH), mock.patch.dict(CHOICES["prune"]),
+          mock.patch.dict(CHOICES["grow"])):
+        yield
 
 
 def test_every_named_rule_exists() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -93,7 +94,7 @@ def test_rates_stay_within_their_bounds_and_never_rise(config: RunConfig, total:
     rates = [prune_rate(config, step, total) for step in range(total + 1)]
     assert rates[0] == pytest.approx(config.prune_rate)
     assert all(0 <= rate <= config.prune_rate for rate in rates)
-    assert all(later <= earlier for earlier, later in zip(rates, rates[1:], strict=False))
+    assert all(later <= earlier for earlier, later in pairwise(rates))
     if config.prune_schedule != "constant":
         assert rates[-1] == pytest.approx(0, abs=1e-12)
 

@@ -10,13 +10,9 @@ import hashlib
 import io
 import json
 import os
-import platform
 import re
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -30,6 +26,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.lines import Line2D
 
+from regrow import provenance
 from regrow.errors import RegrowError
 
 if TYPE_CHECKING:
@@ -196,7 +193,7 @@ def save_figure(fig: Figure, stem: str, *, data: pd.DataFrame, alt: str, out: Pa
              "png": _picture(fig, "png", {"Title": caption or stem, "Description": alt}),
              "csv": _csv(data)}
     about = {"stem": stem, "profile": profile, "alt": alt, "caption": caption}
-    _write_all(Path(out), stem, files, about | provenance(records))
+    _write_all(Path(out), stem, files, about | provenance.of_figure(records))
     return Path(out) / f"{stem}.png"
 
 
@@ -224,7 +221,7 @@ def save_table(frame: pd.DataFrame, stem: str, *, out: Path, profile: str, capti
         raise FigureError(f"{stem} needs at least one row and a caption.")
     files = {"csv": _csv(frame), "md": _markdown(frame, caption, profile)}
     about = {"stem": stem, "profile": profile, "caption": caption}
-    _write_all(Path(out), stem, files, about | provenance(records))
+    _write_all(Path(out), stem, files, about | provenance.of_figure(records))
     return Path(out) / f"{stem}.md"
 
 
@@ -241,51 +238,6 @@ def _markdown(frame: pd.DataFrame, caption: str, profile: str) -> bytes:
     note = [f"*{QUICK_MARK}*", ""] if profile == "quick" else []
     lines = [f"**{caption.strip()}**", "", *note, *head, *(row(cells) for cells in shown.to_numpy().tolist())]
     return ("\n".join(lines) + "\n").encode()
-
-
-def provenance(records: Sequence[Record]) -> dict[str, Any]:
-    """Where a product comes from: run keys, seeds, versions, commit, hardware. JSON-ready, without any time stamp."""
-    versions: dict[str, Any] = {name: _version(name) for name in ("regrow", "numpy", "matplotlib", "pandas")}
-    versions["python"] = platform.python_version()
-    runs = [record.provenance for record in records]
-    keys = sorted({record.key for record in records})
-    if torch := _distinct(run.get("versions", {}).get("torch") for run in runs):
-        versions["torch"] = torch
-    return {"keys": keys, "n_runs": len(keys), "seeds": sorted({record.config.seed for record in records}),
-            "versions": versions, "hardware": _distinct(run.get("hardware") for run in runs),
-            "device": _distinct(run.get("device") for run in runs), **_commit()}
-
-
-def _distinct(values: Any) -> list[Any]:
-    """Each value once, in the order of its JSON text; None is left out."""
-    texts = {json.dumps(value, sort_keys=True) for value in values if value is not None}
-    return [json.loads(text) for text in sorted(texts)]
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:  # run from the source tree
-        return None
-
-
-@lru_cache(maxsize=1)
-def _commit() -> dict[str, Any]:
-    """HEAD of the repository this file is tracked in, and whether code or notebooks differ from it; else None."""
-    here = Path(__file__).resolve()
-
-    def git(*words: str) -> str:
-        done = subprocess.run(["git", "-C", str(here.parent), *words], capture_output=True, text=True, timeout=20,
-                              check=True)
-        return done.stdout.strip()
-
-    try:
-        git("ls-files", "--error-unmatch", here.name)  # not merely installed below somebody else's repository
-        # Products are tracked as well, so the whole tree would be dirty after the first figure of a run.
-        changes = git("status", "--porcelain", "--", ":/src", ":/notebooks")
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(changes)}
-    except (OSError, subprocess.SubprocessError):
-        return {"commit": None, "dirty": None}
 
 
 def _check_stem(stem: str) -> None:

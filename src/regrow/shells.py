@@ -27,16 +27,15 @@ def coreness(graph: sparse.csr_array) -> NDArray[np.int32]:
 
     Peels all nodes of degree <= k at once, then those that this brings down to k, and so on; then the next k. A node
     pays for its edges once, when it leaves, so the cost is that of reading the matrix plus one pass over the
-    nodes for every wave (some 40 waves for the paper's MLP).
+    nodes for every wave (some 40 waves for the paper's MLP before training).
     """
     indptr, indices = graph.indptr, graph.indices
     nodes = graph.shape[0]
     degree = np.diff(indptr).astype(np.int64)
     shell = np.zeros(nodes, dtype=np.int32)
     alive = np.ones(nodes, dtype=bool)
-    k = 0
     while alive.any():
-        k = max(k, int(degree[alive].min()))  # shells in between are empty
+        k = int(degree[alive].min())  # above the last k; shells in between are empty
         while (wave := np.flatnonzero(alive & (degree <= k))).size:
             shell[wave] = k
             alive[wave] = False

@@ -4,17 +4,15 @@ need be. Nothing is ever overwritten with something else, and nothing damaged is
 from __future__ import annotations
 
 import os
-import platform
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from regrow import arrayfile
+from regrow import arrayfile, provenance
 from regrow import record as records
 from regrow.config import RunConfig
 from regrow.errors import NotRecorded, RegrowError, StoreError
@@ -68,7 +66,7 @@ class Store:
             return "failed"
         return "running" if self.checkpoint_path(config.key).is_file() else "waiting"
 
-    def ensure(self, config: RunConfig, *, device: str = "cpu", data_root: Path | None = None,
+    def ensure(self, config: RunConfig, *, device: str = "cpu", engine: str = "auto", data_root: Path | None = None,
                progress: Callable[[int], None] | None = None,
                checkpoint_seconds: float = CHECKPOINT_SECONDS) -> Record:
         """The record of a config: read, or resumed from its checkpoint, or trained from the start.
@@ -81,36 +79,40 @@ class Store:
             return record
         with self._lock(config.key):
             record = self.get(config)  # another process may have finished it while we waited
-            return record or self._train(config, device, data_root, progress, checkpoint_seconds)
+            return record or self._train(config, device, engine, data_root, progress, checkpoint_seconds)
 
-    def _train(self, config: RunConfig, device: str, data_root: Path | None, progress: Callable[[int], None] | None,
-               checkpoint_seconds: float) -> Record:
+    def _train(self, config: RunConfig, device: str, engine: str, data_root: Path | None,
+               progress: Callable[[int], None] | None, checkpoint_seconds: float) -> Record:
+        import torch
+
         from regrow import checkpoint, train
 
         check_trainable(config, device)
+        engine = train.chosen_engine(config, device, engine)
         for unfinished in self.root.glob(f"*/{arrayfile.WRITING}{config.key}-*"):
             unfinished.unlink(missing_ok=True)  # of a killed process: nobody else writes while we hold the lock
         dataset = _dataset(config, device, data_root)
-        run = train.start(config, dataset, device)
+        run = train.start(config, dataset, device, engine)
         path, resumed = self.checkpoint_path(config.key), False
         if path.is_file():
             try:
-                checkpoint.restore(run, path)
+                checkpoint.restore(run, path, engine)
                 resumed = True
             except StoreError as error:
                 self._move_aside(path, error)
-                run = train.start(config, dataset, device)
+                run = train.start(config, dataset, device, engine)
         last = time.monotonic()
 
         def save(run: train.Run) -> None:
             nonlocal last
             if time.monotonic() - last >= checkpoint_seconds:
-                checkpoint.save(run, path)
+                checkpoint.save(run, path, engine)
                 last = time.monotonic()
 
         with _one_thread(device):
-            record = train.train(run, dataset, save=save, progress=progress,
-                                 provenance=provenance(device, dataset) | {"resumed": resumed})
+            made = provenance.of_run(device=device, engine=engine, threads=torch.get_num_threads(),
+                                     data_sha256=dataset.sha256)
+            record = train.train(run, dataset, save=save, progress=progress, provenance=made | {"resumed": resumed})
         record.save(self.record_path(config.key))
         path.unlink(missing_ok=True)
         self.failure_path(config.key).unlink(missing_ok=True)
@@ -203,30 +205,6 @@ def _load(name: str, image_format: str, train_limit: int, device: str, data_root
 
 def _dataset(config: RunConfig, device: str, data_root: Path | None) -> Dataset:
     return _load(config.dataset, config.image_format, config.train_limit, device, data_root)
-
-
-def provenance(device: str, dataset: Dataset) -> dict[str, Any]:
-    """Where a record comes from. None of it can change the result on a CPU with one thread."""
-    import numpy
-    import torch
-
-    from regrow import __version__
-
-    return {"regrow": __version__, "python": platform.python_version(), "torch": torch.__version__,
-            "numpy": numpy.__version__, "engine": "dense", "device": device, "threads": torch.get_num_threads(),
-            "hardware": _hardware(device), "data_sha256": dataset.sha256, "platform": sys.platform}
-
-
-def _hardware(device: str) -> str:
-    import torch
-
-    if device.startswith("cuda"):
-        return torch.cuda.get_device_name(device)
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def require(store: Store, configs: list[RunConfig], remedy: str) -> list[Record]:

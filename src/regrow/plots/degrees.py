@@ -66,11 +66,11 @@ def figure1(alpha: float = 2.5, k_min: int = 4) -> tuple[Figure, pd.DataFrame]:
     rows = []
     for name, (law, parameters, label, colour, marker) in laws.items():
         linear = np.arange(0, 31)
-        # Every degree of the first decade, then about 12 a decade: they would merge into a bar.
-        spread = np.unique(np.concatenate([np.arange(1, 31), np.geomspace(30, 1000, 19).round().astype(int)]))
+        # Every degree at first, then about 12 a decade: they would merge into a bar.
+        spread = np.concatenate([np.arange(1, 41), np.geomspace(48, 1000, 17).round().astype(int)])
         for ax, k, scale in ((left, linear, "linear"), (right, spread, "log-log")):
             p = law(k, *parameters)
-            shown = p > (0 if scale == "linear" else 1e-9)
+            shown = p > (0 if scale == "linear" else 1e-8)
             ax.plot(k[shown], p[shown], color=colour, marker=marker, markersize=3, linewidth=0.8, label=label)
             rows += [{"panel": scale, "law": name, "degree": int(a), "probability": float(b)}
                      for a, b in zip(k[shown], p[shown], strict=True)]
@@ -198,8 +198,8 @@ def figure4(configs: Sequence[RunConfig]) -> tuple[Figure, pd.DataFrame]:
                           for config in configs if config.method == method])
         style = style_of(method)
         mean, sd = found.mean(axis=0), found.std(axis=0, ddof=1) if len(found) > 1 else np.zeros(len(expected))
-        ax.stairs(mean, edges, fill=True, color=style.colour, alpha=0.35, label="mean over seeds")
-        ax.stairs(mean + sd, edges, baseline=mean - sd, fill=True, color=style.colour, alpha=0.7,
+        ax.stairs(mean, edges - 0.5, fill=True, color=style.colour, alpha=0.35, label="mean over seeds")
+        ax.stairs(mean + sd, edges - 0.5, baseline=mean - sd, fill=True, color=style.colour, alpha=0.7,
                   label="± 1 standard deviation")
         ax.plot(np.arange(edges[0], edges[-1]), law[edges[0]:edges[-1]], color=THEORY, linewidth=1, label="exact law")
         for i, pmf in enumerate(pmfs, start=1):
@@ -208,8 +208,7 @@ def figure4(configs: Sequence[RunConfig]) -> tuple[Figure, pd.DataFrame]:
         rows += [{"strategy": method, "seeds": len(found), "degree from": a, "degree to": b - 1, "P(k)": m, "sd": s,
                   "P(k) exact": e} for a, b, m, s, e in zip(edges, edges[1:], mean, sd, expected, strict=False)]
     axes[0, 0].set_ylabel("fraction of hidden neurons P(k)")
-    handles, labels = axes[0, -1].get_legend_handles_labels()
-    fig.legend(handles, labels, loc="outside lower center", ncols=3)
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     fig.suptitle("One wiring per seed, shared by all strategies: the panels are equal by construction", fontsize=9)
     plt.close(fig)
     return fig, pd.DataFrame(rows)
@@ -231,11 +230,10 @@ def hidden(record: Record, index: int | slice = slice(None)) -> NDArray[np.int32
 def log_bins(largest: int, per_decade: int = 12) -> NDArray[np.int64]:
     """Edges of half-open bins of whole numbers: {0}, {1}, {2}, ... while bins are narrow, then evenly in the logarithm.
 
-    The last edge lies above `largest`.
+    The edges are the same for all data; only how many there are depends on `largest`, which the last one exceeds.
     """
-    decades = np.log10(max(largest, 1)) + 1 / per_decade
-    edges = np.geomspace(1, 10**decades, int(np.ceil(decades * per_decade)) + 1).round().astype(np.int64)
-    return np.unique([0, 1, *edges, max(largest, 1) + 1])
+    steps = np.arange(np.ceil(per_decade * np.log10(largest + 1)) + 1)
+    return np.unique([0, *(10 ** (steps / per_decade)).round().astype(np.int64)])
 
 
 def binned(degrees: ArrayLike, edges: NDArray[np.int64]) -> Floats:
@@ -275,17 +273,16 @@ def figure5(records: Sequence[Record]) -> tuple[Figure, pd.DataFrame]:
                      for k, m, s in zip(centres, mean, sd, strict=True)]
             rows.append(common | {"what": "largest degree", "degree": end, "value": np.nan, "sd": end_sd})
         epoch = records[0].epochs_at[nearest_update(records[0], row)]
-        ax.text(0.995, 0.97, f"epoch {epoch:.3g} of {records[0].config.epochs} (paper: {paper} of 300)",
-                transform=ax.transAxes, ha="right", va="top")
+        ax.set_title(f"epoch {epoch:.3g} of {records[0].config.epochs} (paper: {paper} of 300)", fontsize=9, loc="left")
     _set_symlog(axes[0], edges[-1])
     axes[0].set(yscale="log", xlim=(-0.15, edges[-1] * 1.15))
     frame = pd.DataFrame(rows)
     shown = frame["value"][frame["value"] > 0]
-    axes[0].set_ylim(shown.min() / 2, shown.max() * 6)
+    axes[0].set_ylim(shown.min() / 2, shown.max() * 3)
     axes[-1].set_xlabel("total degree k of a hidden neuron (0, then logarithmic)")
     fig.supylabel("P(k): fraction of hidden neurons per unit of degree", fontsize=9)
-    handles, labels = axes[0].get_legend_handles_labels()
-    fig.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+    axes[0].plot([], [], color="#333333", linestyle="--", linewidth=1.2, label="largest degree (mean)")
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
     plt.close(fig)
     return fig, frame
 
@@ -356,7 +353,10 @@ def spread_figure(spread: pd.DataFrame) -> Figure:
 
 
 def widening(spread: pd.DataFrame, updates: Sequence[int] = (0, 1, 2, 5, 10)) -> pd.DataFrame:
-    """Spread within layers in units of its start, mean over seeds: after given updates, at its peak and at the end."""
+    """Spread within layers in units of its start, mean over seeds: after given updates, at its peak and at the end.
+
+    `doubled at update` is the first update after which the spread is twice that of the start, nan if there is none.
+    """
     rows = {}
     for method, part in spread.groupby("strategy", sort=False):
         mean = part.groupby("update")["std within"].mean()
@@ -364,5 +364,5 @@ def widening(spread: pd.DataFrame, updates: Sequence[int] = (0, 1, 2, 5, 10)) ->
         doubled = ratio.index[ratio >= 2]
         rows[method] = ({f"after {u}": ratio[u] for u in updates if u in ratio.index}
                         | {"peak": ratio.max(), "peak at update": ratio.idxmax(), "end": ratio.iloc[-1],
-                           "doubled at update": doubled[0] if len(doubled) else pd.NA})
-    return pd.DataFrame(rows).T.rename_axis("strategy")
+                           "doubled at update": doubled[0] if len(doubled) else np.nan})
+    return pd.DataFrame(rows).T.astype(float).rename_axis("strategy")

@@ -18,6 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
@@ -36,6 +37,7 @@ Shells = list[NDArray[np.int32]]  # one array for each node layer, input first
 
 LAYER_COLOURS = ("#4C96CC", "#3DA87C", "#E8A33D", "#A98BC9", "#8C8C8C")  # visible, hidden 1, hidden 2, ...
 _FADED = "#D9D9D9"
+_PALE = 0.35  # opacity
 
 # Rows are neurons, from the first hidden layer to the output; a 1 is a connection from the layer below.
 _EXAMPLE = (
@@ -99,7 +101,7 @@ def draw_network(ax: Axes, masks: Iterable[ArrayLike], shells: Shells, core: int
             ax.annotate(str(k), (x, y), ha="center", va="center", fontsize=8, color="#9A9A9A" if gone else ink)
     for x, name in enumerate(layer_names(len(sizes))):
         ax.annotate(name, (x, -0.1), ha="center", va="top", fontsize=8)
-    ax.set(xlim=(-0.4, len(sizes) - 0.6), ylim=(-0.9, height + 0.1))
+    ax.set(xlim=(-0.4, len(sizes) - 0.6), ylim=(-0.6, height))
     ax.axis("off")
 
 
@@ -158,9 +160,9 @@ def peeling(masks: Iterable[ArrayLike]) -> tuple[Figure, pd.DataFrame]:
 def shell_counts(networks: Mapping[str, Sequence[Masks]]) -> pd.DataFrame:
     """Neurons in each shell, for each method and node layer but the output.
 
-    `networks` holds the masks of one network per seed. Columns: method, layer, shell, neurons (mean over seeds), sd
-    (sample standard deviation, nan for one seed), isolated (the shell is the layer's floor, see floors), size
-    (neurons in the layer), seeds.
+    `networks` holds the masks of one network per seed. Columns: method, layer, shell, neurons (mean over seeds), most
+    (the largest number of any seed), isolated (the shell is the layer's floor, see floors), size (neurons in the
+    layer), seeds.
     """
     frames = []
     for method, seeds in networks.items():
@@ -172,18 +174,21 @@ def shell_counts(networks: Mapping[str, Sequence[Masks]]) -> pd.DataFrame:
             k = np.arange(length)
             frames.append(pd.DataFrame({
                 "method": method, "layer": name, "shell": k, "neurons": counts.mean(axis=0),
-                "sd": counts.std(axis=0, ddof=1) if len(counts) > 1 else np.nan,
-                "isolated": k == floor[layer], "size": sizes[layer], "seeds": len(counts)}))
+                "most": counts.max(axis=0), "isolated": k == floor[layer], "size": sizes[layer], "seeds": len(counts)}))
     return pd.concat(frames, ignore_index=True)
 
 
 def figure11(configs: Sequence[RunConfig]) -> tuple[Figure, pd.DataFrame]:
-    """k-shell distribution before training: one panel a layer, mean and standard deviation over the configs' seeds."""
+    """k-shell distribution before training: one panel a layer.
+
+    Bars are means over the configs' seeds, pale bars behind them the seed with most neurons in that shell.
+    """
     frame = shell_counts({"before training": [initial_masks(config) for config in configs]})
-    fig, axes = _panels(frame, height=2.5)
+    fig, axes = _panels(frame, height=2.7)
     for ax in axes[0]:
         ax.set_xlabel("shell k")
     axes[0][0].set_ylabel(f"neurons (N={len(configs)} seeds)")
+    _legend(fig)
     plt.close(fig)
     return fig, frame
 
@@ -191,8 +196,9 @@ def figure11(configs: Sequence[RunConfig]) -> tuple[Figure, pd.DataFrame]:
 def figure12(records: Iterable[Record]) -> tuple[Figure, pd.DataFrame]:
     """k-shell distribution after training: a row for each strategy, a column for each layer.
 
-    Bars are means over seeds, whiskers one sample standard deviation. The triangle marks the floor, where neurons are
-    isolated, and says how many of them there are.
+    Bars are means over seeds, pale bars behind them the seed with most neurons in that shell: k_max differs from seed
+    to seed, so that a standard deviation would reach beyond all the neurons there are. The triangle marks the floor,
+    where neurons are isolated; their number is written above it.
     """
     networks = {method: [list(record.masks(5).values()) for record in group]
                 for method, group in by_method(records).items()}
@@ -200,10 +206,14 @@ def figure12(records: Iterable[Record]) -> tuple[Figure, pd.DataFrame]:
     fig, axes = _panels(frame, height=1.0 + 1.75 * len(networks), mark_floor=True)
     for row, (method, seeds) in zip(axes, networks.items(), strict=True):
         row[0].set_ylabel(f"{style_of(method).label} (N={len(seeds)})\nneurons")
+        cores = [max(int(shell.max()) for shell in k_shells(masks)) for masks in seeds]
+        span = f"{min(cores)}–{max(cores)}" if min(cores) < max(cores) else f"{cores[0]}"
+        row[-1].annotate(f"$k_{{max}}$: {span}", (0.99, 0.98), xycoords="axes fraction", ha="right", va="top",
+                         fontsize=8)
     for ax in axes[-1]:
         ax.set_xlabel("shell k")
-    mark = Line2D([], [], color="black", marker="v", linestyle="none", markersize=5)
-    fig.legend([mark], ["isolated: neurons in the lowest shell the layer allows"], loc="outside lower center")
+    _legend(fig, Line2D([], [], color="black", marker="v", linestyle="none", markersize=5,
+                        label="isolated: lowest shell that the layer allows"))
     plt.close(fig)
     return fig, frame
 
@@ -215,24 +225,30 @@ def _panels(frame: pd.DataFrame, height: float, mark_floor: bool = False) -> tup
     for row, method in zip(axes, methods, strict=True):
         for ax, layer, colour in zip(row, layers, LAYER_COLOURS, strict=False):
             part = frame[(frame["method"] == method) & (frame["layer"] == layer)]
+            ax.bar(part["shell"], part["most"], width=1.0, color=colour, alpha=_PALE, linewidth=0)
             ax.bar(part["shell"], part["neurons"], width=1.0, color=colour, linewidth=0)
-            some = part[(part["sd"] > 0)]
-            ax.errorbar(some["shell"], some["neurons"], some["sd"], fmt="none", ecolor="#404040", elinewidth=0.6)
             ax.yaxis.set_major_locator(MaxNLocator(4, integer=True))
             if mark_floor:
                 _mark(ax, part[part["isolated"]].iloc[0])
     for ax, layer in zip(axes[0], layers, strict=True):
-        size = frame.loc[frame["layer"] == layer, "size"].iloc[0]
-        ax.set_title(f"{layer} ({size:,} neurons)")
-        ax.set_ylim(bottom=0)
+        part = frame[frame["layer"] == layer]
+        ax.set_title(f"{layer} ({part['size'].iloc[0]:,} neurons)")
+        ax.set_ylim(0, part["most"].max() * (1.35 if mark_floor else 1.05))  # room for what _mark writes
     return fig, axes
 
 
+def _legend(fig: Figure, *more: Line2D) -> None:
+    handles = [Patch(color=LAYER_COLOURS[0], label="mean over seeds"),
+               Patch(color=LAYER_COLOURS[0], alpha=_PALE, linewidth=0, label="most of any seed"), *more]
+    fig.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+
+
 def _mark(ax: Axes, floor: pd.Series) -> None:
-    """A triangle above the bar of the isolated neurons, with their number."""
-    ax.plot([floor["shell"]], [floor["neurons"] + (0 if np.isnan(floor["sd"]) else floor["sd"])], "v", color="black",
-            markersize=5, transform=ax.transData + mpl.transforms.ScaledTranslation(0, 5 / 72, ax.figure.dpi_scale_trans))
-    ax.annotate(f"isolated: {floor['neurons']:.3g}", (0.03, 0.97), xycoords="axes fraction", va="top", fontsize=8)
+    """A triangle above the bar of the isolated neurons, and their number."""
+    above = mpl.transforms.ScaledTranslation(0, 5 / 72, ax.figure.dpi_scale_trans)
+    ax.plot([floor["shell"]], [floor["most"]], "v", color="black", markersize=5, transform=ax.transData + above)
+    number = f"{floor['neurons']:.1f}".removesuffix(".0")
+    ax.annotate(f"isolated: {number}", (0.03, 0.98), xycoords="axes fraction", va="top", fontsize=8)
 
 
 def backbone(records: Iterable[Record], moment: int = 5) -> pd.DataFrame:

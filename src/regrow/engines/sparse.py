@@ -1,0 +1,163 @@
+"""The sparse engine: an MLP on the CPU with work and memory proportional to the connections that exist.
+
+It computes what the dense engine computes, to rounding. Dense gradients are formed only when a rule needs them: one
+matrix product per update for gradient growth, a sum over the last steps before an update for momentum growth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from regrow import models, schedule
+from regrow.config import RunConfig
+from regrow.data import Dataset, ImageSet, evaluation_batches
+from regrow.engines import sparse_kernels as kernels
+from regrow.engines.gradient_average import GradientAverage, window
+from regrow.engines.sparse_kernels import TILE, aligned
+from regrow.engines.sparse_layer import SparseLinear
+from regrow.randomness import generator
+from regrow.recorder import percent
+from regrow.rules import LayerState
+from regrow.topology import Topology
+from regrow.topology_update import rewire, rewired_buffer, rewired_weight
+
+
+def supports(config: RunConfig) -> bool:
+    """MLPs whose optimizer state lives on connections only."""
+    return config.model == "mlp" and config.grown_buffer == "zero" and (
+        config.growth_momentum == "ema" or "momentum" not in config.grow_phases)
+
+
+class SparseEngine:
+    """The network of one run. The same verbs as the dense engine."""
+
+    def __init__(self, config: RunConfig, dataset: Dataset, total_steps: int) -> None:
+        self.config, self.total_steps, self.dataset = config, total_steps, dataset
+        model = models.build(config, classes=dataset.classes, image_shape=dataset.image_shape)
+        start = Topology(config, models.maskable(model))
+        self.masks, self.explored = start.masks, start.explored
+        biases = dict(model.named_parameters())
+        self.layers = {name: SparseLinear(weight, biases[f"{name}.bias"], self.masks[name])
+                       for name, weight in start.weights.items()}
+        self.dtype = getattr(torch, config.dtype)
+        tiles = -(-config.batch_size // TILE)
+        numpy_dtype = next(iter(self.layers.values())).dtype
+        sizes = [layer.n_in for layer in self.layers.values()] + [dataset.classes]
+        self.activations = [aligned((tiles, n, TILE), numpy_dtype) for n in sizes]
+        self.deltas = [aligned((tiles, n, TILE), numpy_dtype) for n in sizes]
+        self.updates = frozenset(schedule.update_steps(config, total_steps))
+        self.needs = start.needs
+        self.averages = {name: GradientAverage(layer.n_out, layer.n_in, tiles * TILE, config.growth_beta, self.dtype)
+                         for name, layer in self.layers.items()
+                         if "average" in self.needs and not bool(self.masks[name].all())}
+        self.gradients: dict[str, Tensor] = {}
+        self.loss = 0.0
+        self.lr = config.lr
+
+    def set_learning_rate(self, lr: float) -> None:
+        self.lr = lr
+
+    def _forward(self, images: Tensor) -> int:
+        """Logits of up to one batch; returns the number of tiles in use."""
+        tiles = -(-len(images) // TILE)
+        x = self.activations[0][:tiles]
+        kernels.to_tiles(images.reshape(len(images), -1).numpy(), x)
+        layers = list(self.layers.values())
+        for index, layer in enumerate(layers):
+            y = self.activations[index + 1][:tiles]
+            layer.forward(x, y)
+            if layer is not layers[-1]:
+                kernels.relu(y)
+            x = y
+        return tiles
+
+    def backward(self, images: Tensor, labels: Tensor, step: int) -> None:
+        """Loss and gradients of a batch, and whatever dense gradient a coming update will read."""
+        tiles = self._forward(images)
+        acts, deltas = [a[:tiles] for a in self.activations], [d[:tiles] for d in self.deltas]
+        self.loss += kernels.cross_entropy(acts[-1], labels.numpy(), deltas[-1])
+        names = list(self.layers)
+        remembers = bool(self.averages) and self._remembers(step)
+        for index in range(len(names) - 1, -1, -1):
+            name, x, dy = names[index], acts[index], deltas[index + 1]
+            self.layers[name].backward(x, dy, deltas[index] if index else None)
+            if index:
+                kernels.relu_backward(x, deltas[index])
+            if remembers and name in self.averages:
+                self.averages[name].add(dy, x)
+            if step in self.updates and "gradient" in self.needs and not bool(self.masks[name].all()):
+                self.gradients[name] = torch.bmm(torch.from_numpy(dy), torch.from_numpy(x).mT).sum(0)
+
+    def _remembers(self, step: int) -> bool:
+        """Whether a gradient of this step still counts at the next update (Eq. 10)."""
+        interval = self.config.update_interval
+        to_update = -step % interval
+        return to_update < window(self.config.growth_beta) and step + to_update <= max(self.updates, default=0)
+
+    def step(self) -> None:
+        """One step of SGD on the connections and biases."""
+        config = self.config
+        for layer in self.layers.values():
+            lr, mu, decay = (np.array([v], layer.dtype) for v in (self.lr, config.momentum, config.weight_decay))
+            kernels.sgd(layer.weight, layer.gradient, layer.buffer, lr, mu, decay, config.nesterov)
+            kernels.sgd(layer.bias, layer.bias_gradient, layer.bias_buffer, lr, mu, decay, config.nesterov)
+
+    def update(self, step: int) -> None:
+        """Prune and grow in every layer: rebuild of its structure."""
+        config, total = self.config, self.total_steps
+        rate, rule = schedule.prune_rate(config, step, total), schedule.growth_rule(config, step, total)
+        for index, (name, layer) in enumerate(self.layers.items()):
+            weight, buffer, mask = layer.dense(layer.weight), layer.dense(layer.buffer), self.masks[name]
+            average = self.averages[name].flush() if name in self.averages else None
+            state = LayerState(weight, mask, generator("growth", config.seed, step * 1000 + index),
+                               self.gradients.get(name), average)
+            rewiring = rewire(state, rate=rate, prune=config.prune, grow=rule, regrow_pruned=config.regrow_pruned)
+            layer.set_structure(rewiring.mask.numpy(),
+                                rewired_weight(weight, rewiring, config.regrown_weight).numpy(),
+                                rewired_buffer(buffer, rewiring, config).numpy())
+            self.masks[name] = rewiring.mask
+            self.explored[name] |= rewiring.mask
+        if window(config.growth_beta) < config.update_interval:
+            for memory in self.averages.values():
+                memory.reset()  # nothing older than the window is added up again
+
+    def take_loss(self) -> float:
+        """Sum of the batch losses since the last call."""
+        loss, self.loss = self.loss, 0.0
+        return loss
+
+    def accuracy(self, images: ImageSet) -> float:
+        """Accuracy in percent, never augmented."""
+        correct = 0
+        for x, labels in evaluation_batches(images, self.dataset, batch_size=self.config.batch_size, dtype=self.dtype):
+            tiles = self._forward(x)
+            logits = self.activations[-1][:tiles].transpose(0, 2, 1).reshape(tiles * TILE, -1)[:len(labels)]
+            correct += int((logits.argmax(1) == labels.numpy()).sum())
+        return percent(correct, len(images.labels))
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that a resumed run needs."""
+        state = {f"mask/{name}": mask for name, mask in self.masks.items()}
+        state |= {f"explored/{name}": seen for name, seen in self.explored.items()}
+        for name, layer in self.layers.items():
+            for part in ("weight", "buffer", "bias", "bias_buffer"):
+                state[f"{part}/{name}"] = torch.from_numpy(getattr(layer, part))
+        for name, average in self.averages.items():
+            state |= {f"average/{name}/{part}": value for part, value in average.state().items()}
+        return state | {"loss": torch.tensor(self.loss, dtype=torch.float64)}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """The inverse of `state`."""
+        for name, layer in self.layers.items():
+            self.masks[name], self.explored[name] = state[f"mask/{name}"], state[f"explored/{name}"]
+            layer.set_structure(self.masks[name].numpy(), layer.dense(layer.weight).numpy() * 0,
+                                layer.dense(layer.weight).numpy() * 0)
+            for part in ("weight", "buffer", "bias", "bias_buffer"):
+                getattr(layer, part)[:] = state[f"{part}/{name}"].numpy()
+        for name, average in self.averages.items():
+            average.load_state({part: state[f"average/{name}/{part}"] for part in ("value", "dy", "x")})
+        self.loss = float(state["loss"])

@@ -1,0 +1,118 @@
+"""Tables 3 and 4: the paper's accuracies beside ours (Section 5.2). A number of ours stands in a cell of the paper
+only if it was trained with exactly the paper's setting; everything else gets rows of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from regrow import reported, study
+from regrow.config import RunConfig
+from regrow.record import Record
+from regrow.reported import Reported
+
+MODELS = {"convnet": "ConvNet", "mlp": "MLP", "resnet50-cifar": "ResNet-50", "resnet56": "ResNet-56",
+          "vgg16": "VGG-16"}
+DATASETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "mnist": "MNIST", "fashion_mnist": "Fashion-MNIST",
+            "fashion_mnist_small": "Fashion-MNIST, 12,000 images"}
+RECONSTRUCTED = "†"
+NOTHING = "–"
+
+Cells = dict[str, str]  # data set -> what its column says
+
+
+def mean_and_std(values: Sequence[float]) -> str:
+    """'86.40 ± 0.20', mean and sample standard deviation (ddof 1) as the paper prints them; one value has no spread."""
+    if len(values) == 1:
+        return f"{values[0]:.2f} (one seed)"
+    return f"{np.mean(values):.2f} ± {np.std(values, ddof=1):.2f}"
+
+
+def table(need: str, profile: str, records: Sequence[Record]) -> pd.DataFrame:
+    """Rows model x method x number, a column per data set; `need` is 'table3' or 'table4'.
+
+    For each cell of the paper: its number, and ours or why there is none. Where records exist also our difference from
+    the paper, median, number of seeds and of collapsed seeds (test accuracy at chance). A record counts for a cell if
+    its config is one of `study.runs(need, "paper")`; all others (the quick network, static baselines) follow in rows
+    of their own, in the column of their own data set, without a number of the paper. Accuracies are test accuracies
+    in percent after the last epoch; no epoch is selected.
+    """
+    grid = set(study.runs(need, "paper"))
+    cells: dict[tuple[str, str, str], list[Record]] = {}
+    own: dict[RunConfig, list[Record]] = {}
+    for record in records:
+        config = record.config
+        if config in grid:
+            cells.setdefault((config.model, config.method, config.dataset), []).append(record)
+        else:
+            own.setdefault(config.but(seed=0), []).append(record)
+
+    printed: dict[tuple[str, str], list[Reported]] = {}
+    for cell in reported.load(int(need.removeprefix("table"))):
+        printed.setdefault((cell.model, cell.method), []).append(cell)
+    missing = "not in quick" if profile == "quick" else "not trained yet"
+    datasets = [*study.DATASETS, *dict.fromkeys(c.dataset for c in own if c.dataset not in study.DATASETS)]
+
+    rows: list[dict[str, str]] = []
+    for (model, method), papers in printed.items():
+        ours = {paper.dataset: group for paper in papers if (group := cells.get((model, method, paper.dataset)))}
+        numbers = {"paper": {p.dataset: f"{p.mean:.2f} ± {p.std:.2f}" + f" {RECONSTRUCTED}" * p.reconstructed
+                             for p in papers}}
+        numbers |= _numbers(ours, {p.dataset: p for p in papers})
+        numbers["ours"] = {p.dataset: missing for p in papers} | numbers["ours"]
+        rows += _rows(MODELS[model], method, papers[0].sparsity, numbers, datasets)
+    for config, group in own.items():
+        rows += _rows(_name(group[0]), config.method, config.sparsity, _numbers({config.dataset: group}), datasets)
+    return pd.DataFrame(rows)
+
+
+def caption(need: str, profile: str) -> str:
+    """What a reader of the table has to know, the command that fills it included."""
+    parts = [f"{study.NEEDS[need].title}: test accuracy in percent after the last epoch, the paper's (5 seeds) and "
+             "ours where there is one; mean ± sample standard deviation over seeds."]
+    if any(cell.reconstructed for cell in reported.load(int(need.removeprefix("table")))):
+        parts.append(f"{RECONSTRUCTED} put back in its place from a part of the scan that is out of order.")
+    if profile == "quick":
+        parts.append("The last rows are the quick profile's small network on fewer images and for fewer epochs: they "
+                     "cannot be compared with any number of the paper.")
+    parts.append(f"`{command(need)}` trains what is missing.")
+    return " ".join(parts)
+
+
+def command(need: str) -> str:
+    """Trains every run of a table at the paper's scale, or goes on with it."""
+    return f"python -m regrow run --profile paper --only {need}"
+
+
+def _numbers(ours: dict[str, list[Record]], papers: dict[str, Reported] | None = None) -> dict[str, Cells]:
+    """What the rows 'ours', 'ours - paper', 'median', 'seeds' and 'collapsed' say, by data set."""
+    accuracies = {name: [float(record.test_accuracy[-1]) for record in group] for name, group in ours.items()}
+    numbers = {"ours": {name: mean_and_std(values) for name, values in accuracies.items()}}
+    if papers:
+        numbers["ours - paper"] = {name: f"{np.mean(values) - papers[name].mean:+.2f}"
+                                   for name, values in accuracies.items()}
+    numbers["median"] = {name: f"{np.median(values):.2f}" for name, values in accuracies.items()}
+    numbers["seeds"] = {name: str(len(group)) for name, group in ours.items()}
+    numbers["collapsed"] = {name: str(sum(record.collapsed for record in group)) for name, group in ours.items()}
+    return numbers
+
+
+def _rows(model: str, method: str, sparsity: float, numbers: dict[str, Cells],
+          datasets: Sequence[str]) -> list[dict[str, str]]:
+    """One row per kind of number that has at least one cell."""
+    head = {"model": model, "sparsity": f"{100 * sparsity:.0f} %", "method": method}
+    return [head | {"number": number} | {DATASETS.get(name, name): texts.get(name, NOTHING) for name in datasets}
+            for number, texts in numbers.items() if texts]
+
+
+def _name(record: Record) -> str:
+    """A network that is not one of the paper's by its sizes, 'MLP 784-300-100-10, 30 epochs'; others by their name."""
+    config = record.config
+    name = MODELS.get(config.model, config.model)
+    if not config.is_small:
+        return name
+    shapes = list(record.shapes.values())
+    sizes = "-".join(str(size) for size in (shapes[0][1], *(shape[0] for shape in shapes)))
+    return f"{name} {sizes}, {config.epochs} epochs"

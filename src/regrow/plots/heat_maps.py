@@ -1,0 +1,184 @@
+"""Where the network looks (Sections 5.3, Appendices G and H): input connections laid over the image, and their degrees.
+
+Everything here needs a network whose first layer has one neuron per value of an image, that is an MLP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike, NDArray
+
+from regrow import cost
+from regrow.figures import seed_band, style_of
+from regrow.graph import first_hidden_map, input_heat_map
+from regrow.record import Moment, Record
+from regrow.study import by_method
+
+
+def input_degrees(record: Record) -> NDArray[np.int16]:
+    """Out-degree of every input neuron at each moment, [moments, n_in]; nothing comes in, so this is its degree.
+
+    A moment that falls between two topology updates shows the wiring of the earlier one.
+    """
+    updates = np.searchsorted(record.steps, record.moment_steps, side="right") - 1
+    return record.out_degree[record.layers[0]][updates]
+
+
+def input_maps(record: Record) -> NDArray[np.int64]:
+    """Connections leaving each pixel, colours added up, at each moment: [moments, H, W] (Fig. 8)."""
+    return input_heat_map(input_degrees(record).astype(np.int64), cost.image_shape(record.config))
+
+
+def hidden_maps(record: Record) -> NDArray[np.int64]:
+    """Paths pixel -> hidden 1 -> hidden 2 at each moment, [moments, H, W]: our reading of Fig. 19."""
+    maps = []
+    for moment in range(len(record.moments)):
+        first, second, *_ = record.masks(moment).values()
+        maps.append(first_hidden_map(first, second, cost.image_shape(record.config)))
+    return np.stack(maps)
+
+
+# ------------------------------------------------------------------------------------------ one number for a map
+
+def concentration(heat: ArrayLike, share: float = 0.1) -> NDArray[np.float64]:
+    """Fraction of all connections that leave the `share` of pixels with most of them: [..., H, W] -> [...].
+
+    It is `share` for a flat map and 1 if all connections start from so few pixels.
+    """
+    pixels = np.asarray(heat, dtype=float)
+    pixels = np.sort(pixels.reshape(*pixels.shape[:-2], -1), axis=-1)
+    top = round(share * pixels.shape[-1])
+    return pixels[..., -top:].sum(axis=-1) / pixels.sum(axis=-1)
+
+
+def mirror_overlap(heat: ArrayLike) -> NDArray[np.float64]:
+    """Left-right symmetry: the part of a map that it shares with its mirror image, [..., H, W] -> [...].
+
+    sum(min(H, mirror(H))) / sum(H): 1 for a map that equals its mirror image, 0 for one that lies on one side only.
+    """
+    pixels = np.asarray(heat, dtype=float)
+    return np.minimum(pixels, pixels[..., ::-1]).sum(axis=(-2, -1)) / pixels.sum(axis=(-2, -1))
+
+
+def rim(heat: ArrayLike) -> NDArray[np.float64]:
+    """Mean on the outermost ring of pixels over the mean of all, [..., H, W] -> [...]: 1 if it is like the rest."""
+    pixels = np.asarray(heat, dtype=float)
+    ring = np.ones(pixels.shape[-2:], dtype=bool)
+    ring[1:-1, 1:-1] = False
+    return pixels[..., ring].mean(axis=-1) / pixels.mean(axis=(-2, -1))
+
+
+def map_numbers(records: Iterable[Record],
+                maps: Callable[[Record], NDArray[np.int64]] = input_maps) -> pd.DataFrame:
+    """One row a record and moment: method, seed, epoch, then concentration, mirror_overlap and rim of its own map."""
+    frames = []
+    for record in records:
+        heat = maps(record)
+        frames.append(pd.DataFrame({
+            "method": record.config.method, "seed": record.config.seed, "epoch": [m.epoch for m in record.moments],
+            "concentration": concentration(heat), "mirror_overlap": mirror_overlap(heat), "rim": rim(heat)}))
+    return pd.concat(frames, ignore_index=True)
+
+
+# ------------------------------------------------------------------------------------------------------- figures
+
+def figure08(records: Iterable[Record]) -> tuple[Figure, pd.DataFrame]:
+    """Input layer on the image: a row for each strategy, a column for each moment, mean over seeds, one colour scale.
+
+    The first column, before training, is ours; the others are the paper's five.
+    """
+    return _heat_grid(records, input_maps, "connections per pixel")
+
+
+def figure18(records: Iterable[Record]) -> tuple[Figure, pd.DataFrame]:
+    """Degree distribution of the input layer (Eq. 17): a panel for each moment, a line for each strategy.
+
+    Degrees are put in bins of a few connections, at most 40 in all; lines are means over seeds, bands one sample
+    standard deviation. Dashed lines mark where a distribution ends: the largest degree, mean over seeds.
+    """
+    groups = by_method(records)
+    degrees = {method: np.stack([input_degrees(record) for record in group]) for method, group in groups.items()}
+    moments = next(iter(groups.values()))[0].moments
+    largest = max(int(k.max()) for k in degrees.values())
+    width = -(-(largest + 1) // 40)
+    fig, axes = plt.subplots(2, -(-len(moments) // 2), figsize=(7, 4.4), sharex=True, sharey=True)
+    frames = []
+    for i, (ax, moment) in enumerate(zip(axes.flat, moments, strict=False)):
+        for method, k in degrees.items():
+            frame = _binned(k[:, i], width, largest)
+            seed_band(ax, frame.index, frame.to_numpy().T, method)
+            end = float(k[:, i].max(axis=1).mean())
+            ax.axvline(end, color=style_of(method).colour, linestyle="--", linewidth=1)
+            frames.append(pd.DataFrame({"method": method, "epoch": moment.epoch, "degree": frame.index,
+                                        "share": frame.mean(axis=1), "sd": frame.std(axis=1, ddof=1),
+                                        "largest_degree": end, "seeds": frame.shape[1]}))
+        ax.set_title(moment.label)
+        ax.set_ylim(bottom=0)
+    for ax in axes[-1]:
+        ax.set_xlabel("degree k of an input neuron")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("P(k)" if width == 1 else f"P(k), mean over {width} degrees")
+    handles, _ = axes.flat[0].get_legend_handles_labels()
+    handles.append(Line2D([], [], color="black", linestyle="--", linewidth=1, label="where it ends"))
+    fig.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    plt.close(fig)
+    return fig, pd.concat(frames, ignore_index=True)
+
+
+def _binned(degrees: NDArray[np.int16], width: int, largest: int) -> pd.DataFrame:
+    """P(k) averaged over bins of `width` degrees: a row for each bin (index: its middle), a column for each seed."""
+    bins = largest // width + 1
+    shares = [np.bincount(seed // width, minlength=bins) / seed.size / width for seed in degrees]
+    return pd.DataFrame(np.transpose(shares), index=(np.arange(bins) + 0.5) * width - 0.5)
+
+
+def figure19(records: Iterable[Record]) -> tuple[Figure, pd.DataFrame]:
+    """First hidden layer on the image, as figure08: paths of two connections that start from each pixel."""
+    return _heat_grid(records, hidden_maps, "paths pixel → hidden 1 → hidden 2")
+
+
+def _heat_grid(records: Iterable[Record], maps: Callable[[Record], NDArray[np.int64]],
+               label: str) -> tuple[Figure, pd.DataFrame]:
+    """Frame: method, epoch, y, x, value (mean over seeds)."""
+    groups = by_method(records)
+    mean = {method: np.mean([maps(record) for record in group], axis=0) for method, group in groups.items()}
+    moments = next(iter(groups.values()))[0].moments
+    top = max(float(heat.max()) for heat in mean.values())
+    fig, axes = plt.subplots(len(groups), len(moments), figsize=(7, 0.9 + 1.0 * len(groups)), sharex=True, sharey=True,
+                             squeeze=False)
+    image: Any = None
+    for row, (method, group) in zip(axes, groups.items(), strict=True):
+        for ax, heat in zip(row, mean[method], strict=True):
+            image = ax.imshow(heat, vmin=0, vmax=top)
+            ax.spines[["top", "right"]].set_visible(True)
+        row[0].set_ylabel(f"{style_of(method).label} (N={len(group)})")
+    height, width = next(iter(mean.values())).shape[1:]
+    for ax, moment in zip(axes[0], moments, strict=True):
+        ax.set_title(moment_title(moment), fontsize=9)
+        ax.set(xticks=[0, width // 2, width - 1], yticks=[0, height // 2, height - 1])
+        ax.tick_params(labelsize=7)
+    fig.supxlabel("x (pixels)", fontsize=9)
+    fig.supylabel("y (pixels)", fontsize=9)
+    bar = fig.colorbar(image, ax=axes, shrink=0.8, aspect=30, pad=0.01)
+    bar.set_label(f"{label}, mean over seeds")
+    plt.close(fig)
+    return fig, pd.concat([_long(method, moments, heat) for method, heat in mean.items()], ignore_index=True)
+
+
+def moment_title(moment: Moment) -> str:
+    """Short enough for a narrow panel."""
+    return moment.label.replace("before training", "untrained")
+
+
+def _long(method: str, moments: Sequence[Moment], heat: NDArray[np.float64]) -> pd.DataFrame:
+    moment, y, x = np.indices(heat.shape)
+    epochs = np.array([m.epoch for m in moments])
+    return pd.DataFrame({"method": method, "epoch": epochs[moment.ravel()], "y": y.ravel(), "x": x.ravel(),
+                         "value": heat.ravel()})

@@ -1,0 +1,78 @@
+"""Figure 20: how far the ranking of hidden neurons by degree at one time agrees with another's (Appendix I)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from regrow import figures, graph, study
+from regrow.errors import RegrowError
+from regrow.rank_correlation import kendall_matrix
+from regrow.record import Record
+
+NEGATIVE = "#CC79A7"  # pink, a hue that the scale itself does not contain
+
+
+def rank_agreement(records: Sequence[Record]) -> pd.DataFrame:
+    """Kendall's tau-b between the total degrees of all hidden neurons at every two recorded times, mean over seeds.
+
+    Columns: strategy, seeds, epoch <= later (the two times; the matrix is symmetric), tau (mean over seeds, four
+    decimals), lowest (the smallest seed's). Raises RegrowError for records that were not taken at the same epochs.
+    """
+    epochs = records[0].epochs_at
+    if any(not np.array_equal(record.epochs_at, epochs) for record in records):
+        raise RegrowError("Figure 20 compares the same updates in every run; give it records of one schedule.")
+    first, second = np.triu_indices(len(epochs))
+    parts = []
+    for strategy, group in study.by_method(records).items():
+        tau = np.array([kendall_matrix(graph.hidden_degrees(r.in_degree, r.out_degree, r.layers)) for r in group])
+        parts.append(pd.DataFrame({
+            "strategy": strategy, "seeds": len(group), "epoch": epochs[first], "later": epochs[second],
+            "tau": tau.mean(axis=0)[first, second].round(4), "lowest": tau.min(axis=0)[first, second].round(4)}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def matrix_of(frame: pd.DataFrame, strategy: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Epochs [T] and the whole symmetric matrix [T, T] of one strategy, from the frame of rank_agreement."""
+    upper = frame[frame["strategy"] == strategy].pivot(index="epoch", columns="later", values="tau")
+    tau = upper.to_numpy()
+    return upper.index.to_numpy(), np.where(np.tri(len(tau), dtype=bool), tau.T, tau)
+
+
+def figure20(records: Sequence[Record]) -> tuple[Figure, pd.DataFrame]:
+    """A heat map per strategy, 0 light to 1 dark as in the paper, both axes in epochs, one colour bar.
+
+    A mean below 0 does not fit the paper's scale: such cells are pink and the colour bar then ends in a pink tip.
+    The frame is `rank_agreement(records)`.
+    """
+    frame = rank_agreement(records)
+    strategies = list(frame["strategy"].unique())
+    colours = mpl.colormaps["viridis_r"].with_extremes(under=NEGATIVE, bad="#BBBBBB")
+    fig, axes = plt.subplots(1, len(strategies), figsize=(7, 2.6), sharey=True, squeeze=False)
+    for ax, letter, strategy in zip(axes[0], "abcdefgh", strategies, strict=False):
+        epochs, tau = matrix_of(frame, strategy)
+        half = (epochs[-1] - epochs[0]) / max(1, len(epochs) - 1) / 2  # a cell is centred on its update
+        low, high = epochs[0] - half, epochs[-1] + half
+        image = ax.imshow(tau, cmap=colours, vmin=0, vmax=1, extent=(low, high, high, low), aspect="equal")
+        seeds = frame.loc[frame["strategy"] == strategy, "seeds"].iloc[0]
+        ax.set(title=f"({letter}) {figures.style_of(strategy).label} (N={seeds})", xlabel="epoch")
+    axes[0, 0].set_ylabel("epoch")
+    beside = axes[0, -1].inset_axes((1.07, 0, 0.06, 1))  # exactly as high as the panels
+    fig.colorbar(image, cax=beside, label="Kendall's τ-b", extend="min" if (frame["tau"] < 0).any() else "neither")
+    return fig, frame
+
+
+def settled_at(frame: pd.DataFrame, level: float = 0.9) -> dict[str, float]:
+    """Per strategy, the first epoch from which tau with the ranking after training is `level` or more for good."""
+    found = {}
+    for strategy in frame["strategy"].unique():
+        epochs, tau = matrix_of(frame, strategy)
+        below = np.flatnonzero(~(tau[-1] >= level))
+        found[str(strategy)] = float(epochs[below[-1] + 1]) if below.size else float(epochs[0])
+    return found

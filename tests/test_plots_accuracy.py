@@ -1,0 +1,135 @@
+"""Tables 3 and 4: what the paper printed, and that only the paper's own setting is set beside it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from regrow import reported, study
+from regrow.config import RunConfig
+from regrow.figures import check_table, save_table
+from regrow.plots import accuracy
+from regrow.record import Record
+from regrow.store import Store
+
+STATISTICS = ["ours", "median", "seeds", "collapsed"]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Record:
+    config = RunConfig(hidden=(20, 10), train_limit=256, epochs=2, update_interval=2)
+    return Store(tmp_path_factory.mktemp("store")).ensure(config)
+
+
+def with_result(record: Record, config: RunConfig, accuracies: list[float], classes: int = 10) -> list[Record]:
+    """Records of one config with given final accuracies, seeds 0, 1, ..."""
+    shapes = dict(list(record.shapes.items())[:-1]) | {"last": (classes, 10)}
+    return [replace(record, config=config.but(seed=seed), shapes=shapes, test_accuracy=np.array([99.0, value]))
+            for seed, value in enumerate(accuracies)]
+
+
+def one(frame, **where):
+    for column, value in where.items():
+        frame = frame[frame[column] == value]
+    assert len(frame) == 1
+    return frame.iloc[0]
+
+
+# ------------------------------------------------------------------------------------------- the paper's numbers
+
+def test_reported_cells_are_those_of_the_study():
+    assert [len(reported.load(n)) for n in (3, 4, 7, 8)] == [20, 60, 120, 72] and reported.load(5) == ()
+    for need in ("table3", "table4", "table7", "table8"):
+        cells = {(c.model, c.method, c.sparsity, c.dataset) for c in reported.load(int(need[-1]))}
+        assert cells == {(c.model, c.method, c.sparsity, c.dataset) for c in study.runs(need, "paper")}
+
+
+def test_reported_values_have_their_types():
+    by_name = {(c.model, c.method, c.dataset): c for c in reported.load(4)}
+    cell = by_name["convnet", "random", "cifar100"]
+    assert (cell.mean, cell.std, cell.sparsity, cell.reconstructed) == (33.4, 18.12, 0.95, False)
+    assert by_name["vgg16", "momentum", "mnist"].reconstructed
+    assert sum(c.reconstructed for c in reported.load(4)) == 28 and not any(c.reconstructed for c in reported.load(3))
+
+
+# ----------------------------------------------------------------------------------------------------- the table
+
+@pytest.mark.parametrize(("profile", "missing"), [("quick", "not in quick"), ("paper", "not trained yet")])
+@pytest.mark.parametrize(("need", "groups"), [("table3", 5), ("table4", 15)])
+def test_without_records_the_paper_stands_alone(need, groups, profile, missing):
+    frame = accuracy.table(need, profile, [])
+    assert list(frame["number"]) == ["paper", "ours"] * groups
+    columns = ["CIFAR-10", "CIFAR-100", "MNIST", "Fashion-MNIST"]
+    assert list(frame.columns) == ["model", "sparsity", "method", "number", *columns]
+    assert (frame.loc[frame["number"] == "ours", columns] == missing).all(axis=None)
+
+
+def test_a_cell_of_the_paper_is_filled_with_all_its_numbers(tiny):
+    config = RunConfig(model="convnet", dataset="cifar100", grow="random")
+    runs = with_result(tiny, config, [42.0, 42.0, 41.0, 41.0, 1.0], classes=100)
+    frame = accuracy.table("table4", "paper", runs)
+    cell = {n: one(frame, model="ConvNet", method="random", number=n)["CIFAR-100"]
+            for n in ["paper", "ours - paper", *STATISTICS]}
+    assert cell == {"paper": "33.40 ± 18.12", "ours": "33.40 ± 18.12", "ours - paper": "+0.00", "median": "41.00",
+                    "seeds": "5", "collapsed": "1"}
+    rest = one(frame, model="ConvNet", method="random", number="ours")
+    assert rest["CIFAR-10"] == "not trained yet"
+    assert one(frame, model="ConvNet", method="random", number="median")["CIFAR-10"] == accuracy.NOTHING
+
+
+def test_one_seed_has_no_spread_and_differences_have_a_sign(tiny):
+    runs = with_result(tiny, RunConfig(dataset="cifar10", **study.DENSE), [63.0])
+    frame = accuracy.table("table3", "replay", runs)
+    assert one(frame, model="MLP", number="ours")["CIFAR-10"] == "63.00 (one seed)"
+    assert one(frame, model="MLP", number="ours - paper")["CIFAR-10"] == "-0.51"
+
+
+def test_other_settings_never_enter_a_cell_of_the_paper(tiny):
+    almost = RunConfig(dataset="cifar10", grow="random").but(epochs=299)
+    static = RunConfig(dataset="cifar10", **study.STATIC)
+    frame = accuracy.table("table4", "paper", with_result(tiny, almost, [68.0]) + with_result(tiny, static, [60.0]))
+    assert one(frame.iloc[:30], model="MLP", method="random", number="ours")["CIFAR-10"] == "not trained yet"
+    own = frame.iloc[30:]
+    assert list(own["method"]) == ["random"] * 4 + ["static"] * 4 and list(own["number"]) == STATISTICS * 2
+    assert list(own["CIFAR-10"]) == ["68.00 (one seed)", "68.00", "1", "0", "60.00 (one seed)", "60.00", "1", "0"]
+
+
+def test_different_settings_of_the_same_name_are_not_averaged(tiny):
+    config = tiny.config
+    runs = with_result(tiny, config, [50.0]) + with_result(tiny, config.but(lr=0.05), [60.0])
+    own = accuracy.table("table4", "quick", runs).iloc[30:]
+    assert list(own.loc[own["number"] == "seeds"].iloc[:, -1]) == ["1", "1"]
+
+
+def test_quick_rows_stand_in_a_column_of_their_own(tiny):
+    frame = accuracy.table("table4", "quick", [tiny])
+    own = frame.iloc[30:]
+    assert (own["model"] == "MLP 784-20-10-10, 2 epochs").all()
+    assert (own[list(frame.columns[4:8])] == accuracy.NOTHING).all(axis=None)
+    assert (frame["Fashion-MNIST, 12,000 images"].iloc[:30] == accuracy.NOTHING).all()
+    assert own["Fashion-MNIST, 12,000 images"].iloc[0] == f"{tiny.test_accuracy[-1]:.2f} (one seed)"
+
+
+def test_reconstructed_cells_are_flagged_and_explained():
+    frame = accuracy.table("table4", "paper", [])
+    assert one(frame, model="VGG-16", method="gradient", number="paper")["MNIST"] == "99.51 ± 0.04 †"
+    flagged = frame.map(lambda text: accuracy.RECONSTRUCTED in text).to_numpy().sum()
+    assert flagged == 28
+    assert accuracy.RECONSTRUCTED in accuracy.caption("table4", "paper")
+    assert accuracy.RECONSTRUCTED not in accuracy.caption("table3", "paper")
+
+
+def test_caption_names_the_command_and_warns_of_quick():
+    assert "`python -m regrow run --profile paper --only table3`" in accuracy.caption("table3", "quick")
+    assert "cannot be compared" in accuracy.caption("table4", "quick")
+    assert "cannot be compared" not in accuracy.caption("table4", "paper")
+
+
+def test_the_table_can_be_saved(tiny, tmp_path: Path):
+    frame = accuracy.table("table4", "quick", [tiny])
+    save_table(frame, "table4", out=tmp_path, profile="quick", caption=accuracy.caption("table4", "quick"),
+               records=[tiny])
+    assert check_table(tmp_path, "table4") == []

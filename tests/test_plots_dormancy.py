@@ -1,0 +1,88 @@
+"""Figure 9 on real tiny runs and on degrees whose dormant neurons are known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from regrow import figures, graph, study
+from regrow.config import RunConfig
+from regrow.errors import RegrowError
+from regrow.plots import dormancy
+from regrow.record import Record
+from regrow.store import Store
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
+    store = Store(tmp_path_factory.mktemp("store"))
+    config = RunConfig(hidden=(20, 10), train_limit=256, epochs=2, update_interval=1, sparsity=0.8)
+    return [store.ensure(config.but(grow=grow, seed=seed)) for grow in study.STRATEGIES for seed in (0, 1)]
+
+
+@pytest.fixture(autouse=True)
+def close():
+    figures.use_style()
+    yield
+    plt.close("all")
+
+
+def test_counts_are_those_of_the_degrees(records):
+    frame = dormancy.dormant_neurons(records)
+    limits = study.thresholds(records[0])
+    record = records[3]
+    at = frame[(frame["strategy"] == "gradient") & (frame["seed"] == 1) & (frame["threshold"] == limits.high)]
+    degrees = np.concatenate([record.in_degree["fc1"] + record.out_degree["fc2"],
+                              record.in_degree["fc2"] + record.out_degree["fc3"]], axis=1)
+    np.testing.assert_array_equal(at["dormant"], (degrees <= limits.high).sum(axis=1))
+    np.testing.assert_array_equal(at["epoch"], record.epochs_at)
+    assert (frame["hidden"] == 30).all() and len(frame) == 6 * 2 * len(record.steps)
+
+
+def test_low_count_never_exceeds_the_high_one(records):
+    wide = dormancy.dormant_neurons(records).pivot(index=["strategy", "seed", "step"], columns="threshold",
+                                                   values="dormant")
+    assert (wide.iloc[:, 0] <= wide.iloc[:, 1]).all()
+
+
+def test_total_degree_is_conserved_in_real_runs(records):
+    for record in records:
+        totals = graph.hidden_degrees(record.in_degree, record.out_degree, record.layers).sum(axis=1)
+        assert len(set(totals.tolist())) == 1
+
+
+def test_figure_has_the_papers_panels_and_says_its_thresholds(records):
+    fig, frame = dormancy.figure9(records)
+    limits = study.thresholds(records[0])
+    assert [ax.get_title() for ax in fig.axes] == [f"(a) degree $k$ ≤ {limits.low}", f"(b) degree $k$ ≤ {limits.high}"]
+    legend = [text.get_text() for text in fig.legends[0].get_texts()]
+    assert legend == [f"{strategy} (N=2)" for strategy in study.STRATEGIES]
+    assert "".join(fig.get_supxlabel().split()).lower() == "".join(limits.sentence.split()).lower() + "."
+    for ax, threshold in zip(fig.axes, (limits.low, limits.high), strict=True):
+        at = frame[(frame["threshold"] == threshold) & (frame["strategy"] == "random")]
+        np.testing.assert_allclose(ax.get_lines()[0].get_ydata(), at.groupby("epoch")["dormant"].mean())
+    assert figures.unlabelled_axes(fig) == []
+
+
+def test_networks_of_two_sizes_are_refused(records):
+    other = replace(records[0], shapes={name: (n + 1, m + 1) for name, (n, m) in records[0].shapes.items()})
+    with pytest.raises(RegrowError, match="one architecture"):
+        dormancy.dormant_neurons([records[0], other])
+
+
+def test_levels_off_is_where_a_curve_stays():
+    epochs = [0, 1, 2, 3, 4]
+    assert dormancy.levels_off(epochs, [0, 9, 4, 9, 10], 1) == 3  # near its end at 1 already, but it leaves
+    assert dormancy.levels_off(epochs, [10, 10, 10, 10, 10], 0) == 0
+    assert dormancy.levels_off(epochs, [0, 1, 2, 3, 4], 0) == 4
+
+
+def test_summary_of_known_counts(records):
+    frame = dormancy.dormant_neurons(records[:2])
+    frame = frame.assign(hidden=100, dormant=np.where(frame["epoch"] < 1, 0, 30 + 2 * frame["seed"]))
+    rows = dormancy.summary(frame)
+    assert len(rows) == 2 and (rows["at the end (%)"] == 31).all() and (rows["seeds"] == 2).all()
+    assert rows["sd (%)"].to_numpy() == pytest.approx(np.sqrt(2)) and (rows["levels off at epoch"] == 1).all()

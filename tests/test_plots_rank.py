@@ -1,0 +1,105 @@
+"""Figure 20 on real tiny runs, against scipy, and with ranks that turn round."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from scipy.stats import kendalltau
+
+from regrow import figures, graph, study
+from regrow.config import RunConfig
+from regrow.errors import RegrowError
+from regrow.plots import rank
+from regrow.record import Record
+from regrow.store import Store
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
+    store = Store(tmp_path_factory.mktemp("store"))
+    config = RunConfig(hidden=(20, 10), train_limit=256, epochs=2, update_interval=1, sparsity=0.8)
+    return [store.ensure(config.but(grow=grow, seed=seed)) for grow in study.STRATEGIES for seed in (0, 1)]
+
+
+@pytest.fixture(autouse=True)
+def close():
+    figures.use_style()
+    yield
+    plt.close("all")
+
+
+def turned(record: Record) -> Record:
+    """A run whose ranking of hidden neurons is turned upside down at the second update."""
+    def series(width: int, sign: int) -> np.ndarray:
+        return np.array([np.arange(width), np.arange(width)[::-1] if sign else np.arange(width)], dtype=np.int16)
+
+    return replace(record, steps=np.array([0, 4]), in_degree={n: series(s[0], 1) for n, s in record.shapes.items()},
+                   out_degree={n: series(s[1], 1) for n, s in record.shapes.items()})
+
+
+def test_frame_is_the_mean_of_scipys_tau(records):
+    frame = rank.rank_agreement(records)
+    degrees = [graph.hidden_degrees(r.in_degree, r.out_degree, r.layers) for r in records[2:4]]
+    taus = [kendalltau(d[1], d[-1]).statistic for d in degrees]
+    epochs = records[0].epochs_at
+    row = frame[(frame["strategy"] == "gradient") & (frame["epoch"] == epochs[1]) & (frame["later"] == epochs[-1])]
+    assert row["tau"].item() == pytest.approx(np.mean(taus), abs=1e-4)
+    assert row["lowest"].item() == pytest.approx(min(taus), abs=1e-4)
+    times = len(epochs)
+    assert len(frame) == 3 * times * (times + 1) // 2 and (frame["seeds"] == 2).all()
+
+
+def test_matrix_is_symmetric_with_ones_on_the_diagonal(records):
+    epochs, tau = rank.matrix_of(rank.rank_agreement(records), "momentum")
+    np.testing.assert_array_equal(tau, tau.T)
+    np.testing.assert_array_equal(np.diag(tau), 1)
+    np.testing.assert_array_equal(epochs, records[0].epochs_at)
+
+
+def test_figure_shows_the_matrices_from_light_to_dark(records):
+    fig, frame = rank.figure20(records)
+    assert [ax.get_title() for ax in fig.axes[:3]] == [f"({c}) {s} (N=2)" for c, s in zip("abc", study.STRATEGIES,
+                                                                                      strict=True)]
+    image = fig.axes[1].get_images()[0]
+    np.testing.assert_array_equal(image.get_array(), rank.matrix_of(frame, "gradient")[1])
+    assert image.get_clim() == (0, 1)
+    light, dark = (mpl.colors.rgb_to_hsv(image.cmap(x)[:3])[2] for x in (0.0, 1.0))
+    assert light > 0.9 and dark < 0.4
+    left, right, bottom, top = image.get_extent()
+    last = records[0].epochs_at[-1]
+    assert left < 0 < last < right and (bottom, top) == (right, left)  # cells are centred on their updates
+    assert len(fig.axes) == 3 and image.colorbar is None  # the last panel alone has a colour bar
+    assert fig.axes[2].get_images()[0].colorbar.ax.get_ylabel() == "Kendall's τ-b"
+    assert figures.unlabelled_axes(fig) == []
+
+
+def test_negative_values_are_kept_in_the_frame_and_visible_in_the_picture(records):
+    fig, frame = rank.figure20([turned(records[0])])
+    assert frame["tau"].min() < -0.3
+    image = fig.axes[0].get_images()[0]
+    assert mpl.colors.to_hex(image.cmap(image.norm(-0.5))) == rank.NEGATIVE.lower()
+    assert image.colorbar.extend == "min"
+    fig, frame = rank.figure20(records)
+    bar = fig.axes[-1].get_images()[0].colorbar
+    assert (frame["tau"] >= 0).all() == (bar.extend == "neither")
+
+
+def test_runs_of_two_schedules_are_refused(records):
+    other = replace(records[1], steps=records[1].steps * 2)
+    with pytest.raises(RegrowError, match="one schedule"):
+        rank.rank_agreement([records[0], other])
+
+
+def test_settled_at_is_the_first_epoch_that_agrees_with_the_end_for_good(records):
+    frame = rank.rank_agreement(records[:1])
+    epochs = records[0].epochs_at
+    values = np.full(len(epochs), 0.5)
+    values[1] = 0.95  # agrees once, but not for good
+    values[-2:] = 0.91, 1.0
+    for epoch, value in zip(epochs, values, strict=True):
+        frame.loc[(frame["epoch"] == epoch) & (frame["later"] == epochs[-1]), "tau"] = value
+    assert rank.settled_at(frame) == {"random": epochs[-2]}

@@ -1,0 +1,261 @@
+"""The paper's grid: every cell of its tables has its five runs, and no run is listed twice."""
+
+from __future__ import annotations
+
+from itertools import permutations, product
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from regrow import models, study
+from regrow.config import RunConfig
+from regrow.data import steps_per_epoch
+from regrow.errors import ConfigError
+from regrow.record import Record
+from regrow.schedule import moment_steps, update_steps
+from regrow.sparsity import connection_counts
+
+Cell = tuple[str, str, str, float, str]  # table, model, method, sparsity, dataset, as the paper prints them
+
+NETS = ("convnet", "mlp", "resnet50", "resnet56", "vgg16")
+FOUR = ("cifar10", "cifar100", "mnist", "fashion_mnist")
+RULES = ("random", "gradient", "momentum")
+SWITCHED = tuple(f"{a}>{b}" for a, b in permutations(RULES, 2))
+CELLS: list[Cell] = [
+    *(("table3", *cell) for cell in product(NETS, ["dense"], [0.0], FOUR)),
+    *(("table4", *cell) for cell in product(NETS, RULES, [0.95], FOUR)),
+    *(("table7", *cell) for cell in product(NETS, RULES, [0.9, 0.8], FOUR)),
+    *(("table8", *cell) for cell in product(("convnet", "mlp", "resnet56", "vgg16"), SWITCHED, [0.95],
+                                            ("cifar10", "cifar100", "fashion_mnist"))),
+]
+SIZES = {"table3": 100, "table4": 300, "table7": 600, "table8": 360, "fig13": 225, "fig15": 9, "fig16": 9, "sec5.3": 5,
+         "baselines": 10, "fig05": 15, "fig08": 15, "fig09": 15, "fig12": 15, "fig18": 15, "fig19": 15, "fig20": 15}
+QUICK_STEPS = steps_per_epoch(10_800, 128)  # 12,000 images less a tenth for validation
+
+
+def cell(table: str, config: RunConfig) -> Cell:
+    """The paper says ResNet-50 where the study trains the CIFAR network of that name."""
+    return table, config.model.removesuffix("-cifar"), config.method, config.sparsity, config.dataset
+
+
+# ---- the paper's profile --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("table", ["table3", "table4", "table7", "table8"])
+def test_every_cell_of_the_tables_has_five_seeds(table: str) -> None:
+    found: dict[Cell, list[int]] = {}
+    for config in study.runs(table, "paper"):
+        found.setdefault(cell(table, config), []).append(config.seed)
+    wanted = {c for c in CELLS if c[0] == table}
+    assert set(found) == wanted
+    assert all(sorted(seeds) == [0, 1, 2, 3, 4] for seeds in found.values())
+
+
+def test_the_tables_have_272_cells() -> None:
+    assert len(CELLS) == len(set(CELLS)) == 20 + 60 + 120 + 72
+
+
+def test_group_sizes() -> None:
+    assert {need: len(study.runs(need, "paper")) for need in study.NEEDS} == SIZES
+
+
+def test_1538_distinct_runs_and_none_double() -> None:
+    """1360 for the tables, 150 for two more pruning rules, 18 RBMs, 5 of Section 5.3 and 5 static networks; the rest
+    of Figure 13, the topology figures and the dense baselines are runs of the tables."""
+    runs = study.distinct(study.NEEDS, "paper")
+    assert len(runs) == 1538 == 1360 + 150 + 18 + 5 + 5
+    assert len(set(runs)) == len({config.key for config in runs}) == 1538
+    assert set(runs) == {config for need in study.NEEDS for config in study.runs(need, "paper")}
+
+
+@pytest.mark.parametrize("profile", ["quick", "paper"])
+def test_no_need_lists_a_run_twice(profile: str) -> None:
+    for need in study.NEEDS:
+        runs = study.runs(need, profile)
+        assert len({config.key for config in runs}) == len(runs)
+
+
+def test_distinct_keeps_the_order_of_first_use() -> None:
+    runs = study.distinct(["table4", "fig05", "fig13"], "paper")
+    assert runs[:300] == study.runs("table4", "paper")
+    assert len(runs) == 300 + 150
+    assert study.distinct([], "paper") == ()
+
+
+def test_paper_runs_use_the_papers_setting_beyond_the_grid() -> None:
+    """Whatever a table does not vary is as in Section 5.1."""
+    varied = {"model", "dataset", "grow", "prune", "sparsity", "seed"}
+    default = RunConfig(dataset="cifar10").to_dict()
+    for need in ("table3", "table4", "table7", "table8", "fig13", "baselines", "fig05"):
+        for config in study.runs(need, "paper"):
+            values = config.to_dict()
+            assert {name for name in values if values[name] != default[name]} <= varied | {"augment"}
+            assert config.augment == ("crop_flip" if config.dataset.startswith("cifar") else "none")
+
+
+def test_topology_figures_read_the_mlp_on_cifar10() -> None:
+    for need in ("fig05", "fig08", "fig09", "fig12", "fig18", "fig19", "fig20"):
+        assert {(c.model, c.dataset, c.sparsity, c.prune) for c in study.runs(need, "paper")} == {
+            ("mlp", "cifar10", 0.95, "magnitude")}
+        assert {c.grow for c in study.runs(need, "paper")} == set(RULES)
+        assert set(study.runs(need, "paper")) <= set(study.runs("table4", "paper"))
+
+
+def test_figure_13_compares_three_pruning_rules() -> None:
+    runs = study.runs("fig13", "paper")
+    wanted = set(product(NETS, ("magnitude", "set", "random"), RULES, range(5)))
+    assert {(c.model.removesuffix("-cifar"), c.prune, c.grow, c.seed) for c in runs} == wanted
+    assert {(c.dataset, c.sparsity) for c in runs} == {("cifar10", 0.95)}
+
+
+def test_section_5_3_shortens_the_interval_of_random_growth() -> None:
+    runs = study.runs("sec5.3", "paper")
+    assert {(c.model, c.dataset, c.grow, c.update_interval) for c in runs} == {("mlp", "cifar10", "random", 100)}
+    assert [c.seed for c in runs] == list(range(5))
+
+
+def test_rbms_have_three_seeds() -> None:
+    for need, model in (("fig15", "rbm-big"), ("fig16", "rbm-small")):
+        runs = study.runs(need, "paper")
+        assert {(c.model, c.dataset, c.lr, c.batch_size, c.weight_decay, c.prune_rate) for c in runs} == {
+            (model, "mnist", 0.1, 10, 2e-7, 0.3)}
+        assert {(c.grow, c.seed) for c in runs} == set(product(RULES, range(3)))
+
+
+def test_baselines_are_dense_and_static() -> None:
+    for profile, seeds in (("paper", 5), ("quick", 3)):
+        runs = study.runs("baselines", profile)
+        assert [c.method for c in runs] == ["dense"] * seeds + ["static"] * seeds
+    assert set(study.runs("baselines", "paper")[:5]) <= set(study.runs("table3", "paper"))
+
+
+def test_switches_are_at_half_of_training() -> None:
+    assert {c.switch_at for c in study.runs("table8", "paper")} == {0.5}
+    assert {c.grow for c in study.runs("table8", "paper")} == set(SWITCHED)
+
+
+# ---- the quick profile ----------------------------------------------------------------------------------------------
+
+
+def test_quick_needs_no_data_but_what_is_shipped() -> None:
+    for config in study.distinct(study.NEEDS, "quick"):
+        assert config.dataset == "fashion_mnist_small"
+        assert config.model == "convnet" or config.hidden == (300, 100)
+
+
+def test_quick_is_a_small_copy_of_the_paper() -> None:
+    """Same rule, rate and sparsity; only the net, the images and the length are smaller."""
+    quick = study.runs("fig05", "quick")
+    assert {(c.grow, c.seed) for c in quick} == set(product(RULES, range(3)))
+    assert {(c.sparsity, c.prune, c.prune_rate, c.init, c.lr) for c in quick} == {(0.95, "magnitude", 0.5, "erk", 0.1)}
+
+
+def test_quick_ends_with_an_update_on_its_last_step_as_the_paper_does() -> None:
+    assert QUICK_STEPS == 85
+    for config in study.distinct(study.NEEDS, "quick"):
+        total = config.epochs * QUICK_STEPS
+        if config.is_dynamic:
+            assert update_steps(config, total)[-1] == total
+        assert moment_steps(config, total) == sorted(set(moment_steps(config, total)))
+    mlp = study.runs("fig05", "quick")[0]
+    assert len(update_steps(mlp, mlp.epochs * QUICK_STEPS)) == 50
+
+
+def test_needs_without_a_quick_version_are_empty_there() -> None:
+    assert {need for need in study.NEEDS if not study.runs(need, "quick")} == {
+        "table7", "table8", "fig13", "fig15", "fig16", "sec5.3"}
+
+
+def test_topology_figures_share_their_quick_runs() -> None:
+    figures = [need for need in study.NEEDS if need.startswith("fig") and study.runs(need, "quick")]
+    assert len(figures) == 7
+    assert len(study.distinct(figures, "quick")) == 9
+    assert set(study.runs("fig05", "quick")) <= set(study.runs("table4", "quick"))
+
+
+def test_replay_reads_the_papers_runs() -> None:
+    assert all(study.runs(need, "replay") == study.runs(need, "paper") for need in study.NEEDS)
+
+
+# ---- names ----------------------------------------------------------------------------------------------------------
+
+
+def test_unknown_names_get_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'table4'"):
+        study.runs("tabel4", "paper")
+    with pytest.raises(ConfigError, match="did you mean 'quick'"):
+        study.runs("table4", "quik")
+
+
+def test_titles_name_the_figure() -> None:
+    for need, entry in study.NEEDS.items():
+        number = need.removeprefix("table").removeprefix("fig").removeprefix("sec").lstrip("0")
+        assert need == "baselines" or number in entry.title
+
+
+# ---- records --------------------------------------------------------------------------------------------------------
+
+
+def outline(config: RunConfig, classes: int = 10) -> Record:
+    """As much of a record as the thresholds read."""
+    image = (3, 32, 32) if config.image_format == "rgb32" else (1, 28, 28)
+    shapes = models.weight_shapes(config, classes, image)
+    record: Any = SimpleNamespace(config=config, layers=tuple(shapes), shapes=shapes,
+                                  connections=connection_counts(shapes, 1 - config.sparsity, config.init))
+    return record
+
+
+def test_by_method_groups_and_orders_by_seed() -> None:
+    configs = [RunConfig(grow=grow, seed=seed) for seed in (2, 0, 1) for grow in ("random", "momentum>gradient")]
+    groups = study.by_method(outline(config) for config in [*configs, RunConfig(**study.DENSE)])
+    assert list(groups) == ["random", "momentum>gradient", "dense"]
+    assert [record.config.seed for record in groups["random"]] == [0, 1, 2]
+
+
+def test_total_weights() -> None:
+    assert study.total_weights(outline(RunConfig())) == 3_675_136
+
+
+def test_paper_thresholds_are_the_papers() -> None:
+    """Mean degree of the 1536 hidden neurons: 129,918 in, 2 x 48,719 between them, 5,120 out."""
+    found = study.thresholds(outline(RunConfig(dataset="cifar10")))
+    assert (found.low, found.high) == (10, 110)
+    assert found.mean_degree == pytest.approx((129_918 + 2 * 48_719 + 5_120) / 1536)
+    assert not found.scaled
+    assert "as in the paper" in found.sentence
+
+
+def test_quick_thresholds_scale_with_the_mean_degree_and_say_so() -> None:
+    """784-300-100-10 at 5 % has round(.05 * 266,200) = 13,310 connections."""
+    record = outline(study.runs("fig05", "quick")[0])
+    fc1, fc2, fc3 = record.connections.values()
+    assert fc1 + fc2 + fc3 == 13_310
+    found = study.thresholds(record)
+    assert found.mean_degree == pytest.approx((fc1 + 2 * fc2 + fc3) / 400)
+    assert found.high == round(110 * found.mean_degree / 151.35)
+    assert found.scaled
+    for part in (str(found.low), str(found.high), f"{found.mean_degree:.1f}", "110"):
+        assert part in found.sentence
+
+
+def test_a_sparse_output_layer_sets_no_floor() -> None:
+    """Quick's fc3 has 919 of its 1000 connections, so neurons of hidden 2 may have fewer than ten: no "floor that ten
+    output classes set", as the paper's dense fc3 does."""
+    quick = outline(study.runs("fig05", "quick")[0])
+    assert quick.connections["fc3"] == 919
+    assert "floor" not in study.thresholds(quick).sentence
+
+
+def test_the_number_of_classes_is_a_floor_only_under_a_dense_output_layer() -> None:
+    """CIFAR-100: ERK gives fc3 36 % density. A low threshold of 100 beside a high one of 110 would be absurd."""
+    record = outline(RunConfig(dataset="cifar100"), classes=100)
+    assert record.connections["fc3"] < 0.4 * 51_200
+    assert study.thresholds(record).low == 10
+
+
+def test_low_threshold_never_falls_below_a_dense_output_layer() -> None:
+    record = outline(RunConfig(hidden=(300, 100), sparsity=0.9))
+    assert record.connections["fc3"] == 1000
+    assert 10 * study.thresholds(record).mean_degree / study.PAPER_MEAN_DEGREE < 8
+    assert study.thresholds(record).low == 10
