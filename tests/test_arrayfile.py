@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import random
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -152,6 +154,18 @@ def test_changed_with_numpy_is_noticed(tmp_path):
     np.savez(path, **(members | {"a/b": members["a/b"] + 1}))
     with pytest.raises(StoreError, match="checksum"):
         arrayfile.read(path)
+
+
+def test_refused_files_are_closed(tmp_path):
+    """An open file could not be moved aside on Windows."""
+    path = tmp_path / "x.npz"
+    path.write_bytes(write_sample(path, True)[:999])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with pytest.raises(StoreError):
+            arrayfile.read(path)
+        gc.collect()
+    assert [str(w.message) for w in caught] == []
 
 
 def test_a_missing_file_is_not_a_damaged_one(tmp_path):

@@ -275,30 +275,3 @@ def test_table_is_csv_markdown_and_json(tmp_path: Path) -> None:
     assert figures.check_table(tmp_path, "table3") == ["table3.md is missing."]
     with pytest.raises(figures.FigureError, match="caption"):
         figures.save_table(frame, "table3", out=tmp_path, profile="quick", caption="")
-
-
-def test_commit_is_ours_or_null_and_products_keep_it_clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def git(*words: str) -> str:
-        who = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]
-        return subprocess.run(["git", "-C", str(tmp_path), *who, *words], capture_output=True, text=True,
-                              check=True).stdout.strip()
-
-    def found() -> dict:
-        figures._commit.cache_clear()
-        return figures._commit()
-
-    module = tmp_path / "src" / "regrow" / "figures.py"
-    module.parent.mkdir(parents=True)
-    module.write_text("one\n")
-    monkeypatch.setattr(figures, "__file__", str(module))
-    assert found() == {"commit": None, "dirty": None}
-    git("init", "-q")
-    assert found() == {"commit": None, "dirty": None}  # somebody's repository, but the file is not in it
-    git("add", ".")
-    git("commit", "-qm", "one")
-    (tmp_path / "figures").mkdir()
-    (tmp_path / "figures" / "fig05.png").write_text("product")
-    assert found() == {"commit": git("rev-parse", "HEAD"), "dirty": False}
-    module.write_text("two\n")
-    assert found()["dirty"] is True
-    figures._commit.cache_clear()

@@ -26,10 +26,9 @@ LAST = 16  # optimizer steps
 
 # Imports torch once and forks a child for every request, which trains and is killed: {store, where, count}.
 DRIVER = """
-import json, os, random, signal, sys, time
-from pathlib import Path
-import numpy, torch
-from regrow import RunConfig, Store, arrayfile, checkpoint, data, models, record, train
+import json, os, signal, sys, tempfile, time
+import numpy
+from regrow import RunConfig, Store, record
 
 CONFIG = RunConfig(hidden=(20, 10), train_limit=256, epochs=4, batch_size=64, update_interval=2, grow="momentum")
 
@@ -76,6 +75,8 @@ def child(store, where, count):
         record.Record.save = lambda self, path: (save(self, path), die())
     Store(store).ensure(CONFIG, checkpoint_seconds=0, progress=progress)
 
+with tempfile.TemporaryDirectory() as warm:  # imports and compiled code, once for all children
+    Store(warm).ensure(CONFIG.but(epochs=1))
 for line in sys.stdin:
     job = json.loads(line)
     pid = os.fork()
@@ -178,11 +179,11 @@ def test_killed_at_random_moments(tmp_path, kill, undisturbed):
 
 @pytest.mark.slow
 def test_killed_on_the_command_line(tmp_path):
-    """`python -m regrow train`, killed in the middle of an epoch, then typed again."""
-    words = ["hidden=20,10", "train_limit=256", "batch_size=64", "update_interval=2", "epochs=400"]
+    """`python -m regrow train`, killed in the middle of the run, then typed again."""
+    words = ["hidden=20,10", "train_limit=256", "batch_size=64", "update_interval=2", "epochs=200"]
     command = [sys.executable, "-m", "regrow", "train", *words, "--json", "--store", str(tmp_path / "store")]
     config = RunConfig.from_strings(words)
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     lock = tmp_path / "store" / "locks" / config.key
     deadline = time.monotonic() + 60
     while not lock.exists() and time.monotonic() < deadline:
@@ -194,3 +195,14 @@ def test_killed_on_the_command_line(tmp_path):
     assert done.returncode == 0 and json.loads(done.stdout)["key"] == config.key
     undisturbed = Store(tmp_path / "other").ensure(config)
     assert Store(tmp_path / "store").get(config).result_sha256 == undisturbed.result_sha256
+
+
+@pytest.mark.slow
+def test_the_command_line_goes_on_from_a_checkpoint(tmp_path, kill, undisturbed):
+    assert kill(tmp_path, "step", 10) == signal.SIGKILL
+    words = ["hidden=20,10", "train_limit=256", "batch_size=64", "update_interval=2", "epochs=4", "grow=momentum"]
+    done = subprocess.run([sys.executable, "-m", "regrow", "train", *words, "--store", str(tmp_path)],
+                          capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    made = Store(tmp_path).get(CONFIG)
+    assert made.provenance["resumed"] and made.result_sha256 == undisturbed

@@ -70,9 +70,9 @@ def rows_chosen(scores: np.ndarray, among: np.ndarray, n: int, *, highest: bool)
 def plain_loop(config: RunConfig, dataset: Dataset) -> Reference:
     """Masked SGD with prune-and-regrow updates, with nothing shared but batches, initial values and random numbers."""
     start = train.start(config, dataset)
-    names = list(maskable(start.model))
-    weights = {name: p.detach().clone() for name, p in start.model.named_parameters()}
-    masks = {name.removesuffix(".weight"): start.topology.masks[name.removesuffix(".weight")].numpy().copy()
+    names = list(maskable(start.engine.model))
+    weights = {name: p.detach().clone() for name, p in start.engine.model.named_parameters()}
+    masks = {name.removesuffix(".weight"): start.engine.topology.masks[name.removesuffix(".weight")].numpy().copy()
              for name in weights if name.endswith(".weight")}
     buffers = {name: torch.zeros_like(w) for name, w in weights.items()}
     averages = {name: np.zeros(masks[name].shape) for name in names}
@@ -181,7 +181,7 @@ def test_twenty_steps_equal_a_plain_loop(options, dataset):
     expected = plain_loop(config, dataset)
     assert run.step == 20 and len(expected.history) == len(record.steps) - 1
     assert len(record.steps) == (1 if config.prune == "none" else 1 + (15 if config.update_until < 1 else 20) // 3)
-    for name, parameter in run.model.named_parameters():
+    for name, parameter in run.engine.model.named_parameters():
         mask = torch.from_numpy(expected.masks[name.removesuffix(".weight")]) if name.endswith(".weight") else 1
         torch.testing.assert_close(parameter.detach(), expected.weights[name].detach() * mask, rtol=1e-9, atol=1e-9)
     for row, masks in enumerate(expected.history, start=1):
@@ -189,7 +189,7 @@ def test_twenty_steps_equal_a_plain_loop(options, dataset):
             assert np.array_equal(record.in_degree[name][row], mask.sum(1))
             assert np.array_equal(record.out_degree[name][row], mask.sum(0))
     for name, mask in expected.masks.items():
-        assert np.array_equal(run.topology.masks[name].numpy(), mask)
+        assert np.array_equal(run.engine.topology.masks[name].numpy(), mask)
         ever = np.logical_or.reduce([record.masks(0)[name], *(m[name] for m in expected.history)])
         assert record.explored[name][-1] == ever.sum()
     np.testing.assert_allclose(record.train_loss, np.reshape(expected.losses, (5, 4)).mean(1), rtol=1e-6)
@@ -231,7 +231,7 @@ def test_connections_never_change(prune, grow, dataset):
         last = record.masks(5)[name]
         assert np.array_equal(last.sum(1), record.in_degree[name][-1])
         assert np.array_equal(last.sum(0), record.out_degree[name][-1])
-        weight = run.topology.weights[name].detach().numpy()
+        weight = run.engine.topology.weights[name].detach().numpy()
         assert not weight[~last].any(), "weights without a connection are 0"
 
 
@@ -257,13 +257,13 @@ def test_static_never_changes_and_dense_has_everything(dataset):
     run, static = trained(TINY.but(**STATIC), dataset)
     assert static.steps.tolist() == [0]
     for name, mask in static.masks(0).items():
-        assert np.array_equal(run.topology.masks[name].numpy(), mask)
+        assert np.array_equal(run.engine.topology.masks[name].numpy(), mask)
         assert np.array_equal(static.in_degree[name][-1], mask.sum(1))
-        assert not run.topology.weights[name].detach().numpy()[~mask].any()
+        assert not run.engine.topology.weights[name].detach().numpy()[~mask].any()
     dense_run, dense = trained(TINY.but(**PRESETS["dense"]), dataset)
     assert all(mask.all() for i in (0, -1) for mask in dense.masks(i).values())
     assert dense.connections == {"fc1": 784 * 20, "fc2": 200, "fc3": 100}
-    assert all(bool((w != 0).any()) for w in dense_run.topology.weights.values())
+    assert all(bool((w != 0).any()) for w in dense_run.engine.topology.weights.values())
 
 
 def test_loss_that_is_not_a_number_gives_a_record(dataset):
@@ -300,7 +300,7 @@ def test_strategies_of_one_seed_share_wiring_weights_and_data_order(dataset, mon
     for kind in ({"grow": "random"}, {"grow": "gradient"}, {"grow": "momentum"}, {"prune": "set", "grow": "random"},
                  STATIC):
         run = train.start(TINY.but(**kind), dataset)
-        weights.append(torch.cat([p.detach().flatten() for p in run.model.parameters()]))
+        weights.append(torch.cat([p.detach().flatten() for p in run.engine.model.parameters()]))
         masks.append(train.train(run, dataset).masks(0))
         orders.append(torch.cat(seen))
         seen.clear()
@@ -319,10 +319,10 @@ def states(config: RunConfig, dataset: Dataset) -> tuple[list[dict[str, torch.Te
     kept: list[dict[str, torch.Tensor]] = []
 
     def keep(run: train.Run) -> None:
-        kept.append({f"weight/{n}": p.detach().clone() for n, p in run.model.named_parameters()}
-                    | {f"mask/{n}": m.clone() for n, m in run.topology.masks.items()}
-                    | {f"buffer/{n}": run.optimizer.state[p]["momentum_buffer"].clone()
-                       for n, p in run.model.named_parameters() if run.optimizer.state[p]})
+        kept.append({f"weight/{n}": p.detach().clone() for n, p in run.engine.model.named_parameters()}
+                    | {f"mask/{n}": m.clone() for n, m in run.engine.topology.masks.items()}
+                    | {f"buffer/{n}": run.engine.optimizer.state[p]["momentum_buffer"].clone()
+                       for n, p in run.engine.model.named_parameters() if run.engine.optimizer.state[p]})
 
     keep(run)
     train.train(run, dataset, save=keep)
@@ -347,7 +347,7 @@ def test_growth_sees_the_gradient_of_the_batch_before_its_step(dataset):
     config = TINY.but(update_interval=4, regrow_pruned=False, dtype="float64")
     kept, run = states(config, dataset)
     x, labels = list(batches(dataset, batch_size=64, seed=0, epoch=0, dtype=torch.float64))[3]
-    model = train.start(config, dataset).model
+    model = train.start(config, dataset).engine.model
     model.load_state_dict({n.removeprefix("weight/"): t for n, t in kept[3].items() if n.startswith("weight/")})
     torch.nn.functional.cross_entropy(model(x), labels).backward()
     for name, weight in maskable(model).items():
@@ -371,7 +371,7 @@ def test_sgd_buffer_ranks_a_dense_buffer_and_ema_keeps_a_sparse_one(dataset):
         kept, run = states(TINY.but(grow="momentum", growth_momentum=kind, update_interval=4), dataset)
         empty = ~kept[3]["mask/fc1"]
         assert bool(kept[3]["buffer/fc1.weight"][empty].any()) is dense
-        assert bool(run.topology.averages) is not dense
+        assert bool(run.engine.topology.averages) is not dense
         assert not any(state["weight/fc1.weight"][~state["mask/fc1"]].any() for state in kept)
 
 
@@ -461,8 +461,8 @@ def test_every_network_of_the_paper_trains_with_exact_counts(model, stem, size, 
     for name, count in record.connections.items():
         for degrees in (record.in_degree[name], record.out_degree[name]):
             assert (degrees.sum(1, dtype=np.int64) == count).all() and (degrees >= 0).all()
-        mask = run.topology.masks[name]
-        assert mask.sum() == count and not bool(run.topology.weights[name].detach()[~mask].any())
+        mask = run.engine.topology.masks[name]
+        assert mask.sum() == count and not bool(run.engine.topology.weights[name].detach()[~mask].any())
     moved = [not np.array_equal(record.masks(0)[name], record.masks(5)[name]) for name in record.layers]
     assert any(moved), "the topology was rewired"
     if model == "mlp":

@@ -176,14 +176,15 @@ class Thresholds:
             return f"thresholds {self.low} and {self.high} as in the paper"
         return (f"thresholds {self.low} and {self.high}: the paper's {PAPER_LOW} and {PAPER_HIGH} times "
                 f"{self.mean_degree:.1f}/{PAPER_MEAN_DEGREE:.1f}, the ratio of mean hidden degrees"
-                + (" (10 stays: it is the floor that ten output classes set)" if self.low == PAPER_LOW else ""))
+                + (" (10 stays: ten classes leave a neuron of the last hidden layer that many connections)"
+                   if self.low == PAPER_LOW else ""))
 
 
 def thresholds(record: Record) -> Thresholds:
     """Thresholds for an MLP's record: the paper's, times its mean hidden degree over the paper's network's.
 
-    The low one never falls below the number of classes, because the dense last layer gives every neuron of the last
-    hidden layer that many connections.
+    The low one never falls below the number of classes: a neuron of the last hidden layer that has lost all its inputs
+    still keeps up to that many connections to the classes (exactly as many where ERK makes the last layer dense).
     """
     counts = [record.connections[layer] for layer in record.layers]
     hidden = [shape[0] for shape in record.shapes.values()][:-1]

@@ -30,7 +30,7 @@ class DenseEngine:
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=config.lr, momentum=config.momentum,
                                          nesterov=config.nesterov, weight_decay=config.weight_decay, fused=True)
         self.gradients: dict[str, Tensor] = {}
-        self.loss = torch.zeros((), device=device)  # stays on the device: nothing in a step waits for it
+        self.loss = torch.zeros((), dtype=torch.float64, device=device)  # nothing in a step waits for it
 
     @property
     def masks(self) -> dict[str, Tensor]:

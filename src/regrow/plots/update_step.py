@@ -59,7 +59,7 @@ def update_picture(layer: LayerState, rewiring: Rewiring,
         ("3. grow", after, _states(rewiring.mask, grown=rewiring.grown, regrown=rewiring.grown & rewiring.pruned),
          int(rewiring.mask.sum())),
     ]
-    fig, axes = plt.subplots(1, 3, figsize=(7, 2.9), sharey=True)
+    fig, axes = plt.subplots(1, 3, figsize=(7, _height(layer.mask)), sharey=True)
     rows: list[dict[str, Any]] = []
     for ax, (title, weight, states, n) in zip(axes, panels, strict=True):
         shown = np.where(states == "empty", np.nan, weight.numpy())
@@ -78,7 +78,8 @@ def growth_picture(scores: Mapping[str, Tensor], rewirings: Mapping[str, Rewirin
     `scores` are its numbers at every position, `rewirings` its updates, both by name of the rule; connections that
     were kept are no candidates and show no number. The frame has one row for each rule and cell.
     """
-    fig, axes = plt.subplots(1, len(scores), figsize=(7, 2.9), sharey=True, squeeze=False)
+    height = _height(next(iter(scores.values())))
+    fig, axes = plt.subplots(1, len(scores), figsize=(7, height), sharey=True, squeeze=False)
     rows: list[dict[str, Any]] = []
     for ax, (name, score) in zip(axes[0], scores.items(), strict=True):
         rewiring = rewirings[name]
@@ -118,8 +119,8 @@ def ranked_degrees(before: ArrayLike, after: Mapping[str, ArrayLike]) -> tuple[F
     row for each line and neuron.
     """
     fig, ax = plt.subplots(figsize=(6.5, 3))
-    rank = np.arange(1, np.size(before) + 1)
     lines: dict[str, NDArray[Any]] = {"before": _descending(before)}
+    rank = np.arange(1, len(lines["before"]) + 1)
     ax.plot(rank, lines["before"], color=BEFORE, linestyle=(0, (4, 2)), linewidth=2, label="before", zorder=3)
     for method, degrees in after.items():
         lines[method], style = _descending(degrees), style_of(method)
@@ -138,6 +139,12 @@ def ranked_degrees(before: ArrayLike, after: Mapping[str, ArrayLike]) -> tuple[F
 
 def _descending(degrees: ArrayLike) -> NDArray[Any]:
     return np.sort(np.asarray(degrees))[::-1]
+
+
+def _height(matrix: Tensor) -> float:
+    """Height in inches of a figure with three square-celled panels of this shape side by side, and a legend."""
+    n_rows, n_columns = matrix.shape
+    return 2.15 * n_rows / n_columns + 1.15
 
 
 def _states(mask: Tensor, **marked: Tensor) -> NDArray[Any]:

@@ -1,0 +1,295 @@
+"""The command line: JSON that parses, one sentence for every mistake, and nothing written because of one."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from regrow import cli, commands, study
+from regrow.config import RunConfig
+from regrow.store import Store
+
+WORDS = ["hidden=20,10", "train_limit=256", "epochs=2", "batch_size=64", "update_interval=2"]
+TINY = RunConfig(hidden=(20, 10), train_limit=256, epochs=2, batch_size=64, update_interval=2)
+
+
+@pytest.fixture(autouse=True)
+def nothing_outside(tmp_path, monkeypatch):
+    """Default stores and data of this machine stay out of the tests."""
+    monkeypatch.setenv("REGROW_STORE", str(tmp_path / "default"))
+    monkeypatch.setenv("REGROW_DATA", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    store = tmp_path_factory.mktemp("trained")
+    Store(store).ensure(TINY)
+    return store
+
+
+def said(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a command, run in this process."""
+    try:
+        code = cli.main([str(word) for word in argv])
+    except SystemExit as end:
+        code = end.code
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+# ---- train ----------------------------------------------------------------------------------------------------------
+
+
+def test_train_prints_what_it_made(tmp_path, capsys):
+    code, out, err = said(capsys, "train", *WORDS, "--store", tmp_path / "s")
+    record = Store(tmp_path / "s").get(TINY)
+    assert code == 0 and err == ""
+    assert re.search(rf"^key +{record.key}$", out, re.M) and str(tmp_path / "s" / "records") in out
+    assert re.search(rf"^validation +{record.val_accuracy[-1]:.2f} %$", out, re.M)
+    assert re.search(rf"^test +{record.test_accuracy[-1]:.2f} %", out, re.M)
+    assert ("collapsed" in out) is record.collapsed
+    assert re.search(r"^seconds +\d+\.\d$", out, re.M)
+    for layer, count in record.connections.items():
+        assert re.search(rf"^connections +{layer} {count:,}$", out, re.M)
+
+
+def test_train_again_only_reads(trained, capsys, monkeypatch):
+    from regrow import train
+
+    monkeypatch.setattr(train, "train", None)
+    code, out, err = said(capsys, "train", *WORDS, "--store", trained, "--json")
+    record, answer = Store(trained).get(TINY), json.loads(out)
+    assert code == 0 and err == ""
+    assert answer["key"] == record.key and answer["connections"] == record.connections
+    assert answer["test_accuracy"] == pytest.approx(record.test_accuracy[-1], abs=1e-4)
+    assert answer["seconds"] == record.provenance["seconds"] and answer["config"] == TINY.to_dict()
+
+
+def test_train_uses_the_default_store(tmp_path, capsys):
+    assert said(capsys, "train", *WORDS, "preset=static")[0] == 0
+    assert len(list((tmp_path / "default" / "records").iterdir())) == 1
+
+
+def test_damage_is_told_on_stderr_and_stdout_stays_json(trained, tmp_path, capsys):
+    store = tmp_path / "store"
+    shutil.copytree(trained, store)
+    Store(store).record_path(TINY.key).write_bytes(b"damaged")
+    code, out, err = said(capsys, "train", *WORDS, "--store", store, "--json")
+    assert code == 0 and json.loads(out)["key"] == TINY.key
+    assert len(err.splitlines()) == 1 and "moved to" in err and err.startswith("regrow: ")
+
+
+# ---- mistakes -------------------------------------------------------------------------------------------------------
+
+MISTAKES = [  # command line, what the sentence must name
+    (["train", "grwo=random"], "'grow'"),
+    (["train", "grow=gradeint"], "'gradient'"),
+    (["train", "model=resnet65"], "'resnet56'"),
+    (["train", "dataset=cifra10"], "'cifar10'"),
+    (["train", "preset=rigle"], "'rigl'"),
+    (["train", "prune=magnitud"], "'magnitude'"),
+    (["train", "epochs=ten"], "epochs"),
+    (["train", "epochs=0"], "epochs"),
+    (["train", "epochs"], "key=value"),
+    (["train", "sparsity=1.5"], "sparsity"),
+    (["train", "lr=nan"], "lr"),
+    (["train", "nesterov=perhaps"], "nesterov"),
+    (["train", "sparsity=0"], "preset=dense"),
+    (["train", "hidden=20,x"], "hidden"),
+    (["train", "model=rbm-big", "dataset=mnist"], "RBM"),
+    (["train", *WORDS, "--device", "gpu"], "cpu"),
+    (["train", *WORDS, "train_limit=999999"], "10800"),
+    (["trian"], "train"),
+    ([], "COMMAND"),
+    (["plan", "--profile", "papre"], "'paper'"),
+    (["plan", "--only", "fig21"], "fig20"),
+    (["plan", "--frofile", "paper"], "--frofile"),
+    (["run", "--profile", "qiuck"], "'quick'"),
+    (["run", "--profile", "replay"], "quick"),
+    (["run", "--only", "tabel4"], "'table4'"),
+    (["run", "--jobs", "-1"], "--jobs"),
+    (["run", "--jobs", "many"], "--jobs"),
+    (["status", "--only", "fig99"], "fig"),
+    (["status", "--profile", "quik"], "'quick'"),
+    (["models", "--density", "0"], "--density"),
+    (["models", "--density", "nan"], "--density"),
+    (["models", "--classes", "1"], "--classes"),
+    (["notebooks", "--profile", "qick"], "'quick'"),
+    (["report", "--profile", "qick"], "'quick'"),
+]
+
+
+@pytest.mark.parametrize(("argv", "named"), MISTAKES, ids=[" ".join(m[0][:1] + m[0][-1:]) for m in MISTAKES])
+def test_a_mistake_is_one_sentence(argv, named, tmp_path, capsys):
+    code, out, err = said(capsys, *argv)
+    assert (code, out) == (2, "")
+    lines = err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("regrow: ") and lines[0].endswith(".") and "Traceback" not in err
+    assert named in lines[0]
+    written = [path for path in tmp_path.rglob("*") if path.is_file() and path.parent.name != "locks"]
+    assert written == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_no_cuda_device(capsys):
+    code, _, err = said(capsys, "train", *WORDS, "--device", "cuda")
+    assert code == 2 and "no CUDA device" in err and len(err.splitlines()) == 1
+
+
+def test_a_store_that_is_a_file(tmp_path, capsys):
+    (tmp_path / "store").write_text("mine")
+    code, out, err = said(capsys, "train", *WORDS, "--store", tmp_path / "store")
+    assert (code, out) == (2, "") and len(err.splitlines()) == 1 and "cannot be written" in err and "--store" in err
+    assert (tmp_path / "store").read_text() == "mine"
+
+
+def test_missing_data_is_one_sentence(tmp_path, capsys):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "cifar10.npz").write_bytes(b"no images")
+    code, out, err = said(capsys, "train", *WORDS, "dataset=cifar10", "hidden=30")
+    assert (code, out) == (2, "") and len(err.splitlines()) == 1 and "cifar10.npz" in err
+
+
+def test_interrupted(capsys, monkeypatch):
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Store, "ensure", stop)
+    code, _, err = said(capsys, "train", *WORDS)
+    assert code == 130 and len(err.splitlines()) == 1 and "same command" in err
+
+
+@pytest.mark.parametrize("command", ["", "doctor", "models", "train", "plan", "run", "status", "notebooks", "report"])
+def test_help(command, capsys):
+    code, out, err = said(capsys, *command.split(), "--help")
+    assert code == 0 and err == "" and "usage: python -m regrow" in out
+
+
+def test_help_of_train_names_every_key_and_rule(capsys):
+    out = said(capsys, "train", "--help")[1]
+    for name in (*RunConfig().to_dict(), "preset=NAME", "gradient", "set_legacy", "resnet50-cifar", "rigl"):
+        assert name in out
+
+
+def test_version(capsys):
+    from regrow import __version__
+
+    assert said(capsys, "--version") == (0, f"regrow {__version__}\n", "")
+
+
+# ---- plan, models, status, run, doctor --------------------------------------------------------------------------------
+
+
+def test_plan_of_the_paper(capsys):
+    code, out, err = said(capsys, "plan", "--profile", "paper", "--json")
+    plan = json.loads(out)
+    assert code == 0 and err == "" and plan["distinct"] == 1538 and plan["done"] == 0
+    assert len(plan["configs"]) == 1538 and sum(need["new"] for need in plan["needs"]) == 1538
+    assert {need["need"] for need in plan["needs"]} == set(study.NEEDS)
+    assert all(set(need["keys"]) <= plan["configs"].keys() and len(need["keys"]) == need["runs"]
+               for need in plan["needs"])
+    one = next(iter(plan["configs"].values()))
+    rebuilt = RunConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in one.items()})
+    assert rebuilt.key == next(iter(plan["configs"]))
+
+
+def test_plan_for_people(capsys):
+    code, out, _ = said(capsys, "plan", "--only", "table4,fig12", "--keys")
+    assert code == 0 and "table4" in out and "fig12" in out and "fig05" not in out
+    keys = [line for line in out.splitlines() if re.match(r"[0-9a-f]{16} waiting", line)]
+    assert len(keys) == len(study.distinct(["table4", "fig12"], "paper"))
+    words = keys[-1].split()[2:]
+    assert RunConfig.from_strings(words).key == keys[-1].split()[0], "the words make that very run"
+
+
+def test_plan_knows_what_is_done(tmp_path, capsys):
+    wanted = study.runs("fig12", "quick")[0]
+    path = Store(tmp_path / "s").record_path(wanted.key)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"anything")
+    plan = json.loads(said(capsys, "plan", "--profile", "quick", "--only", "fig12", "--store", tmp_path / "s",
+                           "--json")[1])
+    assert plan["done"] == 1 and plan["needs"][0]["done"] == 1
+
+
+def test_models_with_ten_classes(capsys):
+    code, out, _ = said(capsys, "models", "--json")
+    rows = {row["model"]: row for row in json.loads(out)}
+    counts = {name: (row["parameters"], row["maskable"]) for name, row in rows.items()}
+    assert code == 0 and counts == {
+        "mlp": (3_676_682, 3_675_136), "convnet": (94_538, 94_304), "resnet56": (855_770, 851_504),
+        "resnet50-cifar": (758_554, 754_736), "vgg16": (14_724_042, 14_715_584),
+        "resnet50": (25_557_032 - 990 * 2049, 25_502_912 - 990 * 2048)}
+    assert rows["mlp"]["connections"]["erk"] == {"fc1": 129_918, "fc2": 48_719, "fc3": 5_120}
+    for row in rows.values():
+        assert all(sum(layers.values()) == round(0.05 * row["maskable"]) for layers in row["connections"].values())
+
+
+def test_models_with_a_thousand_classes(capsys):
+    rows = {row["model"]: row for row in json.loads(said(capsys, "models", "--classes", "1000", "--json")[1])}
+    assert (rows["resnet50"]["parameters"], rows["resnet50"]["maskable"]) == (25_557_032, 25_502_912)
+
+
+def test_models_for_people(capsys):
+    code, out, _ = said(capsys, "models", "--density", "0.1")
+    assert code == 0 and "mlp: 3,676,682 parameters, 3,675,136 maskable" in out and "367,514" in out
+
+
+def test_status_counts_every_state(tmp_path, capsys):
+    store, configs = Store(tmp_path / "s"), study.runs("fig12", "quick")
+    for path in (store.record_path(configs[0].key), store.checkpoint_path(configs[1].key)):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"anything")
+    store.fail(configs[2], "no luck")
+    argv = ("status", "--store", tmp_path / "s", "--only", "fig12")
+    answer = json.loads(said(capsys, *argv, "--json")[1])
+    expected = {"done": 1, "running": 1, "failed": 1, "waiting": len(configs) - 3}
+    assert answer["total"] == answer["needs"]["fig12"] == expected and answer["profile"] == "quick"
+    code, out, _ = said(capsys, *argv)
+    assert code == 0 and out.splitlines()[-1].split() == ["distinct", "1", "1", "1", str(len(configs) - 3)]
+
+
+@pytest.mark.slow
+def test_run_trains_what_is_missing_and_tells_what_failed(trained, tmp_path, capsys, monkeypatch):
+    store = tmp_path / "store"
+    shutil.copytree(trained, store)
+    bad = TINY.but(train_limit=10_801)
+    rbm = RunConfig(model="rbm-small", dataset="mnist")
+    monkeypatch.setattr(commands.study, "distinct", lambda needs, profile: (TINY, TINY.but(seed=1), bad, rbm))
+    code, out, err = said(capsys, "run", "--store", store, "--jobs", "1", "--json")
+    answer = json.loads(out)
+    assert code == 1 and (answer["trained"], answer["present"]) == (1, 1) and list(answer["failed"]) == [bad.key]
+    assert err.splitlines() == ["1 RBM runs are left out: this version does not train them yet."]
+    monkeypatch.setattr(commands.study, "distinct", lambda needs, profile: (TINY, TINY.but(seed=1)))
+    code, out, _ = said(capsys, "run", "--store", store)
+    assert code == 0 and out.startswith("0 runs trained, 2 were there, 0 failed")
+
+
+def test_doctor_as_json(tmp_path, capsys):
+    code, out, _ = said(capsys, "doctor", "--store", tmp_path / "s", "--json")
+    checks = json.loads(out)
+    assert {check["name"] for check in checks} == {"python", "packages", "device", "data", "disk", "store"}
+    assert code == (0 if all(check["ok"] for check in checks) else 2)
+    assert all(check["remedy"] for check in checks if not check["ok"])
+
+
+@pytest.mark.slow
+def test_as_a_program(tmp_path):
+    """The exit codes reach the shell, and a mistake is told without importing torch."""
+    program = [sys.executable, "-X", "importtime", "-m", "regrow"]
+    wrong = subprocess.run([*program, "train", "grwo=random"], capture_output=True, text=True, timeout=60)
+    told = [line for line in wrong.stderr.splitlines() if not line.startswith("import time:")]
+    assert wrong.returncode == 2 and wrong.stdout == "" and told == [
+        "regrow: There is no key 'grwo'; did you mean 'grow'."]
+    good = subprocess.run([sys.executable, "-m", "regrow", "status", "--json", "--store", tmp_path / "s"],
+                          capture_output=True, text=True, timeout=60)
+    assert good.returncode == 0 and json.loads(good.stdout)["total"]["done"] == 0 and good.stderr == ""
+    assert not (tmp_path / "s").exists(), "looking writes nothing"

@@ -1,0 +1,146 @@
+"""The sparse engine does what the dense one does, and carries all of itself through a checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from regrow import checkpoint, data, train
+from regrow.config import RunConfig
+from regrow.data import Dataset
+from regrow.engines import sparse, sparse_kernels
+from regrow.engines.gradient_average import BLOCK, LIMIT, GradientAverage, window
+from regrow.engines.sparse_layer import SparseLinear
+from regrow.errors import RegrowError
+
+SMALL = RunConfig(hidden=(100, 50), train_limit=2000, epochs=7, update_interval=33)
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    return data.load(SMALL.dataset, image_format=SMALL.image_format, train_limit=SMALL.train_limit)
+
+
+def finished(config: RunConfig, dataset: Dataset, engine: str) -> tuple[train.Run, dict[str, torch.Tensor]]:
+    run = train.start(config, dataset, engine=engine)
+    train.train(run, dataset)
+    if engine == "sparse":
+        layers = run.engine.layers.items()  # type: ignore[attr-defined]
+        return run, {name: layer.dense(layer.weight) for name, layer in layers}
+    return run, {name: w.detach() for name, w in run.engine.topology.weights.items()}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("options", [
+    {"grow": "random"}, {"grow": "gradient"}, {"grow": "momentum"}, {"grow": "random>momentum"},
+    {"grow": "gradient", "prune": "set", "regrow_pruned": False}, {"grow": "momentum", "regrown_weight": "keep"},
+    {"grow": "gradient", "update_order": "instead_of_step", "nesterov": False, "momentum": 0.0},
+    {"grow": "random", "prune": "random", "prune_schedule": "linear"}, {"prune": "none", "grow": "none"},
+    {"grow": "gradient", "batch_size": 100, "sparsity": 0.5},
+], ids=str)
+def test_agrees_with_dense_in_double_precision(options: dict, dataset: Dataset) -> None:
+    """More than 100 steps and 3 updates: the same masks, the same weights to 1e-9."""
+    config = SMALL.but(dtype="float64", **options)
+    dense_run, dense = finished(config, dataset, "dense")
+    sparse_run, weights = finished(config, dataset, "sparse")
+    for name, weight in dense.items():
+        assert torch.equal(dense_run.engine.masks[name], sparse_run.engine.masks[name])
+        assert torch.equal(dense_run.engine.explored[name], sparse_run.engine.explored[name])
+        torch.testing.assert_close(weights[name], weight, atol=1e-9, rtol=0)
+    ours, theirs = sparse_run.recorder.arrays(), dense_run.recorder.arrays()
+    for name in ("train_loss", "val_accuracy", "test_accuracy", "in_degree/fc1", "packed_masks/fc2"):
+        np.testing.assert_allclose(ours[name], theirs[name], atol=1e-9)
+
+
+@pytest.mark.parametrize("engine", ["dense", "sparse"])
+@pytest.mark.parametrize("grow", ["random", "gradient", "momentum"])
+def test_resumes_bit_for_bit_at_any_step(engine: str, grow: str, dataset: Dataset, tmp_path: Path) -> None:
+    config = SMALL.but(grow=grow)
+    whole = train.train(train.start(config, dataset, engine=engine), dataset).result_sha256
+
+    class Killed(Exception):
+        pass
+
+    for at in (5, 33, 40, 96, 111):
+        def stop(run: train.Run, at: int = at) -> None:
+            if run.step == at:
+                checkpoint.save(run, tmp_path / "checkpoint.npz", engine)
+                raise Killed
+
+        with pytest.raises(Killed):
+            train.train(train.start(config, dataset, engine=engine), dataset, save=stop)
+        run = train.start(config, dataset, engine=engine)
+        checkpoint.restore(run, tmp_path / "checkpoint.npz", engine)
+        assert train.train(run, dataset).result_sha256 == whole
+
+
+def test_single_precision_stays_single(dataset: Dataset) -> None:
+    run = train.start(SMALL.but(epochs=1), dataset, engine="sparse")
+    train.train(run, dataset)
+    for name, tensor in run.engine.state().items():
+        assert tensor.dtype != torch.float64 or name == "loss", name
+
+
+def test_average_is_equation_10() -> None:
+    """Against the recursion itself, with more steps than a block and a last partial tile."""
+    rng = np.random.default_rng(0)
+    memory, v = GradientAverage(5, 7, 128, 0.9, torch.float64), np.zeros((5, 7))
+    for step in range(2 * BLOCK + 3):
+        tiles = 1 if step % 5 == 0 else 2
+        dy, x = rng.normal(size=(tiles, 5, 64)), rng.normal(size=(tiles, 7, 64))
+        memory.add(dy, x)
+        v = 0.9 * v + 0.1 * np.einsum("tib,tjb->ij", dy, x)
+    np.testing.assert_allclose(memory.flush().numpy(), v, atol=1e-12)
+    memory.reset()
+    assert not memory.flush().any()
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.5, 0.9, 0.99])
+def test_window_is_the_first_step_that_no_longer_counts(beta: float) -> None:
+    assert beta ** window(beta) < LIMIT and (window(beta) == 1 or beta ** (window(beta) - 1) >= LIMIT)
+    assert window(0.9) == 132
+
+
+@pytest.mark.parametrize("images", [1, 63, 64, 65, 128])
+@pytest.mark.parametrize("density", [0.0, 0.05, 1.0])
+def test_kernels_against_matrices(images: int, density: float) -> None:
+    rng = np.random.default_rng(images)
+    mask = rng.random((13, 37)) < density
+    weight = rng.normal(size=mask.shape) * mask
+    bias, x = rng.normal(size=13), rng.normal(size=(images, 37))
+    layer = SparseLinear(torch.from_numpy(weight), torch.from_numpy(bias), torch.from_numpy(mask))
+    tiles = -(-images // 64)
+    inputs, outputs = sparse_kernels.aligned((tiles, 37, 64), float), sparse_kernels.aligned((tiles, 13, 64), float)
+    inputs[:] = np.nan  # what lies past the last image must not matter
+    sparse_kernels.to_tiles(x, inputs)
+    layer.forward(inputs, outputs)
+    np.testing.assert_allclose(untiled(outputs, images), x @ weight.T + bias, atol=1e-12)
+    dy, back = rng.normal(size=(images, 13)), sparse_kernels.aligned((tiles, 37, 64), float)
+    sparse_kernels.to_tiles(dy, outputs)
+    layer.backward(inputs, outputs, back)
+    np.testing.assert_allclose(untiled(back, images), dy @ weight, atol=1e-12)
+    np.testing.assert_allclose(layer.gradient, (dy.T @ x)[mask], atol=1e-10)
+    np.testing.assert_allclose(layer.bias_gradient, dy.sum(0), atol=1e-12)
+
+
+def untiled(tiles: np.ndarray, images: int) -> np.ndarray:
+    return tiles.transpose(0, 2, 1).reshape(-1, tiles.shape[1])[:images]
+
+
+def test_auto_picks_the_engine_that_fits() -> None:
+    assert train.chosen_engine(RunConfig(), "cpu") == "sparse"
+    assert train.chosen_engine(RunConfig(sparsity=0.0, prune="none", grow="none"), "cpu") == "dense"
+    assert train.chosen_engine(RunConfig(model="convnet"), "cpu") == "dense"
+    assert train.chosen_engine(RunConfig(grown_buffer="keep"), "cpu") == "dense"
+    assert train.chosen_engine(RunConfig(grow="momentum", growth_momentum="sgd_buffer"), "cpu") == "dense"
+    assert train.chosen_engine(RunConfig(), "cuda") == "dense"
+    with pytest.raises(RegrowError, match="dense"):
+        train.chosen_engine(RunConfig(), "cpu", "dens")
+
+
+def test_refuses_what_it_cannot_do(dataset: Dataset) -> None:
+    assert not sparse.supports(RunConfig(model="convnet"))
+    with pytest.raises(RegrowError, match="--engine dense"):
+        train.start(SMALL.but(grown_buffer="keep"), dataset, engine="sparse")

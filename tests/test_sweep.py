@@ -1,0 +1,150 @@
+"""Many runs at once: one failure or one killed process costs one run, and its error is kept."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from regrow import sweep
+from regrow.config import RunConfig
+from regrow.errors import StoreError
+from regrow.progress import Progress
+from regrow.store import Store
+
+TINY = RunConfig(hidden=(20, 10), train_limit=256, epochs=2, batch_size=64, update_interval=2)
+LONG = TINY.but(epochs=5_000, seed=9)
+BAD_DATA = TINY.but(dataset="mnist")
+BAD_LIMIT = TINY.but(train_limit=10_801)
+
+pytestmark = pytest.mark.slow  # worker processes import torch
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory):
+    """Three good runs, two bad ones, one that is there already; two workers."""
+    root, data = tmp_path_factory.mktemp("sweep"), tmp_path_factory.mktemp("data")
+    (data / "mnist.npz").write_bytes(b"no images")
+    store = Store(root)
+    store.ensure(TINY)
+    configs = [TINY, BAD_DATA, TINY.but(seed=1), BAD_LIMIT, TINY.but(seed=2), TINY.but(grow="random"), TINY.but(seed=1)]
+    moved: list[tuple[float, str]] = []
+
+    class Watched(Progress):
+        def set(self, done: float, note: str = "") -> None:
+            moved.append((done / self.total, note))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sweep, "Progress", Watched)
+        result = sweep.run(configs, store, jobs=2, data_root=data)
+    return store, configs, result, moved
+
+
+def test_good_runs_are_trained_whatever_the_others_do(swept):
+    store, configs, result, _ = swept
+    assert (result.trained, result.present, len(result.failed)) == (3, 1, 2)
+    for config in configs:
+        assert store.status(config) == ("failed" if config in (BAD_DATA, BAD_LIMIT) else "done")
+
+
+def test_a_worker_gives_the_same_bits_as_this_process(swept, tmp_path):
+    store = swept[0]
+    assert store.get(TINY.but(seed=1)).result_sha256 == Store(tmp_path).ensure(TINY.but(seed=1)).result_sha256
+
+
+def test_errors_are_kept(swept):
+    store, _, result, _ = swept
+    assert result.failed.keys() == {BAD_DATA.key, BAD_LIMIT.key}
+    assert "mnist.npz" in result.failed[BAD_DATA.key] and "train_limit=10801" in result.failed[BAD_LIMIT.key]
+    for config in (BAD_DATA, BAD_LIMIT):
+        assert result.failed[config.key] in store.failure_path(config.key).read_text()
+        assert "\n" not in result.failed[config.key]
+
+
+def test_progress_moves_and_counts_every_run(swept):
+    shares, notes = zip(*swept[3], strict=True)
+    assert list(shares) == sorted(shares) and 0 < shares[-1] <= 1
+    assert notes[-1] == "5 of 5 runs done"
+
+
+def test_nothing_to_do_starts_no_process(swept, monkeypatch):
+    monkeypatch.setattr(sweep, "ProcessPoolExecutor", None)
+    assert sweep.run([TINY, TINY.but(seed=2)], swept[0]) == sweep.Result(0, 2, {})
+
+
+def test_failed_runs_are_tried_again(swept):
+    """The data has come since: the next sweep trains the run and takes the old error away."""
+    store = swept[0]
+    config = TINY.but(seed=5)
+    store.fail(config, "out of memory")
+    assert sweep.run([config, TINY], store, jobs=1) == sweep.Result(1, 1, {})
+    assert store.status(config) == "done"
+
+
+def test_a_killed_worker_costs_only_its_run(tmp_path):
+    """As the out-of-memory killer does it. The longest run starts first, in the only worker; the others wait."""
+    store, others = Store(tmp_path), [TINY.but(seed=seed) for seed in (1, 2)]
+    before = set(multiprocessing.active_children())
+
+    def kill() -> None:
+        lock = tmp_path / "locks" / LONG.key
+        deadline = time.monotonic() + 60
+        while not lock.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        for child in set(multiprocessing.active_children()) - before:
+            os.kill(child.pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    result = sweep.run([*others, LONG], store, jobs=1)
+    killer.join()
+    assert "killed" in result.failed[LONG.key] and store.status(LONG) == "failed"
+    assert result == sweep.Result(2, 0, {LONG.key: result.failed[LONG.key]})
+    assert all(store.status(config) == "done" for config in others)
+
+
+def test_a_damaged_record_counts_as_missing(swept, tmp_path):
+    store = Store(tmp_path)
+    path = store.record_path(TINY.key)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(swept[0].record_path(TINY.key).read_bytes()[:-100])
+    with pytest.warns(UserWarning, match="moved to"):
+        result = sweep.run([TINY], store, jobs=1)
+    assert result == sweep.Result(1, 0, {})
+
+
+def test_a_store_that_cannot_be_written_is_said_before_any_process_starts(tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep, "ProcessPoolExecutor", None)
+    (tmp_path / "store").write_text("a file")
+    with pytest.raises(StoreError, match="cannot be written"):
+        sweep.run([TINY], Store(tmp_path / "store"))
+
+
+def test_ctrl_c_ends_the_workers_at_once(tmp_path, monkeypatch):
+    def interrupted(self: Progress, done: float, note: str = "") -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Progress, "set", interrupted)
+    before = set(multiprocessing.active_children())
+    with pytest.raises(KeyboardInterrupt):
+        sweep.run([LONG], Store(tmp_path), jobs=1)
+    assert not set(multiprocessing.active_children()) - before
+    assert not Store(tmp_path).has(LONG) and not Store(tmp_path).failure_path(LONG.key).exists()
+
+
+def test_one_worker_per_usable_core():
+    assert 1 <= sweep.default_jobs() <= (os.cpu_count() or 1)
+
+
+def test_own_files_only(swept):
+    store: Store = swept[0]
+    folders = {path.name for path in Path(store.root).iterdir()}
+    assert folders <= {"records", "checkpoints", "failed", "locks"} and not list(store.root.rglob(".writing-*"))
+    shutil.rmtree(store.root / "locks")  # of no consequence
+    assert store.has(TINY)
