@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from regrow import cost
 from regrow.config import RunConfig
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from regrow import arrayfile
 from regrow.config import RunConfig
 from regrow.store import Store
@@ -124,9 +123,9 @@ def finish(root: Path, undisturbed: str, first_step: int | None = None) -> None:
     assert made.result_sha256 == undisturbed == store.get(CONFIG).result_sha256
     if first_step is not None:
         assert steps == list(range(first_step, LAST + 1))
-    assert made.provenance["resumed"] is (steps[:1] != [1])
-    assert not store.checkpoint_path(CONFIG.key).exists() and not (root / "damaged").exists()
-    assert not list(root.rglob(f"{arrayfile.WRITING}*"))
+    if steps:
+        assert made.provenance["resumed"] is (steps[0] != 1) and not store.checkpoint_path(CONFIG.key).exists()
+    assert not (root / "damaged").exists() and not list(root.rglob(f"{arrayfile.WRITING}*"))
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 4, 7, 10, 15, 16])
@@ -180,7 +179,7 @@ def test_killed_at_random_moments(tmp_path, kill, undisturbed):
 @pytest.mark.slow
 def test_killed_on_the_command_line(tmp_path):
     """`python -m regrow train`, killed in the middle of the run, then typed again."""
-    words = ["hidden=20,10", "train_limit=256", "batch_size=64", "update_interval=2", "epochs=200"]
+    words = ["hidden=20,10", "train_limit=256", "batch_size=64", "update_interval=2", "epochs=80"]
     command = [sys.executable, "-m", "regrow", "train", *words, "--json", "--store", str(tmp_path / "store")]
     config = RunConfig.from_strings(words)
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -188,7 +187,7 @@ def test_killed_on_the_command_line(tmp_path):
     deadline = time.monotonic() + 60
     while not lock.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
-    time.sleep(0.5)  # into the run; a checkpoint comes only every 20 s, so it starts afresh
+    time.sleep(0.3)  # into the run; a checkpoint comes only every 20 s, so it starts afresh
     child.kill()
     assert child.wait() == -signal.SIGKILL and not Store(tmp_path / "store").has(config)
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)

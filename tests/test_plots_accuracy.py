@@ -63,7 +63,7 @@ def test_without_records_the_paper_stands_alone(need, groups, profile, missing):
     frame = accuracy.table(need, profile, [])
     assert list(frame["number"]) == ["paper", "ours"] * groups
     columns = ["CIFAR-10", "CIFAR-100", "MNIST", "Fashion-MNIST"]
-    assert list(frame.columns) == ["model", "sparsity", "method", "number", *columns]
+    assert list(frame.columns) == ["model", "method", "number", *columns]
     assert (frame.loc[frame["number"] == "ours", columns] == missing).all(axis=None)
 
 
@@ -108,7 +108,7 @@ def test_quick_rows_stand_in_a_column_of_their_own(tiny):
     frame = accuracy.table("table4", "quick", [tiny])
     own = frame.iloc[30:]
     assert (own["model"] == "MLP 784-20-10-10, 2 epochs").all()
-    assert (own[list(frame.columns[4:8])] == accuracy.NOTHING).all(axis=None)
+    assert (own[list(frame.columns[3:7])] == accuracy.NOTHING).all(axis=None)
     assert (frame["Fashion-MNIST, 12,000 images"].iloc[:30] == accuracy.NOTHING).all()
     assert own["Fashion-MNIST, 12,000 images"].iloc[0] == f"{tiny.test_accuracy[-1]:.2f} (one seed)"
 
@@ -120,6 +120,19 @@ def test_reconstructed_cells_are_flagged_and_explained():
     assert flagged == 28
     assert accuracy.RECONSTRUCTED in accuracy.caption("table4", "paper")
     assert accuracy.RECONSTRUCTED not in accuracy.caption("table3", "paper")
+
+
+def test_sparsities_of_table_7_stay_apart(tiny):
+    config = RunConfig(dataset="cifar10", grow="random", sparsity=0.8)
+    frame = accuracy.table("table7", "paper", with_result(tiny, config, [66.0, 67.0]))
+    rows = frame[(frame["model"] == "MLP") & (frame["method"] == "random") & (frame["number"] == "ours")]
+    assert dict(zip(rows["sparsity"], rows["CIFAR-10"], strict=True)) == {"90 %": "not trained yet",
+                                                                         "80 %": "66.50 ± 0.71"}
+
+
+def test_styled_table_says_everything_in_html():
+    html = accuracy.styled(accuracy.table("table3", "quick", []), "A caption.").to_html()
+    assert "A caption." in html and html.count("not in quick") == 20 and "85.88 ± 0.36" in html and "nowrap" in html
 
 
 def test_caption_names_the_command_and_warns_of_quick():

@@ -35,7 +35,7 @@ def test_mask_picture_counts_the_rows_that_it_draws(records: list[Record]) -> No
     fig, frame = tour.mask_picture(masks, neurons=7)
     for ax, (name, mask) in zip(fig.axes, masks.items(), strict=True):
         assert np.array_equal(np.asarray(ax.get_images()[0].get_array()).astype(bool), mask[:7])
-        assert frame.query("panel == @name")["in-degree"].tolist() == mask[:7].sum(axis=1).tolist()
+        assert frame.loc[frame["panel"] == name, "in-degree"].tolist() == mask[:7].sum(axis=1).tolist()
     assert unlabelled_axes(fig) == []
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from torch import Tensor
 
 from regrow.config import RunConfig
 from regrow.figures import unlabelled_axes
 from regrow.plots import update_step
 from regrow.rules import GROWTH, LayerState
-from regrow.topology_update import rewire
+from regrow.topology_update import Rewiring, rewire
 
 # Pruned at rate 0.5: 0.1 and -0.2. Grown by gradient: the position of 0.1 again, and row 2, column 3.
 WEIGHT = torch.tensor([[0.1, 0.0, -0.2], [0.9, 0.0, 0.0], [0.0, -0.8, 0.0]])
@@ -22,7 +21,7 @@ def layer() -> LayerState:
     return LayerState(WEIGHT, WEIGHT != 0, torch.Generator().manual_seed(0), GRADIENT)
 
 
-def step(grow: str = "gradient"):  # type: ignore[no-untyped-def]
+def step(grow: str = "gradient") -> Rewiring:
     return rewire(layer(), rate=0.5, prune="magnitude", grow=grow)
 
 
@@ -53,7 +52,8 @@ def test_cells_say_their_number_and_symbol_and_are_named_in_the_legend() -> None
     texts = [{text.get_text() for text in ax.texts} for ax in fig.axes]
     assert {"0.1", "−0.2", "0.9", "−0.8"} <= texts[0]
     assert "×" in texts[1] and {"+", "↻", "0.0"} <= texts[2] and "−0.0" not in texts[2]
-    assert {text.get_text() for text in fig.legends[0].get_texts()} == {look.label for look in update_step.LOOKS.values()}
+    named = {text.get_text() for text in fig.legends[0].get_texts()}
+    assert named == {look.label for look in update_step.LOOKS.values()}
 
 
 def test_growth_picture_gives_the_winners_the_highest_scores() -> None:
@@ -77,8 +77,8 @@ def test_prune_rates_start_at_p0_and_only_the_constant_one_stays() -> None:
 
 
 def test_ranked_degrees_takes_tensors_and_arrays_and_keeps_every_neuron() -> None:
-    before: Tensor = torch.tensor([3, 1, 2])
-    fig, frame = update_step.ranked_degrees(before, {"random": np.array([0, 5, 1]), "gradient": torch.tensor([6, 0, 0])})
+    after = {"random": np.array([0, 5, 1]), "gradient": torch.tensor([6, 0, 0])}
+    fig, frame = update_step.ranked_degrees(torch.tensor([3, 1, 2]), after)
     lines = frame.groupby("line")["in-degree"].apply(list).to_dict()
     assert lines == {"before": [3, 2, 1], "random": [5, 1, 0], "gradient": [6, 0, 0]}
     assert [line.get_label() for line in fig.axes[0].lines] == ["before", "random", "gradient"]

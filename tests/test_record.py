@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from regrow import arrayfile, record
 from regrow.config import RunConfig
 from regrow.errors import StoreError
@@ -167,7 +166,7 @@ def test_readable_without_torch(tmp_path, script):
     assert done.stdout.split() == f"{r.key} 61.0 {list(r.layers)} {r.masks(5)['fc10'].sum()}".split()
 
 
-# ---- the recorder -------------------------------------------------------------------------------------------------------
+# ---- the recorder ----
 
 
 def test_recorder_collects_rows_and_survives_a_checkpoint():

@@ -93,6 +93,33 @@ def test_selection_is_the_head_of_a_sorted_list(state: LayerState, data: st.Data
     assert positions(smallest(state.gradient, state.mask, n)) == naive(scores, among, n, big=False)
 
 
+@pytest.mark.parametrize("kind", ["smooth", "ties", "constant", "columns", "high sample", "nan", "infinite"])
+@pytest.mark.parametrize("n", [0, 1, 37, 6_000, 29_999, 40_000, "all"])
+def test_selection_in_a_large_layer_is_the_head_of_a_sorted_list(kind: str, n: int | str) -> None:
+    """Large tensors take a short cut through a sample of every 64th position; it must never show."""
+    rng = np.random.default_rng(0)
+    scores = rng.standard_normal((400, 320)).astype(np.float32)
+    if kind == "ties":
+        scores = scores.round()
+    elif kind == "constant":
+        scores[:] = 0
+    elif kind == "columns":
+        scores *= np.arange(320) % 64 != 0  # the sample sees zeros only
+    elif kind == "high sample":
+        scores.ravel()[::64] += 100  # the sample sees large values only
+    elif kind == "nan":
+        scores.ravel()[::7] = np.nan
+    elif kind == "infinite":
+        scores[scores > 2.5], scores[scores < 0] = np.inf, -np.inf
+    among = rng.random((400, 320)) < 0.8
+    count = int(among.sum()) if n == "all" else int(n)
+    candidates = np.flatnonzero(among)
+    keys = np.nan_to_num(scores.ravel()[candidates], nan=-np.inf, posinf=np.inf, neginf=-np.inf)
+    expected = np.sort(candidates[np.argsort(-keys, kind="stable")[:count]])
+    chosen = largest(torch.from_numpy(scores), torch.from_numpy(among), count)
+    assert np.array_equal(chosen.flatten().nonzero().squeeze(1).numpy(), expected)
+
+
 def test_ties_go_to_the_lower_index() -> None:
     scores = torch.tensor([[1.0, 2.0, 2.0], [0.0, 2.0, 1.0], [1.0, 1.0, 2.0]])
     everywhere = torch.ones(3, 3, dtype=torch.bool)

@@ -141,6 +141,7 @@ def test_learning_rate_drops_at_epochs_150_and_225() -> None:
 @pytest.mark.parametrize(("milestones", "epochs", "drops"), [
     ((0.5, 0.75), 30, [15, 23]),  # 22.5 epochs: the first whole epoch after it
     ((0.29,), 100, [29]),
+    ((0.07,), 100, [7]),  # 7.000000000000001 in floating point
     ((0.57, 0.58), 100, [57, 58]),
     ((), 10, []),
 ])

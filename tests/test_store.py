@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
 from regrow import arrayfile, checkpoint, record, train
 from regrow.config import RunConfig
 from regrow.errors import DataError, NotRecorded, RegrowError, StoreError
@@ -63,7 +62,7 @@ def untouchable(*_: object, **__: object) -> None:
     raise AssertionError("nothing may be trained here")
 
 
-# ---- the ordinary course --------------------------------------------------------------------------------------------
+# ---- the ordinary course ----
 
 
 def test_ensure_trains_once(tmp_store, finished, monkeypatch):
@@ -178,7 +177,7 @@ def test_require_counts_what_is_missing_and_says_what_to_do(tmp_path, finished):
         require(store, [TINY, TINY.but(seed=1)], "run this.")
 
 
-# ---- damage ---------------------------------------------------------------------------------------------------------
+# ---- damage ----
 
 
 @contextmanager
@@ -323,7 +322,7 @@ def test_leftover_temporary_files_are_never_used(tmp_path, finished, interrupted
     assert steps[0] == 1 and not any(leftover.exists() for leftover in leftovers)
 
 
-# ---- where nothing can be written -------------------------------------------------------------------------------------
+# ---- where nothing can be written ----
 
 
 @pytest.fixture
@@ -409,7 +408,7 @@ def broken_cifar(folder: Path) -> Path:
     return folder / "data"
 
 
-# ---- several processes ------------------------------------------------------------------------------------------------
+# ---- several processes ----
 
 BOTH = """
 import sys, time

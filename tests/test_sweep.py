@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 import pytest
-
 from regrow import sweep
 from regrow.config import RunConfig
 from regrow.errors import StoreError

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-
 from regrow import train
 from regrow.config import PRESETS, RunConfig
 from regrow.data import Dataset, ImageSet, batches, load, normalise
@@ -43,7 +42,7 @@ def trained(config: RunConfig, dataset: Dataset, **options: Any) -> tuple[train.
     return run, train.train(run, dataset, **options)
 
 
-# ---- a second implementation -----------------------------------------------------------------------------------------
+# ---- a second implementation ----
 
 
 @dataclass
@@ -213,7 +212,7 @@ def test_loss_of_a_double_precision_run_is_double_precision(dataset):
                                rtol=1e-12)
 
 
-# ---- counts -----------------------------------------------------------------------------------------------------------
+# ---- counts ----
 
 
 @pytest.mark.parametrize("prune", ["magnitude", "set", "set_legacy", "random"])
@@ -275,7 +274,7 @@ def test_loss_that_is_not_a_number_gives_a_record(dataset):
             assert (record.in_degree[name].sum(1) == count).all()
 
 
-# ---- chance ---------------------------------------------------------------------------------------------------------
+# ---- chance ----
 
 
 @pytest.mark.parametrize("kind", [{"grow": "random"}, {"grow": "momentum"}, {"prune": "random"}, STATIC])
@@ -310,7 +309,7 @@ def test_strategies_of_one_seed_share_wiring_weights_and_data_order(dataset, mon
     assert not torch.equal(orders[0][:256], orders[0][256:]), "every epoch has an order of its own"
 
 
-# ---- update steps -----------------------------------------------------------------------------------------------------
+# ---- update steps ----
 
 
 def states(config: RunConfig, dataset: Dataset) -> tuple[list[dict[str, torch.Tensor]], train.Run]:
@@ -343,9 +342,9 @@ def test_instead_of_step_skips_the_optimizer(dataset):
 
 
 def test_growth_sees_the_gradient_of_the_batch_before_its_step(dataset):
-    """The weights of step 3 on batch 4 decide where step 4 grows; Nesterov's fused step must not touch that gradient."""
+    """The weights of step 3 on batch 4 decide where step 4 grows; the optimizer must not touch that gradient."""
     config = TINY.but(update_interval=4, regrow_pruned=False, dtype="float64")
-    kept, run = states(config, dataset)
+    kept, _ = states(config, dataset)
     x, labels = list(batches(dataset, batch_size=64, seed=0, epoch=0, dtype=torch.float64))[3]
     model = train.start(config, dataset).engine.model
     model.load_state_dict({n.removeprefix("weight/"): t for n, t in kept[3].items() if n.startswith("weight/")})
@@ -435,7 +434,7 @@ def test_a_short_run_learns(dataset):
     assert not record.diverged and not record.collapsed
 
 
-# ---- the paper's networks ---------------------------------------------------------------------------------------------
+# ---- the paper's networks ----
 
 NETWORKS = [  # model, stem, maskable weights with 10 classes (facts of Table 5 and Section 5.1), images, batch
     ("mlp", "imagenet", 3_675_136, 64, 32),
@@ -449,7 +448,8 @@ NETWORKS = [  # model, stem, maskable weights with 10 classes (facts of Table 5 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("model", "stem", "size", "limit", "batch"), NETWORKS, ids=[f"{n[0]}/{n[1]}" for n in NETWORKS])
+@pytest.mark.parametrize(("model", "stem", "size", "limit", "batch"), NETWORKS,
+                         ids=[f"{network[0]}/{network[1]}" for network in NETWORKS])
 def test_every_network_of_the_paper_trains_with_exact_counts(model, stem, size, limit, batch):
     config = RunConfig(model=model, stem=stem, train_limit=limit, batch_size=batch, epochs=1, update_interval=1,
                        grow="gradient")

@@ -206,17 +206,20 @@ class RunConfig:
     def from_strings(cls, words: Iterable[str]) -> RunConfig:
         """Build from 'key=value' words as typed on a command line; preset=NAME may stand among them."""
         values: dict[str, Any] = {}
+        base: dict[str, Any] | None = None
         for word in words:
             name, equals, text = word.partition("=")
             if not equals:
                 raise ConfigError(f"{word!r} is not of the form key=value, for example epochs=10.")
             if name == "preset":
-                values = preset(text) | values
+                if base is not None:
+                    raise ConfigError("There is more than one preset: name one, and set single keys beside it.")
+                base = preset(text)
             elif name not in _TYPES:
                 raise ConfigError(f"There is no key {name!r}{nearest(name, [*_TYPES, 'preset'])}.")
             else:
                 values[name] = _parsed(name, text)
-        return cls.from_dict(values)
+        return cls.from_dict((base or {}) | values)
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -250,13 +253,13 @@ _TYPES: dict[str, Any] = get_type_hints(RunConfig)
 
 def _checked_type(name: str, value: Any) -> Any:
     kind = _TYPES[name]
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    if kind is float and type(value) is int and abs(value) < 1e300:
         value = float(value)
     if kind is float and value == 0:
         value = 0.0  # -0.0 is the same run
     if kind in (tuple[int, ...], tuple[float, ...]) and isinstance(value, list | tuple):
         item = int if kind == tuple[int, ...] else float
-        if all(isinstance(v, int | float) and not isinstance(v, bool) and item(v) == v for v in value):
+        if all(type(v) in (int, float) and math.isfinite(v) and item(v) == v for v in value):
             return tuple(item(v) for v in value)
     elif kind in (int, float, str, bool) and type(value) is kind:
         return value
@@ -271,7 +274,7 @@ def _parsed(name: str, text: str) -> Any:
             return {"true": True, "false": False, "1": True, "0": False}[text.lower()]
         if kind in (tuple[int, ...], tuple[float, ...]):
             item = int if kind == tuple[int, ...] else float
-            return tuple(item(part) for part in text.split(",") if part)
+            return tuple(item(part) for part in text.split(","))
         return kind(text)
     except (ValueError, KeyError):
         return _checked_type(name, text)  # raises the sentence
@@ -285,6 +288,8 @@ def _check_names(config: RunConfig) -> None:
                 raise ConfigError(f"There is no {name} {value!r}{nearest(value, choices)}.")
         if len(values) > 2 or (len(values) == 2 and "none" in values):
             raise ConfigError(f"grow={config.grow} must name one rule, or two like random>gradient.")
+        if len(values) == 2 and values[0] == values[1]:
+            raise ConfigError(f"grow={config.grow} switches to the same rule: write grow={values[0]}.")
 
 
 def _check_numbers(config: RunConfig) -> None:
@@ -324,6 +329,8 @@ def _check_clashes(config: RunConfig) -> None:
         raise ConfigError("Nesterov momentum needs momentum above 0: set momentum=0.9, or nesterov=false.")
     if config.growth_momentum == "sgd_buffer" and "momentum" in config.grow_phases and config.momentum == 0:
         raise ConfigError("growth_momentum=sgd_buffer needs an optimizer with momentum above 0.")
+    if config.amp and config.dtype != "float32":
+        raise ConfigError("amp=true is mixed single precision: leave dtype=float64 out.")
     if config.hidden != (1024, 512) and config.model != "mlp":
         raise ConfigError(f"hidden sets the sizes of the MLP and means nothing for model={config.model}.")
     if config.stem != "imagenet" and config.model != "resnet50":

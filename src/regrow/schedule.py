@@ -35,7 +35,7 @@ def prune_rate(config: RunConfig, step: int, total_steps: int) -> float:
 def growth_rule(config: RunConfig, step: int, total_steps: int) -> str:
     """The growth rule in force at a step: the second one once `switch_at` of training is over (Appendix E)."""
     first, second = config.grow_phases
-    return first if step <= config.switch_at * total_steps else second
+    return first if step <= config.switch_at * total_steps + 1e-9 else second
 
 
 def learning_rate(config: RunConfig, epoch: int) -> float:
@@ -47,10 +47,11 @@ def learning_rate(config: RunConfig, epoch: int) -> float:
 def moment_steps(config: RunConfig, total_steps: int) -> list[int]:
     """The six steps whose masks are kept: before training, then the paper's five moments.
 
-    In a short run the paper's "2 of 300 epochs" would come before the first update; it is then that update.
+    In a short run the paper's "2 of 300 epochs" would come before the first update; it is then that update, if
+    a quarter of the run is not over before it.
     """
     steps = [0, *(max(1, round(fraction * total_steps)) for fraction in MOMENTS[1:])]
     updates = update_steps(config, total_steps)
     if updates:
-        steps[1] = max(steps[1], updates[0])
+        steps[1] = min(max(steps[1], updates[0]), steps[2])
     return [min(step, total_steps) for step in steps]

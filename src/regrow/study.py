@@ -175,23 +175,22 @@ class Thresholds:
         if not self.scaled:
             return f"thresholds {self.low} and {self.high} as in the paper"
         return (f"thresholds {self.low} and {self.high}: the paper's {PAPER_LOW} and {PAPER_HIGH} times "
-                f"{self.mean_degree:.1f}/{PAPER_MEAN_DEGREE:.1f}, the ratio of mean hidden degrees"
-                + (" (10 stays: ten classes leave a neuron of the last hidden layer that many connections)"
-                   if self.low == PAPER_LOW else ""))
+                f"{self.mean_degree:.1f}/{PAPER_MEAN_DEGREE:.1f}, the ratio of mean hidden degrees")
 
 
 def thresholds(record: Record) -> Thresholds:
     """Thresholds for an MLP's record: the paper's, times its mean hidden degree over the paper's network's.
 
-    The low one never falls below the number of classes: a neuron of the last hidden layer that has lost all its inputs
-    still keeps up to that many connections to the classes (exactly as many where ERK makes the last layer dense).
+    Where the last layer is dense, the low one never falls below the number of classes: a neuron of the last hidden
+    layer that has lost all its inputs still keeps that many connections.
     """
     counts = [record.connections[layer] for layer in record.layers]
     hidden = [shape[0] for shape in record.shapes.values()][:-1]
     mean = sum(counts[:-1] + counts[1:]) / sum(hidden)
     ratio = mean / PAPER_MEAN_DEGREE
-    classes = list(record.shapes.values())[-1][0]
-    return Thresholds(max(classes, round(PAPER_LOW * ratio)), round(PAPER_HIGH * ratio), mean)
+    last = list(record.shapes.values())[-1]
+    floor = last[0] if counts[-1] == prod(last) else 0
+    return Thresholds(max(floor, round(PAPER_LOW * ratio)), round(PAPER_HIGH * ratio), mean)
 
 
 def total_weights(record: Record) -> int:

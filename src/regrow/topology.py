@@ -78,9 +78,10 @@ class Topology:
         rate, rule = schedule.prune_rate(config, step, total_steps), schedule.growth_rule(config, step, total_steps)
         for index, (name, weight) in enumerate(self.weights.items()):
             buffer = optimizer.state[weight].get("momentum_buffer")
+            ranked = self.averages.get(name, torch.zeros_like(weight) if buffer is None else buffer)
             layer = LayerState(weight.detach(), self.masks[name],
                                generator("growth", config.seed, step * 1000 + index, device=weight.device),
-                               gradients.get(name), self.averages.get(name, buffer))
+                               gradients.get(name), ranked)
             rewiring = rewire(layer, rate=rate, prune=config.prune, grow=rule, regrow_pruned=config.regrow_pruned)
             weight.copy_(rewired_weight(weight, rewiring, config.regrown_weight))
             if buffer is not None:

@@ -36,7 +36,7 @@ def rewire(layer: LayerState, *, rate: float, prune: str, grow: str, regrow_prun
     nothing = torch.zeros_like(layer.mask)
     if bool(layer.mask.all()):
         return Rewiring(layer.mask, nothing, nothing)
-    pruned = PRUNING[prune](layer, rate)
+    pruned = PRUNING[prune](layer, rate) & layer.mask
     empty = ~layer.mask
     if not regrow_pruned:
         surplus = int(pruned.sum()) - int(empty.sum())

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from pandas.io.formats.style import Styler
 
 from regrow import reported, study
 from regrow.config import RunConfig
@@ -31,41 +32,49 @@ def mean_and_std(values: Sequence[float]) -> str:
 
 
 def table(need: str, profile: str, records: Sequence[Record]) -> pd.DataFrame:
-    """Rows model x method x number, a column per data set; `need` is 'table3' or 'table4'.
+    """Rows model x method x number, a column per data set; `need` is 'table3', 'table4' or 'table7'.
 
     For each cell of the paper: its number, and ours or why there is none. Where records exist also our difference from
     the paper, median, number of seeds and of collapsed seeds (test accuracy at chance). A record counts for a cell if
     its config is one of `study.runs(need, "paper")`; all others (the quick network, static baselines) follow in rows
     of their own, in the column of their own data set, without a number of the paper. Accuracies are test accuracies
-    in percent after the last epoch; no epoch is selected.
+    in percent after the last epoch; no epoch is selected. A column says the sparsity where it is not the same for all.
     """
     grid = set(study.runs(need, "paper"))
-    cells: dict[tuple[str, str, str], list[Record]] = {}
+    cells: dict[tuple[str, float, str, str], list[Record]] = {}
     own: dict[RunConfig, list[Record]] = {}
     for record in records:
         config = record.config
         if config in grid:
-            cells.setdefault((config.model, config.method, config.dataset), []).append(record)
+            cells.setdefault((config.model, config.sparsity, config.method, config.dataset), []).append(record)
         else:
             own.setdefault(config.but(seed=0), []).append(record)
 
-    printed: dict[tuple[str, str], list[Reported]] = {}
+    printed: dict[tuple[str, float, str], list[Reported]] = {}
     for cell in reported.load(int(need.removeprefix("table"))):
-        printed.setdefault((cell.model, cell.method), []).append(cell)
+        printed.setdefault((cell.model, cell.sparsity, cell.method), []).append(cell)
     missing = "not in quick" if profile == "quick" else "not trained yet"
     datasets = [*study.DATASETS, *dict.fromkeys(c.dataset for c in own if c.dataset not in study.DATASETS)]
 
     rows: list[dict[str, str]] = []
-    for (model, method), papers in printed.items():
-        ours = {paper.dataset: group for paper in papers if (group := cells.get((model, method, paper.dataset)))}
+    for (model, sparsity, method), papers in printed.items():
+        ours = {p.dataset: group for p in papers if (group := cells.get((model, sparsity, method, p.dataset)))}
         numbers = {"paper": {p.dataset: f"{p.mean:.2f} ± {p.std:.2f}" + f" {RECONSTRUCTED}" * p.reconstructed
                              for p in papers}}
         numbers |= _numbers(ours, {p.dataset: p for p in papers})
         numbers["ours"] = {p.dataset: missing for p in papers} | numbers["ours"]
-        rows += _rows(MODELS[model], method, papers[0].sparsity, numbers, datasets)
+        rows += _rows(MODELS[model], method, sparsity, numbers, datasets)
     for config, group in own.items():
         rows += _rows(_name(group[0]), config.method, config.sparsity, _numbers({config.dataset: group}), datasets)
-    return pd.DataFrame(rows)
+    frame = pd.DataFrame(rows)
+    return frame.drop(columns="sparsity") if frame["sparsity"].nunique() == 1 else frame
+
+
+def styled(frame: pd.DataFrame, caption: str) -> Styler:
+    """The table as HTML for a notebook, with its caption, and no line breaks within a number."""
+    words = [column for column in frame.columns if column in ("model", "sparsity", "method", "number")]
+    style = frame.style.hide().set_caption(caption).set_properties(**{"white-space": "nowrap"})
+    return style.set_properties(subset=words, **{"text-align": "left"})
 
 
 def caption(need: str, profile: str) -> str:

@@ -159,7 +159,7 @@ def _draw_cells(ax: Axes, values: NDArray[Any], states: NDArray[Any]) -> None:
     """A matrix as a table of coloured cells, row 1 at the top; nan is left blank."""
     n_rows, n_columns = values.shape
     for (i, j), value in np.ndenumerate(values):
-        look = LOOKS[states[i, j]]
+        look = LOOKS[str(states[i, j])]
         ax.add_patch(Rectangle((j + 0.5, i + 0.5), 1, 1, facecolor=look.colour, edgecolor="#4D4D4D", linewidth=0.8,
                                clip_on=False))
         if look.hatch:
