@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from regrow import cli, commands, progress, study
 from regrow.config import RunConfig
 from regrow.store import Store

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from regrow import cost
 from regrow.config import RunConfig
 

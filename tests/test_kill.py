@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from regrow import arrayfile
 from regrow.config import RunConfig
 from regrow.store import Store

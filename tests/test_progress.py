@@ -6,6 +6,7 @@ import io
 import sys
 
 import pytest
+
 from regrow import progress
 from regrow.progress import Progress, clock, interactive
 

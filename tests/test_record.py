@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from regrow import arrayfile, record
 from regrow.config import RunConfig
 from regrow.errors import StoreError

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from regrow import arrayfile, checkpoint, record, train
 from regrow.config import RunConfig
 from regrow.errors import DataError, NotRecorded, RegrowError, StoreError

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from regrow import sweep
 from regrow.config import RunConfig
 from regrow.errors import StoreError
@@ -73,7 +74,7 @@ def test_progress_moves_and_counts_every_run(swept):
 
 
 def test_nothing_to_do_starts_no_process(swept, monkeypatch):
-    monkeypatch.setattr(sweep, "ProcessPoolExecutor", None)
+    monkeypatch.setattr(sweep, "_start", None)
     assert sweep.run([TINY, TINY.but(seed=2)], swept[0]) == sweep.Result(0, 2, {})
 
 
@@ -119,7 +120,7 @@ def test_a_damaged_record_counts_as_missing(swept, tmp_path):
 
 
 def test_a_store_that_cannot_be_written_is_said_before_any_process_starts(tmp_path, monkeypatch):
-    monkeypatch.setattr(sweep, "ProcessPoolExecutor", None)
+    monkeypatch.setattr(sweep, "_start", None)
     (tmp_path / "store").write_text("a file")
     with pytest.raises(StoreError, match="cannot be written"):
         sweep.run([TINY], Store(tmp_path / "store"))

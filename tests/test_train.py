@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from regrow import train
 from regrow.config import PRESETS, RunConfig
 from regrow.data import Dataset, ImageSet, batches, load, normalise

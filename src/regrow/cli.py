@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from regrow import __version__, commands
+from regrow.config import nearest
 from regrow.errors import RegrowError
 
 EPILOG = """exit codes: 0 fine, 1 something failed, 2 usage or environment, 3 a figure check failed, 130 interrupted"""
@@ -19,6 +21,9 @@ class _Parser(argparse.ArgumentParser):
     """One sentence instead of a usage dump."""
 
     def error(self, message: str) -> NoReturn:
+        unknown = re.match(r"unrecognized arguments: (--[^ =]+)", message)
+        if unknown:
+            message = f"There is no option {unknown[1]}{nearest(unknown[1], _FLAGS)}"
         print(f"regrow: {message}. Try '{self.prog} --help'.", file=sys.stderr)
         raise SystemExit(2)
 
@@ -47,12 +52,12 @@ def parser() -> argparse.ArgumentParser:
     train = command("train", "train one run and keep its record", epilog=commands.train_help(),
                     formatter_class=argparse.RawDescriptionHelpFormatter)
     train.add_argument("words", nargs="*", metavar="KEY=VALUE", help="for example: grow=random hidden=300,100 epochs=5")
-    add(train, "store", "data", "device", "json")
+    add(train, "store", "data", "device", "engine", "json")
     plan = command("plan", "list every run that a profile's figures and tables need, and what they cost")
     add(plan, "profile_paper", "need", "store", "json")
     plan.add_argument("--keys", action="store_true", help="also list every run, a line each")
     run = command("run", "train what a profile's figures and tables lack; resumes")
-    add(run, "profile", "need", "store", "data", "device", "jobs", "json")
+    add(run, "profile", "need", "store", "data", "device", "engine", "jobs", "json")
     status = command("status", "done, running, failed and waiting runs, from the store alone")
     add(status, "profile", "need", "store", "json")
     notebooks = command("notebooks", "train what is missing, execute the notebooks, check figures, write the index")
@@ -86,11 +91,16 @@ _OPTIONS: dict[str, tuple[str, dict]] = {
     "data": ("--data", {"type": Path, "metavar": "DIR", "help": "data root (default $REGROW_DATA or "
                                                                 "~/.cache/regrow/data)"}),
     "device": ("--device", {"default": "cpu", "help": "cpu or cuda[:N] (default cpu)"}),
+    "engine": ("--engine", {"default": "auto", "help": "auto (default), dense, or sparse (MLPs on the CPU)"}),
     "jobs": ("--jobs", {"type": int, "default": 0, "metavar": "N", "help": "processes at once (default: cores)"}),
     "need": ("--only", {"metavar": "IDS", "help": "figures or tables: table4,fig12"}),
     "profile": ("--profile", {"default": "quick", "metavar": "NAME", "help": "quick (default), paper or replay"}),
     "profile_paper": ("--profile", {"default": "paper", "metavar": "NAME", "help": "paper (default) or quick"}),
 }
+
+
+_FLAGS = [flag for flag, _ in _OPTIONS.values()] + ["--density", "--classes", "--keys", "--from", "--keep-going",
+                                                    "--force", "--dry-run", "--list"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

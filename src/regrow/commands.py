@@ -69,7 +69,8 @@ def train(arguments: Namespace) -> int:
     store = Store(arguments.store or default_store("quick"))
     check_trainable(config, arguments.device)
     with Progress(total_steps(config), f"{config.model} {config.method}") as bar:
-        record = store.ensure(config, device=arguments.device, data_root=arguments.data, progress=bar.set)
+        record = store.ensure(config, device=arguments.device, engine=arguments.engine, data_root=arguments.data,
+                              progress=bar.set)
     if arguments.json:
         print(to_json(record))
         return 0
@@ -141,7 +142,8 @@ def run(arguments: Namespace) -> int:
     if left_out := len(every) - len(configs):
         print(f"{left_out} RBM runs are left out: this version does not train them yet.", file=sys.stderr)
     store = _store(arguments)
-    result = sweep.run(configs, store, jobs=arguments.jobs, device=arguments.device, data_root=arguments.data)
+    result = sweep.run(configs, store, jobs=arguments.jobs, device=arguments.device, engine=arguments.engine,
+                       data_root=arguments.data)
     if arguments.json:
         _print_json({"trained": result.trained, "present": result.present, "failed": result.failed})
     else:

@@ -44,8 +44,8 @@ class Record:
     test_accuracy: Array  # [epochs], percent; the last one is the result, none is selected
     steps: Array  # int64 [U+1]
     prune_rates: Array  # [U+1], nan before training
-    in_degree: dict[str, Array]  # int16 [U+1, n_out]
-    out_degree: dict[str, Array]  # int16 [U+1, n_in]
+    in_degree: dict[str, Array]  # int16 (int32 where that is too small) [U+1, n_out]
+    out_degree: dict[str, Array]  # the same [U+1, n_in]
     explored: dict[str, Array]  # int64 [U+1], connections ever active (in-time over-parameterisation)
     moment_steps: Array  # int64 [6]
     packed_masks: dict[str, Array]  # uint8 [6, ceil(size / 8)]

@@ -34,8 +34,9 @@ class Recorder:
         self._add("steps", step, np.int64)
         self._add("prune_rates", rate, np.float64)
         for name, mask in masks.items():
-            self._add(f"in_degree/{name}", in_degree(mask).cpu().numpy(), np.int16)
-            self._add(f"out_degree/{name}", out_degree(mask).cpu().numpy(), np.int16)
+            for kind, degree in (("in_degree", in_degree(mask)), ("out_degree", out_degree(mask))):
+                largest = mask.numel() // len(degree)
+                self._add(f"{kind}/{name}", degree.cpu().numpy(), np.int16 if largest < 2**15 else np.int32)
             self._add(f"explored/{name}", int(explored[name].sum()), np.int64)
 
     def moment(self, step: int, masks: Mapping[str, Tensor]) -> None:

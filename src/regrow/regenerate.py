@@ -21,12 +21,12 @@ INDEX = REPOSITORY / "notebooks" / "index.yml"
 
 def notebooks(arguments: Namespace) -> int:
     """What run_all.sh does: 0 fine, 1 a run or a notebook failed, 3 a figure check failed, 130 interrupted."""
+    study.check_profile(arguments.profile)
     entries = runner.read_index(INDEX)
     if arguments.list:
         print(runner.list_table(entries))
         return 0
     profile = arguments.profile
-    study.check_profile(profile)
     chosen = runner.select(entries, arguments.only, arguments.start)
     store = Store(arguments.store or default_store(profile))
     if arguments.data is not None:

@@ -4,6 +4,7 @@ need be. Nothing is ever overwritten with something else, and nothing damaged is
 from __future__ import annotations
 
 import os
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -121,8 +122,11 @@ class Store:
     def fail(self, config: RunConfig, text: str) -> None:
         """Keep the error of a run that failed."""
         path = self.failure_path(config.key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        except OSError as error:
+            raise StoreError(f"Cannot write {path}: {error.strerror}; free space or mend the permissions.") from error
 
     def check_writable(self) -> None:
         """Raise StoreError, in one sentence, if nothing can be written here."""
@@ -192,8 +196,12 @@ def check_trainable(config: RunConfig, device: str = "cpu") -> None:
     if config.model.startswith("rbm"):
         raise RegrowError(f"{config.model} is in the plan (Appendix D), but this version does not train RBMs yet; "
                           "leave them out with --only.")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise RegrowError("There is no CUDA device here; leave --device out or use --device cpu.")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+        raise RegrowError(f"There is no device {device!r}; use --device cpu, cuda, or cuda:1 for the second GPU.")
+    number = int(device.partition(":")[2] or 0)
+    if device != "cpu" and number >= torch.cuda.device_count():
+        raise RegrowError(f"There is no CUDA device {number} here (found {torch.cuda.device_count()}); "
+                          "leave --device out or use --device cpu.")
 
 
 @lru_cache(maxsize=2)

@@ -51,11 +51,6 @@ class Run:
     step: int = 0
     seconds: float = 0.0
 
-    # TEMPORARY while tests move
-    model = property(lambda self: self.engine.model)
-    topology = property(lambda self: self.engine.topology)
-    optimizer = property(lambda self: self.engine.optimizer)
-
 
 def start(config: RunConfig, dataset: Dataset, device: str | torch.device = "cpu", engine: str = "dense") -> Run:
     """A network with its first masks, before any training.

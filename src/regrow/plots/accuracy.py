@@ -20,6 +20,7 @@ DATASETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "mnist": "MNIST", "f
             "fashion_mnist_small": "Fashion-MNIST, 12,000 images"}
 RECONSTRUCTED = "†"
 NOTHING = "–"
+OWN = "ours, not in the paper"
 
 Cells = dict[str, str]  # data set -> what its column says
 
@@ -65,7 +66,9 @@ def table(need: str, profile: str, records: Sequence[Record]) -> pd.DataFrame:
         numbers["ours"] = {p.dataset: missing for p in papers} | numbers["ours"]
         rows += _rows(MODELS[model], method, sparsity, numbers, datasets)
     for config, group in own.items():
-        rows += _rows(_name(group[0]), config.method, config.sparsity, _numbers({config.dataset: group}), datasets)
+        numbers = _numbers({config.dataset: group})
+        numbers = {OWN: numbers.pop("ours")} | numbers
+        rows += _rows(_name(group[0]), config.method, config.sparsity, numbers, datasets)
     frame = pd.DataFrame(rows)
     return frame.drop(columns="sparsity") if frame["sparsity"].nunique() == 1 else frame
 
@@ -73,7 +76,9 @@ def table(need: str, profile: str, records: Sequence[Record]) -> pd.DataFrame:
 def styled(frame: pd.DataFrame, caption: str) -> Styler:
     """The table as HTML for a notebook, with its caption, and no line breaks within a number."""
     words = [column for column in frame.columns if column in ("model", "sparsity", "method", "number")]
-    style = frame.style.hide().set_caption(caption).set_properties(**{"white-space": "nowrap"})
+    numbers = [column for column in frame.columns if column not in words]
+    style = frame.style.hide().set_caption(caption).set_table_attributes('style="font-size: 0.85em"')
+    style = style.set_properties(subset=numbers, **{"white-space": "nowrap"})
     return style.set_properties(subset=words, **{"text-align": "left"})
 
 
