@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regrow import config as module
-from regrow.config import CHOICES, PRESETS, RunConfig, nearest, preset
+from regrow.choices import CHOICES, PRESETS
+from regrow.config import RunConfig, nearest, preset
 from regrow.errors import ConfigError, RegrowError
 
 FIELDS = tuple(f.name for f in fields(RunConfig))

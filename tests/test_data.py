@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from regrow import data
-from regrow.config import CHOICES
+from regrow.choices import CHOICES
 from regrow.errors import DataError
 
 

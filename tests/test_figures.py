@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from regrow import figures
+from regrow import figures, style
 from regrow.config import RunConfig
 from regrow.errors import RegrowError
 
@@ -33,12 +33,12 @@ def run(seed: int) -> Any:
 
 def drawing() -> Figure:
     with mpl.rc_context():
-        figures.use_style()
+        style.use_style()
         fig = Figure(figsize=(4, 3), layout="constrained")
         ax = fig.subplots()
         rng = np.random.default_rng(0)
         for method in ("random", "gradient>momentum"):
-            figures.seed_band(ax, np.arange(20), rng.random((3, 20)), method)
+            style.seed_band(ax, np.arange(20), rng.random((3, 20)), method)
         ax.scatter([1, 2], [0.5, 0.6], clip_on=True)
         ax.set(xlabel="epoch", ylabel="accuracy (%)")
         ax.legend()
@@ -73,7 +73,7 @@ SEEN = {"normal": np.eye(3),
 
 @pytest.mark.parametrize("vision", SEEN)
 def test_the_five_methods_differ_in_colour_for_everyone(vision: str) -> None:
-    colours = {m: lab(figures.style_of(m).colour, SEEN[vision]) for m in ("random", "gradient", "momentum", "static",
+    colours = {m: lab(style.style_of(m).colour, SEEN[vision]) for m in ("random", "gradient", "momentum", "static",
                                                                            "dense")}
     for a, b in itertools.combinations(colours, 2):
         assert np.linalg.norm(colours[a] - colours[b]) > 20, (a, b)  # 2.3 is just noticeable
@@ -85,23 +85,23 @@ def test_simulation_would_catch_a_bad_pair() -> None:
 
 
 def test_every_method_has_its_own_look() -> None:
-    assert len(figures.STYLE) == 11
-    looks = {(s.colour, s.marker, str(s.linestyle)) for s in figures.STYLE.values()}
-    assert len(looks) == len({s.label for s in figures.STYLE.values()}) == 11
-    assert len({figures.style_of(m).marker for m in ("random", "gradient", "momentum", "static", "dense")}) == 5
+    assert len(style.STYLE) == 11
+    looks = {(s.colour, s.marker, str(s.linestyle)) for s in style.STYLE.values()}
+    assert len(looks) == len({s.label for s in style.STYLE.values()}) == 11
+    assert len({style.style_of(m).marker for m in ("random", "gradient", "momentum", "static", "dense")}) == 5
 
 
 def test_switch_ends_in_its_second_colour_and_starts_with_its_first_marker() -> None:
-    switch = figures.style_of("random>gradient")
-    assert (switch.colour, switch.marker) == (figures.STYLE["gradient"].colour, figures.STYLE["random"].marker)
-    assert switch == figures.STYLE["random>gradient"]
+    switch = style.style_of("random>gradient")
+    assert (switch.colour, switch.marker) == (style.STYLE["gradient"].colour, style.STYLE["random"].marker)
+    assert switch == style.STYLE["random>gradient"]
 
 
 def test_registered_rule_keeps_its_look_in_another_process() -> None:
-    code = "from regrow.figures import style_of; print(style_of('my_rule'), style_of('my_rule>random'))"
+    code = "from regrow.style import style_of; print(style_of('my_rule'), style_of('my_rule>random'))"
     elsewhere = {python(code, hashseed) for hashseed in ("1", "2")}
-    assert elsewhere == {f"{figures.style_of('my_rule')} {figures.style_of('my_rule>random')}\n"}
-    assert figures.style_of("my_rule").colour not in {figures.STYLE[m].colour for m in figures.STYLE}
+    assert elsewhere == {f"{style.style_of('my_rule')} {style.style_of('my_rule>random')}\n"}
+    assert style.style_of("my_rule").colour not in {style.STYLE[m].colour for m in style.STYLE}
 
 
 def python(code: str, hashseed: str) -> str:
@@ -113,14 +113,14 @@ def python(code: str, hashseed: str) -> str:
 def test_seed_band_is_mean_and_sample_deviation() -> None:
     ax = Figure().subplots()
     ys = np.array([[1.0, 2.0], [3.0, 2.0]])
-    line = figures.seed_band(ax, [0, 1], ys, "random")
+    line = style.seed_band(ax, [0, 1], ys, "random")
     assert np.array_equal(line.get_ydata(), [2, 2]) and line.get_label() == "random (N=2)"
     edge = np.asarray(ax.collections[0].get_paths()[0].vertices)
     assert {round(float(y), 6) for x, y in edge if x == 0} >= {round(2 - 2**0.5, 6), round(2 + 2**0.5, 6)}
-    figures.seed_band(ax, [0, 1], ys[:1], "static")
+    style.seed_band(ax, [0, 1], ys[:1], "static")
     assert len(ax.collections) == 1  # one seed has no spread
     with pytest.raises(figures.FigureError, match="shape"):
-        figures.seed_band(ax, [0, 1, 2], ys, "random")
+        style.seed_band(ax, [0, 1, 2], ys, "random")
 
 
 # --------------------------------------------------------------------------------------------- saved products
@@ -194,7 +194,7 @@ def test_refusals_are_one_sentence_and_leave_nothing(changes: dict, sentence: st
 def test_unlabelled_axes_are_found_and_refused(tmp_path: Path) -> None:
     fig = drawing()
     fig.axes[0].set_ylabel("")
-    assert figures.unlabelled_axes(fig) == ["panel 1 (y)"]
+    assert style.unlabelled_axes(fig) == ["panel 1 (y)"]
     with pytest.raises(figures.FigureError, match=r"panel 1 \(y\)"):
         figures.save_figure(fig, "fig05", data=DATA, alt=ALT, out=tmp_path, profile="paper")
 
@@ -206,12 +206,12 @@ def test_labels_shared_by_a_grid_count() -> None:
         ax.plot([1, 2])
     grid[1, 0].set(xlabel="degree", ylabel="neurons")
     grid[0, 0].set_ylabel("neurons")
-    assert figures.unlabelled_axes(fig) == ["panel 2 (x)", "panel 4 (x)"]
+    assert style.unlabelled_axes(fig) == ["panel 2 (x)", "panel 4 (x)"]
     fig.supxlabel("degree")
-    assert figures.unlabelled_axes(fig) == []
+    assert style.unlabelled_axes(fig) == []
     twin = grid[0, 1].twinx()
     twin.plot([3, 4])
-    assert figures.unlabelled_axes(fig) == []  # its place in the grid is labelled
+    assert style.unlabelled_axes(fig) == []  # its place in the grid is labelled
 
 
 def test_images_without_ticks_need_a_title() -> None:
@@ -220,14 +220,14 @@ def test_images_without_ticks_need_a_title() -> None:
     for ax in grid.flat:
         ax.imshow(np.eye(3))
         ax.set(xticks=[], yticks=[])
-    assert len(figures.unlabelled_axes(fig)) == 4
+    assert len(style.unlabelled_axes(fig)) == 4
     grid[0, 0].set_title("2 epochs")  # names its column and its row, as the paper's heat maps do
-    assert figures.unlabelled_axes(fig) == ["panel 4 (no title)"]
+    assert style.unlabelled_axes(fig) == ["panel 4 (no title)"]
     grid[0, 1].set_title("75 epochs")
     bar = fig.colorbar(grid[0, 0].images[0], ax=grid)
-    assert figures.unlabelled_axes(fig) == ["panel 5 (no title)"]
+    assert style.unlabelled_axes(fig) == ["panel 5 (no title)"]
     bar.set_label("connections")
-    assert figures.unlabelled_axes(fig) == []
+    assert style.unlabelled_axes(fig) == []
 
 
 def blank_png(path: Path) -> None:

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from regrow import RunConfig, figures, graph, sparsity, study
-from regrow.plots import degrees
+from regrow import RunConfig, figures, graph, sparsity, study, style
+from regrow.plots import degrees, initial_degrees
 from regrow.record import Record
 from regrow.store import Store
 
@@ -23,9 +23,9 @@ PAPER = study.runs("fig05", "paper")
 
 
 @pytest.fixture(autouse=True, scope="module")
-def style() -> Iterator[None]:
+def house_style() -> Iterator[None]:
     with mpl.rc_context():
-        figures.use_style()
+        style.use_style()
         yield
 
 
@@ -39,23 +39,24 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
 
 def test_the_two_laws_are_distributions_with_the_mean_they_promise():
     k = np.arange(2_000_000)
-    for pmf, mean in ((degrees.poisson(k, 10.5), 10.5), (degrees.power_law(k, 3.5, 4), degrees.power_law_mean(3.5, 4))):
+    heavy = initial_degrees.power_law(k, 3.5, 4), initial_degrees.power_law_mean(3.5, 4)
+    for pmf, mean in ((initial_degrees.poisson(k, 10.5), 10.5), heavy):
         assert pmf.sum() == pytest.approx(1, abs=1e-9)
         assert pmf @ k == pytest.approx(mean, rel=1e-6)
 
 
 def test_power_law_by_hand_and_its_limits():
-    assert degrees.power_law([0, 1, 2, 4], 2.0) == pytest.approx(np.array([0, 1, 1 / 4, 1 / 16]) * 6 / np.pi**2)
-    assert degrees.power_law([2, 3, 6], 2.5, 3)[0] == 0
-    assert degrees.power_law(6, 2.5, 3) / degrees.power_law(3, 2.5, 3) == pytest.approx(2**-2.5)
-    assert degrees.power_law_mean(2.0) == np.inf
+    assert initial_degrees.power_law([0, 1, 2, 4], 2.0) == pytest.approx(np.array([0, 1, 1 / 4, 1 / 16]) * 6 / np.pi**2)
+    assert initial_degrees.power_law([2, 3, 6], 2.5, 3)[0] == 0
+    assert initial_degrees.power_law(6, 2.5, 3) / initial_degrees.power_law(3, 2.5, 3) == pytest.approx(2**-2.5)
+    assert initial_degrees.power_law_mean(2.0) == np.inf
     for alpha, k_min in ((1.0, 1), (2.5, 0)):
         with pytest.raises(ValueError, match="power law needs"):
-            degrees.power_law(3, alpha, k_min)
+            initial_degrees.power_law(3, alpha, k_min)
 
 
 def test_figure1_draws_both_laws_with_one_mean(tmp_path: Path):
-    fig, data = degrees.figure1()
+    fig, data = initial_degrees.figure1()
     assert [ax.get_xscale() for ax in fig.axes] == ["linear", "log"]
     assert set(data["panel"]) == {"linear", "log-log"} and set(data["law"]) == {"Poisson", "power law"}
     line = data[(data["panel"] == "log-log") & (data["law"] == "power law")]
@@ -68,9 +69,9 @@ def test_figure1_draws_both_laws_with_one_mean(tmp_path: Path):
 # ---------------------------------------------------------------------------------------------------- before training
 
 def test_paper_network_starts_with_the_counts_the_paper_implies():
-    shapes, counts = degrees.initial_wiring(RunConfig(dataset="cifar10"))
+    shapes, counts = initial_degrees.initial_wiring(RunConfig(dataset="cifar10"))
     assert counts == {"fc1": 129_918, "fc2": 48_719, "fc3": 5_120}
-    means = [pmf @ np.arange(len(pmf)) for pmf in degrees.expected_pmfs(shapes, counts)]
+    means = [pmf @ np.arange(len(pmf)) for pmf in initial_degrees.expected_pmfs(shapes, counts)]
     assert means == pytest.approx([129_918 / 3072, (129_918 + 48_719) / 1024, 48_719 / 512 + 10, 512])
 
 
@@ -81,7 +82,7 @@ def test_expected_distribution_is_that_of_many_random_masks():
         masks = {name: mask.numpy() for name, mask in sparsity.random_masks(shapes, counts, seed).items()}
         found.append(graph.total_degrees({n: graph.in_degree(m) for n, m in masks.items()},
                                          {n: graph.out_degree(m) for n, m in masks.items()}, list(masks)))
-    for pmf, layer in zip(degrees.expected_pmfs(shapes, counts), zip(*found, strict=True), strict=True):
+    for pmf, layer in zip(initial_degrees.expected_pmfs(shapes, counts), zip(*found, strict=True), strict=True):
         assert pmf.sum() == pytest.approx(1)
         assert np.bincount(np.concatenate(layer), minlength=len(pmf)) / np.size(layer) == pytest.approx(pmf, abs=0.02)
 
@@ -96,11 +97,11 @@ def test_initial_degrees_are_those_training_starts_from():
     received = {name: graph.in_degree(mask.numpy()) for name, mask in masks.items()}
     sent = {name: graph.out_degree(mask.numpy()) for name, mask in masks.items()}
     started = graph.total_degrees(received, sent, list(masks))
-    assert [k.tolist() for k in degrees.initial_degrees(config)] == [k.tolist() for k in started]
+    assert [k.tolist() for k in initial_degrees.initial_degrees(config)] == [k.tolist() for k in started]
 
 
 def test_figure4_shows_two_humps_equal_for_all_strategies(tmp_path: Path):
-    fig, data = degrees.figure4([config for config in PAPER if config.seed < 2])
+    fig, data = initial_degrees.figure4([config for config in PAPER if config.seed < 2])
     assert [ax.get_title() for ax in fig.axes] == [f"{s} (N=2 seeds)" for s in study.STRATEGIES]
     panels = [panel.drop(columns="strategy").reset_index(drop=True) for _, panel in data.groupby("strategy")]
     for panel in panels:
@@ -117,7 +118,7 @@ def test_figure4_shows_two_humps_equal_for_all_strategies(tmp_path: Path):
 
 
 def test_poisson_is_wider_than_the_exact_law():
-    fig, table = degrees.poisson_check(PAPER[0])
+    fig, table = initial_degrees.poisson_check(PAPER[0])
     assert len(fig.axes) == 3
     assert (table["std exact"] < table["std Poisson"]).all()
     layers = stats.hypergeom(1024 * 512, 1024, 48_719)  # in-degree of hidden 2; its out-degree is always 10
@@ -187,6 +188,6 @@ def test_widening_by_hand():
 
 def test_network_drawing_labels_every_neuron_with_its_degree():
     masks = [np.array([[1, 1, 0], [0, 1, 1]], bool), np.array([[1, 0], [1, 1]], bool)]
-    texts = [text.get_text() for text in degrees.network_drawing(masks).axes[0].texts]
+    texts = [text.get_text() for text in initial_degrees.network_drawing(masks).axes[0].texts]
     assert sorted(t for t in texts if t.isdigit()) == sorted("1214312")
     assert {"input", "hidden 1", "output"} <= set(texts)

@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from regrow import figures, graph, study
+from regrow import graph, study, style
 from regrow.config import RunConfig
 from regrow.errors import RegrowError
 from regrow.plots import dormancy
@@ -25,7 +25,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
 
 @pytest.fixture(autouse=True)
 def close():
-    figures.use_style()
+    style.use_style()
     yield
     plt.close("all")
 
@@ -64,7 +64,7 @@ def test_figure_has_the_papers_panels_and_says_its_thresholds(records):
     for ax, threshold in zip(fig.axes, (limits.low, limits.high), strict=True):
         at = frame[(frame["threshold"] == threshold) & (frame["strategy"] == "random")]
         np.testing.assert_allclose(ax.get_lines()[0].get_ydata(), at.groupby("epoch")["dormant"].mean())
-    assert figures.unlabelled_axes(fig) == []
+    assert style.unlabelled_axes(fig) == []
 
 
 def test_networks_of_two_sizes_are_refused(records):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regrow import figures
+from regrow import figures, style
 from regrow.config import RunConfig
 from regrow.plots import heat_maps as plots
 from regrow.record import Record
@@ -92,7 +92,7 @@ def test_figure18_is_a_distribution(records):
     assert (frame.groupby(["method", "epoch"])["share"].sum() * width[0]).to_numpy() == pytest.approx(1)
     end = frame[(frame["method"] == "random") & (frame["epoch"] == 0)]["largest_degree"].iloc[0]
     assert end == np.mean([record.out_degree["fc1"][0].max() for record in records[:2]])
-    assert not figures.unlabelled_axes(fig)
+    assert not style.unlabelled_axes(fig)
 
 
 @pytest.mark.parametrize(("largest", "bins"), [(39, 40), (40, 21), (119, 40)])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
-from regrow import figures, graph, study
+from regrow import graph, study, style
 from regrow.config import RunConfig
 from regrow.errors import RegrowError
 from regrow.plots import rank
@@ -27,7 +27,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
 
 @pytest.fixture(autouse=True)
 def close():
-    figures.use_style()
+    style.use_style()
     yield
     plt.close("all")
 
@@ -74,7 +74,7 @@ def test_figure_shows_the_matrices_from_light_to_dark(records):
     assert left < 0 < last < right and (bottom, top) == (right, left)  # cells are centred on their updates
     assert len(fig.axes) == 3 and image.colorbar is None  # the last panel alone has a colour bar
     assert fig.axes[2].get_images()[0].colorbar.ax.get_ylabel() == "Kendall's τ-b"
-    assert figures.unlabelled_axes(fig) == []
+    assert style.unlabelled_axes(fig) == []
 
 
 def test_negative_values_are_kept_in_the_frame_and_visible_in_the_picture(records):

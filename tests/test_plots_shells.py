@@ -9,7 +9,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from regrow import figures, study
+from regrow import figures, study, style
 from regrow.config import RunConfig
 from regrow.graph import to_networkx
 from regrow.plots import shells as plots
@@ -44,7 +44,7 @@ def test_example_shows_every_shell_and_agrees_with_networkx():
     assert frame["feeds"].str.split().str.len().sum() == sum(int(mask.sum()) for mask in masks)
     heights = [bar.get_height() for bar in fig.axes[1].patches]
     assert heights == frame["shell"].value_counts().sort_index().tolist()
-    assert not figures.unlabelled_axes(fig)
+    assert not style.unlabelled_axes(fig)
 
 
 def test_peeling_has_a_panel_for_each_core():
@@ -82,7 +82,7 @@ def test_figure11_is_the_papers_network_before_training():
         "visible": 3072, "hidden 1": 1024, "hidden 2": 512}
     assert [ax.get_title() for ax in fig.axes] == ["visible (3,072 neurons)", "hidden 1 (1,024 neurons)",
                                                    "hidden 2 (512 neurons)"]
-    assert not figures.unlabelled_axes(fig)
+    assert not style.unlabelled_axes(fig)
 
 
 def test_figure12_has_a_row_for_each_strategy(tmp_path):

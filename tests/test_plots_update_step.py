@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from regrow.config import RunConfig
-from regrow.figures import unlabelled_axes
 from regrow.plots import update_step
 from regrow.rules import GROWTH, LayerState
+from regrow.style import unlabelled_axes
 from regrow.topology_update import Rewiring, rewire
 
 # Pruned at rate 0.5: 0.1 and -0.2. Grown by gradient: the position of 0.1 again, and row 2, column 3.

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regrow.config import CHOICES, RunConfig, preset
+from regrow.choices import CHOICES
+from regrow.config import RunConfig, preset
 from regrow.data import steps_per_epoch
 from regrow.schedule import growth_rule, learning_rate, moment_steps, prune_rate, update_steps
 

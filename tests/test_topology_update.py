@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from regrow.config import CHOICES, RunConfig, preset
+from regrow.choices import CHOICES
+from regrow.config import RunConfig, preset
 from regrow.rules import GROWTH, PRUNING, LayerState
 from regrow.topology import Topology
 from regrow.topology_update import Rewiring, ranks_buffer, rewire, rewired_buffer, rewired_weight

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from regrow import train
-from regrow.config import PRESETS, RunConfig
+from regrow.choices import PRESETS
+from regrow.config import RunConfig
 from regrow.data import Dataset, ImageSet, batches, load, normalise
 from regrow.models import maskable
 from regrow.randomness import generator

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from regrow import study
-from regrow.config import CHOICES, PRESETS, RunConfig
+from regrow.choices import CHOICES, PRESETS
+from regrow.config import RunConfig
 from regrow.errors import ConfigError, RegrowError
 from regrow.session import default_store
 from regrow.store import Store, check_trainable

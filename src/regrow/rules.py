@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from regrow.config import CHOICES
+from regrow.choices import CHOICES
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from regrow import figures, study
+from regrow import figures, study, style
 from regrow.config import RunConfig
 from regrow.errors import RegrowError
 from regrow.record import Record
@@ -84,7 +84,7 @@ def start(notebook: str, *, profile: str = "auto", store: str = "", out: str = "
         profile = os.environ.get("REGROW_PROFILE") or ("replay" if (REPOSITORY / "results" / "records").is_dir()
                                                        else "quick")
     study.check_profile(profile)
-    figures.use_style()
+    style.use_style()
     shipped = (REPOSITORY / "results",) if profile == "replay" else ()
     root = Path(store) if store else default_store(profile)
     return Session(notebook, profile, Store(root, read_also=shipped), Path(out) if out else figure_folder(profile))

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from regrow import figures, graph, study
+from regrow import graph, study, style
 from regrow.errors import RegrowError
 from regrow.record import Record
 
@@ -46,7 +46,7 @@ def figure9(records: Sequence[Record]) -> tuple[Figure, pd.DataFrame]:
         at = frame[frame["threshold"] == threshold]
         for strategy, group in at.groupby("strategy", sort=False):
             curves = group.pivot(index="epoch", columns="seed", values="dormant")
-            figures.seed_band(ax, curves.index, curves.to_numpy().T, str(strategy))
+            style.seed_band(ax, curves.index, curves.to_numpy().T, str(strategy))
         ax.set(title=f"({letter}) degree $k$ ≤ {threshold}", xlabel="epoch", xlim=(0, frame["epoch"].max()))
         ax.set_ylim(bottom=0)
     axes[0].set_ylabel(f"dormant neurons (of {hidden} hidden)")

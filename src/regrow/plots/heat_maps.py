@@ -16,10 +16,10 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
 from regrow import cost
-from regrow.figures import seed_band, style_of
 from regrow.graph import first_hidden_map, input_heat_map
 from regrow.record import Moment, Record
 from regrow.study import by_method
+from regrow.style import seed_band, style_of
 
 
 def input_degrees(record: Record) -> NDArray[np.int16]:

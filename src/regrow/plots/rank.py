@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from regrow import figures, graph, study
+from regrow import graph, study, style
 from regrow.errors import RegrowError
 from regrow.rank_correlation import kendall_matrix
 from regrow.record import Record
@@ -61,7 +61,7 @@ def figure20(records: Sequence[Record]) -> tuple[Figure, pd.DataFrame]:
         low, high = epochs[0] - half, epochs[-1] + half
         image = ax.imshow(tau, cmap=colours, vmin=0, vmax=1, extent=(low, high, high, low), aspect="equal")
         seeds = frame.loc[frame["strategy"] == strategy, "seeds"].iloc[0]
-        ax.set(title=f"({letter}) {figures.style_of(strategy).label} (N={seeds})", xlabel="epoch")
+        ax.set(title=f"({letter}) {style.style_of(strategy).label} (N={seeds})", xlabel="epoch")
     axes[0, 0].set_ylabel("epoch")
     beside = axes[0, -1].inset_axes((1.07, 0, 0.06, 1))  # exactly as high as the panels
     fig.colorbar(image, cax=beside, label="Kendall's τ-b", extend="min" if (frame["tau"] < 0).any() else "neither")

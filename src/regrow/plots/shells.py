@@ -25,12 +25,12 @@ from numpy.typing import ArrayLike, NDArray
 from regrow import cost, models
 from regrow.config import RunConfig
 from regrow.datasets import known
-from regrow.figures import style_of
 from regrow.graph import chain
 from regrow.record import Record
 from regrow.shells import k_shells
 from regrow.sparsity import connection_counts, random_masks
 from regrow.study import by_method
+from regrow.style import style_of
 
 Masks = list[NDArray[np.bool_]]
 Shells = list[NDArray[np.int32]]  # one array for each node layer, input first

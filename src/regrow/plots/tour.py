@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from regrow.figures import seed_band, style_of
 from regrow.record import Record
 from regrow.study import by_method
+from regrow.style import seed_band, style_of
 
 
 def class_images(images: ArrayLike, labels: ArrayLike, names: Sequence[str], each: int = 4) -> Figure:

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from regrow import schedule
 from regrow.config import RunConfig
-from regrow.figures import style_of
 from regrow.rules import LayerState
+from regrow.style import style_of
 from regrow.topology_update import Rewiring, rewired_weight
 
 BEFORE = "#767676"  # no strategy is grey
