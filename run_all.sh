@@ -22,6 +22,7 @@ esac
 setup_env base
 if [ "${1:-}" = --lab ]; then
     shift
+    if [ "$(id -u)" = 0 ]; then set -- --allow-root "$@"; fi # as in a container; JupyterLab refuses otherwise
     exec "$python" -m jupyterlab "$@" notebooks/00_tour.ipynb
 fi
 exec "$python" -m regrow notebooks "$@"

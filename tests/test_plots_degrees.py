@@ -93,7 +93,7 @@ def test_initial_degrees_are_those_training_starts_from():
 
     config = RunConfig(dataset="cifar10", hidden=(20, 10), grow="momentum", seed=3)
     images = load("fashion_mnist_small", train_limit=64)  # enter as 3 x 32 x 32, with 10 classes, as CIFAR-10 does
-    masks = train.start(config, images).topology.masks
+    masks = train.start(config, images).engine.masks
     received = {name: graph.in_degree(mask.numpy()) for name, mask in masks.items()}
     sent = {name: graph.out_degree(mask.numpy()) for name, mask in masks.items()}
     started = graph.total_degrees(received, sent, list(masks))
@@ -137,15 +137,15 @@ def test_bins_hold_every_degree_once(values: list[int], per_decade: int):
     assert (edges[:-1] <= centres).all() and (centres <= edges[1:] - 1).all()
 
 
-def test_nearest_update_and_hidden_degrees(records: list[Record]):
+def test_update_at_a_moment_and_hidden_degrees(records: list[Record]):
     record = records[0]
-    assert degrees.nearest_update(record, 0) == 0
-    assert degrees.nearest_update(record, 5) == len(record.steps) - 1
+    assert record.update_at(0) == 0
+    assert record.update_at(5) == len(record.steps) - 1
     assert degrees.hidden(record).shape == (len(record.steps), 30)
-    for moment in (0, 5):
+    for moment in range(6):
         masks = record.masks(moment)
         by_hand = [masks["fc1"].sum(1) + masks["fc2"].sum(0), masks["fc2"].sum(1) + masks["fc3"].sum(0)]
-        index = degrees.nearest_update(record, moment)
+        index = record.update_at(moment)
         assert degrees.hidden(record, index).tolist() == np.concatenate(by_hand).tolist()
 
 

@@ -248,7 +248,7 @@ def test_reads_the_map(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("items", "says"), [
-    ([ITEM | {"figure": ["fig12"]}], "entry 1: there is no key 'figure'; did you mean 'figures'"),
+    ([ITEM | {"figure": ["fig12"]}], r"entry 1: there is no key 'figure' \(did you mean 'figures'"),
     ([ITEM | {"id": 5}], 'id must be text in quotes, for example id: "05", not 5'),
     ([{k: v for k, v in ITEM.items() if k != "section"}], "the key 'section' is missing"),
     ([ITEM | {"figures": "fig10"}], r"figures must be a list of names"),

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import tempfile
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,19 +33,24 @@ def digest(arrays: Mapping[str, np.ndarray], head: Mapping[str, Any]) -> str:
     return total.hexdigest()
 
 
-def write(path: Path, arrays: Mapping[str, np.ndarray], head: Mapping[str, Any], *, compress: bool) -> None:
-    """Write atomically: a temporary file in the same folder, fsync, rename. Raises StoreError if it cannot."""
-    if any(array.dtype.hasobject for array in arrays.values()):
-        raise TypeError("object arrays would be pickled")
+def write(path: Path, arrays: Mapping[str, np.ndarray], head: Mapping[str, Any], compression: int) -> None:
+    """Write atomically: a temporary file in the same folder, fsync, rename. Raises StoreError if it cannot.
+
+    `compression` is one of zipfile's: ZIP_STORED, ZIP_DEFLATED or ZIP_LZMA. The same contents give the same bytes.
+    """
     sealed = json.dumps({**head, "sha256": digest(arrays, head)}, sort_keys=True)
     members = {**arrays, HEAD: np.frombuffer(sealed.encode(), np.uint8)}
-    save = np.savez_compressed if compress else np.savez
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{WRITING}{path.stem}-", delete=False) as file:
             temporary = Path(file.name)
-            save(file, **members)  # type: ignore[arg-type]
+            with zipfile.ZipFile(file, "w", compression) as archive:
+                for name, array in members.items():
+                    info = zipfile.ZipInfo(f"{name}.npy")  # dated 1980, whatever the clock says
+                    info.compress_type = compression
+                    with archive.open(info, "w", force_zip64=True) as member:
+                        np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
             file.flush()
             os.fsync(file.fileno())
         temporary.chmod(0o644)

@@ -3,6 +3,7 @@ its purpose, the seed and a counter (epoch, step), so a resumed run draws what a
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import torch
@@ -19,7 +20,7 @@ def save(run: Run, path: Path, engine: str) -> None:
     arrays = {f"engine/{name}": tensor.detach().cpu().numpy() for name, tensor in run.engine.state().items()}
     arrays |= {f"recorder/{name}": array for name, array in run.recorder.arrays().items()}
     head = {"format": FORMAT, "key": run.config.key, "engine": engine, "step": run.step, "seconds": run.seconds}
-    arrayfile.write(path, arrays, head, compress=False)
+    arrayfile.write(path, arrays, head, zipfile.ZIP_STORED)
 
 
 def restore(run: Run, path: Path, engine: str) -> None:

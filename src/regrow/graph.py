@@ -44,16 +44,26 @@ def total_degrees(
     """
     if not layers:
         raise ValueError("total_degrees needs the name of at least one layer.")
-    received = [np.asarray(in_degree[name], dtype=np.int32) for name in layers]
-    sent = [np.asarray(out_degree[name], dtype=np.int32) for name in layers]
-    for (below, above), degrees_in, degrees_out in zip(pairwise(layers), received, sent[1:], strict=False):
+    first, last = (np.asarray(d, dtype=np.int32) for d in (out_degree[layers[0]], in_degree[layers[-1]]))
+    return [first, *hidden_layer_degrees(in_degree, out_degree, layers), last]
+
+
+def hidden_layer_degrees(
+    in_degree: Mapping[str, ArrayLike], out_degree: Mapping[str, ArrayLike], layers: Sequence[str]
+) -> list[NDArray[np.int32]]:
+    """Total degrees of each hidden layer, [..., n]; see total_degrees. The input's out-degree is not needed."""
+    hidden = []
+    for below, above in pairwise(layers):
+        degrees_in = np.asarray(in_degree[below], dtype=np.int32)
+        degrees_out = np.asarray(out_degree[above], dtype=np.int32)
         if degrees_in.shape != degrees_out.shape:
             raise ValueError(
                 f"Total degrees need a chain of fully connected layers, but {below} ends in "
                 f"{degrees_in.shape[-1]} neurons (array {degrees_in.shape}) and {above} starts from "
                 f"{degrees_out.shape[-1]} (array {degrees_out.shape}); look at their in- and out-degrees separately."
             )
-    return [sent[0], *(a + b for a, b in zip(received, sent[1:], strict=False)), received[-1]]
+        hidden.append(degrees_in + degrees_out)
+    return hidden
 
 
 def hidden_degrees(
@@ -63,7 +73,7 @@ def hidden_degrees(
 
     Raises ValueError as total_degrees does, and for a single layer, which has no hidden neurons.
     """
-    hidden = total_degrees(in_degree, out_degree, layers)[1:-1]
+    hidden = hidden_layer_degrees(in_degree, out_degree, layers)
     if not hidden:
         raise ValueError(f"A network of the single layer {layers[0]} has no hidden neurons; use its in-degrees.")
     return np.concatenate(hidden, axis=-1)
@@ -160,6 +170,12 @@ def input_heat_map(out_degree: ArrayLike, image_shape: tuple[int, int, int]) -> 
     return degrees.reshape(*degrees.shape[:-1], channels, height, width).sum(axis=-3)
 
 
+def path_counts(mask1: ArrayLike, mask2: ArrayLike) -> NDArray[np.int64]:
+    """Paths input -> hidden 1 -> hidden 2 that begin at each input, [n_in]; mask1 [h1, n_in], mask2 [h2, h1]."""
+    (first, second), _ = chain((mask1, mask2))
+    return out_degree(second) @ first
+
+
 def first_hidden_map(mask1: ArrayLike, mask2: ArrayLike, image_shape: tuple[int, int, int]) -> NDArray[np.int64]:
     """The first hidden layer mapped back to the image, [H, W] (Fig. 19).
 
@@ -167,5 +183,4 @@ def first_hidden_map(mask1: ArrayLike, mask2: ArrayLike, image_shape: tuple[int,
     pixel -> hidden 1 -> hidden 2, so that a pixel counts each hidden neuron it feeds by that neuron's out-degree,
     added up over colours. Raises ValueError as chain and input_heat_map do.
     """
-    (first, second), _ = chain((mask1, mask2))
-    return input_heat_map(out_degree(second) @ first, image_shape)
+    return input_heat_map(path_counts(mask1, mask2), image_shape)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 from regrow import arrayfile
 from regrow.config import RunConfig
 from regrow.errors import ConfigError, StoreError
+from regrow.graph import path_counts
 
 FORMAT = "regrow record 1"
 Array = np.ndarray
@@ -69,6 +71,26 @@ class Record:
         """Before training, and the paper's five moments scaled to this run's length."""
         return tuple(Moment(int(step), float(step) / self.steps_per_epoch) for step in self.moment_steps)
 
+    def update_at(self, moment: int) -> int:
+        """Index into `steps` of the topology in force at a moment: that of the last update until then."""
+        return int(np.searchsorted(self.steps, self.moment_steps[moment], side="right")) - 1
+
+    def input_degrees(self) -> Array:
+        """Out-degree of every input neuron at the six moments, [6, n_in]."""
+        updates = [self.update_at(moment) for moment in range(len(self.moment_steps))]
+        return self.out_degree[self.layers[0]][updates]
+
+    def input_paths(self) -> Array:
+        """Paths input -> hidden 1 -> hidden 2 from every input neuron at the six moments, int64 [6, n_in].
+
+        For networks of fully connected layers.
+        """
+        counts = []
+        for moment in range(len(self.moment_steps)):
+            first, second, *_ = self.masks(moment).values()
+            counts.append(path_counts(first, second))
+        return np.stack(counts)
+
     @property
     def connections(self) -> dict[str, int]:
         """Number of connections per layer; it never changes."""
@@ -88,20 +110,21 @@ class Record:
 
     def masks(self, moment: int) -> dict[str, Array]:
         """Boolean masks per layer at a moment, 0 = before training, 5 = end."""
-        return {name: np.unpackbits(self.packed_masks[name][moment], count=math.prod(shape)).view(bool).reshape(shape)
-                for name, shape in self.shapes.items()}
+        return unpacked({name: packed[moment] for name, packed in self.packed_masks.items()}, self.shapes)
 
     @property
     def result_sha256(self) -> str:
         """Checksum of everything but the provenance: equal for two runs that came out bit for bit the same."""
-        return arrayfile.digest(self._arrays(), self._head())
+        return arrayfile.digest(self.arrays(), self.head())
 
-    def _head(self) -> dict[str, Any]:
+    def head(self) -> dict[str, Any]:
+        """What the file says of the run besides its arrays and provenance."""
         return {"format": FORMAT, "key": self.key, "config": self.config.to_dict(),
                 "shapes": {name: list(shape) for name, shape in self.shapes.items()},
                 "layers": list(self.shapes), "steps_per_epoch": self.steps_per_epoch}
 
-    def _arrays(self) -> dict[str, Array]:
+    def arrays(self) -> dict[str, Array]:
+        """Every series under the name that it has in the file."""
         arrays = {name: getattr(self, name) for name in _SERIES}
         for name in _PER_LAYER:
             arrays |= {f"{name}/{layer}": array for layer, array in getattr(self, name).items()}
@@ -109,7 +132,7 @@ class Record:
 
     def save(self, path: Path) -> None:
         """Write to `path` (.npz) atomically. Raises StoreError if the disk is full or the folder not writable."""
-        arrayfile.write(path, self._arrays(), self._head() | {"provenance": self.provenance}, compress=True)
+        arrayfile.write(path, self.arrays(), self.head() | {"provenance": self.provenance}, zipfile.ZIP_DEFLATED)
 
 
 _SERIES = ("learning_rate", "train_loss", "val_accuracy", "test_accuracy", "steps", "prune_rates", "moment_steps")
@@ -118,7 +141,11 @@ _PER_LAYER = ("in_degree", "out_degree", "explored", "packed_masks")
 
 def load(path: Path) -> Record:
     """Read a record. Raises StoreError, in one sentence, if it is damaged, foreign or of another version."""
-    arrays, head = arrayfile.read(path)
+    return decode(path, *arrayfile.read(path))
+
+
+def decode(path: Path, arrays: dict[str, Array], head: dict[str, Any]) -> Record:
+    """A record from the contents of its file; `path` is for messages."""
     if head.get("format") != FORMAT:
         raise StoreError(f"{path} is not a record of this version of regrow.")
     try:
@@ -142,6 +169,12 @@ def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
 def pack(mask: Array) -> Array:
     """Bits of a boolean array, eight to a byte, row-major."""
     return np.packbits(mask.reshape(-1))
+
+
+def unpacked(packed: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:
+    """The inverse of `pack`, layer by layer."""
+    return {name: np.unpackbits(packed[name], count=math.prod(shape)).view(bool).reshape(shape)
+            for name, shape in shapes.items()}
 
 
 def to_json(record: Record) -> str:

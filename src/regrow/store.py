@@ -13,8 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from regrow import arrayfile, provenance
-from regrow import record as records
+from regrow import arrayfile, compact, provenance
 from regrow.config import RunConfig
 from regrow.errors import NotRecorded, RegrowError, StoreError
 from regrow.record import Record
@@ -49,7 +48,7 @@ class Store:
         """The record of a config, or None. A damaged one in this store is moved aside with a warning."""
         for path in self._places(config.key):
             try:
-                record = records.load(path)
+                record = compact.load(path)
                 if record.config != config:
                     raise StoreError(f"{path} holds another run than its name says.")
                 return record

@@ -24,11 +24,6 @@ THEORY, OTHER_THEORY, DATA = "#000000", "#CC79A7", "#BBBBBB"  # no strategy has 
 
 # ------------------------------------------------------------------------------------------- during training, Fig. 5
 
-def nearest_update(record: Record, moment: int) -> int:
-    """Index into `steps` of the topology nearest to one of the record's moments; the earlier one if two tie."""
-    return int(np.abs(record.steps - record.moment_steps[moment]).argmin())
-
-
 def hidden(record: Record, index: int | slice = slice(None)) -> NDArray[np.int32]:
     """Total degrees of all hidden neurons after update `index`: [n_hidden], or [U+1, n_hidden] for all updates."""
     return graph.hidden_degrees({name: degrees[index] for name, degrees in record.in_degree.items()},
@@ -71,7 +66,7 @@ def figure5(records: Sequence[Record]) -> tuple[Figure, pd.DataFrame]:
     for row, (ax, moment, paper) in enumerate(zip(axes, moments, PAPER_EPOCHS, strict=True), start=1):
         ax.stairs(before, edges, fill=True, color=DATA, alpha=0.6, label="before training")
         for method, group in groups.items():
-            at = [hidden(record, nearest_update(record, row)) for record in group]
+            at = [hidden(record, record.update_at(row)) for record in group]
             ends = np.array([degrees.max() for degrees in at])
             lines = np.array([binned(degrees, edges) for degrees in at])
             mean, sd = _distribution(ax, centres, lines, method)
@@ -80,7 +75,7 @@ def figure5(records: Sequence[Record]) -> tuple[Figure, pd.DataFrame]:
             rows += [common | {"what": "P(k)", "degree": k, "value": m, "sd": s}
                      for k, m, s in zip(centres, mean, sd, strict=True)]
             rows.append(common | {"what": "largest degree", "degree": end, "value": np.nan, "sd": end_sd})
-        epoch = records[0].epochs_at[nearest_update(records[0], row)]
+        epoch = records[0].epochs_at[records[0].update_at(row)]
         ax.set_title(f"epoch {epoch:.3g} of {records[0].config.epochs} (paper: {paper} of 300)", fontsize=9, loc="left")
     _set_symlog(axes[0], edges[-1])
     axes[0].set(yscale="log", xlim=(-0.15, edges[-1] * 1.15))
@@ -135,7 +130,7 @@ def degree_spread(records: Sequence[Record]) -> pd.DataFrame:
     frames = []
     for method, group in study.by_method(records).items():
         for record in group:
-            layers = graph.total_degrees(record.in_degree, record.out_degree, record.layers)[1:-1]
+            layers = graph.hidden_layer_degrees(record.in_degree, record.out_degree, record.layers)
             everyone = np.concatenate(layers, axis=-1)
             within = np.concatenate([layer - layer.mean(axis=-1, keepdims=True) for layer in layers], axis=-1)
             frames.append(pd.DataFrame({

@@ -16,33 +16,20 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
 from regrow import cost
-from regrow.graph import first_hidden_map, input_heat_map
+from regrow.graph import input_heat_map
 from regrow.record import Moment, Record
 from regrow.study import by_method
 from regrow.style import seed_band, style_of
 
 
-def input_degrees(record: Record) -> NDArray[np.int16]:
-    """Out-degree of every input neuron at each moment, [moments, n_in]; nothing comes in, so this is its degree.
-
-    A moment that falls between two topology updates shows the wiring of the earlier one.
-    """
-    updates = np.searchsorted(record.steps, record.moment_steps, side="right") - 1
-    return record.out_degree[record.layers[0]][updates]
-
-
 def input_maps(record: Record) -> NDArray[np.int64]:
     """Connections leaving each pixel, colours added up, at each moment: [moments, H, W] (Fig. 8)."""
-    return input_heat_map(input_degrees(record).astype(np.int64), cost.image_shape(record.config))
+    return input_heat_map(record.input_degrees().astype(np.int64), cost.image_shape(record.config))
 
 
 def hidden_maps(record: Record) -> NDArray[np.int64]:
     """Paths pixel -> hidden 1 -> hidden 2 at each moment, [moments, H, W]: our reading of Fig. 19."""
-    maps = []
-    for moment in range(len(record.moments)):
-        first, second, *_ = record.masks(moment).values()
-        maps.append(first_hidden_map(first, second, cost.image_shape(record.config)))
-    return np.stack(maps)
+    return input_heat_map(record.input_paths(), cost.image_shape(record.config))
 
 
 # ------------------------------------------------------------------------------------------ one number for a map
@@ -104,7 +91,7 @@ def figure18(records: Iterable[Record]) -> tuple[Figure, pd.DataFrame]:
     standard deviation. Dashed lines mark where a distribution ends: the largest degree, mean over seeds.
     """
     groups = by_method(records)
-    degrees = {method: np.stack([input_degrees(record) for record in group]) for method, group in groups.items()}
+    degrees = {method: np.stack([record.input_degrees() for record in group]) for method, group in groups.items()}
     moments = next(iter(groups.values()))[0].moments
     largest = max(int(k.max()) for k in degrees.values())
     width = -(-(largest + 1) // 40)

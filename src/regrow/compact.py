@@ -1,0 +1,83 @@
+"""Records small enough to ship: what the figures read of a full-scale run, in well under a megabyte.
+
+Left out are the masks between the first and the last moment and the out-degrees of the input between the moments; kept
+instead are the two series that are drawn from them. Degrees are stored as differences in time and compressed with LZMA,
+which numpy reads as well: `np.cumsum(np.load(path)["in_degree/fc1"], axis=0)`.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from regrow import arrayfile, record
+from regrow.errors import StoreError
+from regrow.record import Array, Record
+
+FORMAT = "regrow compact record 1"
+LAST = 5  # the moment whose masks are kept; those before training follow from the seed
+
+
+@dataclass(frozen=True)
+class CompactRecord(Record):
+    """A record without most masks. `out_degree` has no entry for the first layer; `input_degrees` has the moments."""
+
+    moment_degrees: Array = field(default_factory=lambda: np.zeros((0, 0), np.int16))
+    moment_paths: Array = field(default_factory=lambda: np.zeros((0, 0), np.int32))
+
+    def input_degrees(self) -> Array:
+        return self.moment_degrees
+
+    def input_paths(self) -> Array:
+        return self.moment_paths.astype(np.int64)
+
+    def masks(self, moment: int) -> dict[str, Array]:
+        """Masks at the end of training (5), or before it (0), which are drawn again from the seed."""
+        if moment == LAST:
+            return record.unpacked({name: packed[0] for name, packed in self.packed_masks.items()}, self.shapes)
+        if moment == 0:
+            from regrow.sparsity import random_masks  # imports torch
+
+            initial = random_masks(self.shapes, self.connections, self.config.seed)
+            return {name: mask.numpy() for name, mask in initial.items()}
+        raise StoreError(f"The shipped record {self.key} has no masks between the start and the end of training; "
+                         "train the run again to have them.")
+
+
+def save(full: Record, path: Path) -> None:
+    """Write the compact form of a record of a fully connected network."""
+    first = full.layers[0]
+    degrees = {f"{kind}/{layer}": _differences(series) for kind in ("in_degree", "out_degree")
+               for layer, series in getattr(full, kind).items() if (kind, layer) != ("out_degree", first)}
+    arrays = {name: array for name, array in full.arrays().items() if "degree/" not in name}
+    arrays |= {f"packed_masks/{layer}": packed[[LAST]] for layer, packed in full.packed_masks.items()}
+    arrays |= {"moment_degrees": full.input_degrees(), "moment_paths": full.input_paths().astype(np.int32)}
+    head = full.head() | {"format": FORMAT, "provenance": full.provenance}
+    arrayfile.write(path, arrays | degrees, head, zipfile.ZIP_LZMA)
+
+
+def load(path: Path) -> Record:
+    """Read a record of either kind. Raises StoreError, in one sentence, if it is damaged or foreign."""
+    arrays, head = arrayfile.read(path)
+    if head.get("format") != FORMAT:
+        return record.decode(path, arrays, head)
+    try:
+        moments: dict[str, Any] = {name: arrays.pop(name) for name in ("moment_degrees", "moment_paths")}
+        first = head["layers"][0]
+        arrays = {name: np.cumsum(array, axis=0, dtype=array.dtype) if "degree/" in name else array
+                  for name, array in arrays.items()}
+        arrays[f"out_degree/{first}"] = moments["moment_degrees"]  # completes the form; taken out again below
+    except (KeyError, IndexError, TypeError) as error:
+        raise StoreError(f"{path} was written by another version of regrow ({error}).") from error
+    full = record.decode(path, arrays, head | {"format": record.FORMAT})
+    parts: dict[str, Any] = {f.name: getattr(full, f.name) for f in fields(Record)}
+    parts["out_degree"] = {layer: series for layer, series in full.out_degree.items() if layer != first}
+    return CompactRecord(**parts | moments)
+
+
+def _differences(series: Array) -> Array:
+    return np.diff(series, axis=0, prepend=np.zeros_like(series[:1]))
