@@ -27,7 +27,6 @@ LAST = 16  # optimizer steps
 # Imports torch once and forks a child for every request, which trains and is killed: {store, where, count}.
 DRIVER = """
 import json, os, signal, sys, tempfile, time
-import numpy
 from regrow import RunConfig, Store, record
 
 CONFIG = RunConfig(hidden=(20, 10), train_limit=256, epochs=4, batch_size=64, update_interval=2, grow="momentum")
@@ -44,14 +43,10 @@ def nth(count, before, then):
         return then(*a, **k) if calls == count else before(*a, **k)
     return counting
 
-def half(save):
-    # Write half of the file's bytes, as a crash between two writes leaves them.
-    def write(file, *a, **k):
-        save(file, *a, **k)
-        file.flush()
-        os.truncate(file.name, os.path.getsize(file.name) // 2)
-        die()
-    return write
+def half(descriptor_or_path, *_):
+    # Leave half of the file's bytes, as a crash between two writes does.
+    os.truncate(descriptor_or_path, os.stat(descriptor_or_path).st_size // 2)
+    die()
 
 def child(store, where, count):
     progress = None
@@ -62,11 +57,12 @@ def child(store, where, count):
     elif where == "checkpoint rename":
         os.replace = nth(count, os.replace, die)
     elif where == "checkpoint half":
-        numpy.savez = nth(count, numpy.savez, half(numpy.savez))
+        os.fsync = nth(count, os.fsync, half)
     elif where == "checkpoint sync":
         os.fsync = nth(count, os.fsync, die)
     elif where == "record half":
-        numpy.savez_compressed = half(numpy.savez_compressed)
+        replace = os.replace
+        os.replace = lambda a, b: half(a) if "records" in str(b) else replace(a, b)
     elif where == "record rename":
         replace = os.replace
         os.replace = lambda a, b: die() if "records" in str(b) else replace(a, b)

@@ -27,7 +27,7 @@ def test_degrees_and_maps_are_those_of_the_masks(records):
     record = records[0]
     for moment in range(6):
         first, second, _ = record.masks(moment).values()
-        assert np.array_equal(plots.input_degrees(record)[moment], first.sum(axis=0))
+        assert np.array_equal(record.input_degrees()[moment], first.sum(axis=0))
         assert np.array_equal(plots.input_maps(record)[moment], first.sum(axis=0).reshape(28, 28))
         paths = (second.astype(int) @ first.astype(int)).sum(axis=0).reshape(28, 28)
         assert np.array_equal(plots.hidden_maps(record)[moment], paths)

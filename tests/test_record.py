@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+import zipfile
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -103,7 +104,7 @@ def test_checksum_is_of_the_result_and_not_of_its_circumstances():
 def test_a_file_of_another_kind_or_version_is_refused(tmp_path):
     path = tmp_path / "r.npz"
     r = made()
-    head, arrays = r._head() | {"provenance": {}}, r._arrays()
+    head, arrays = r.head() | {"provenance": {}}, r.arrays()
     for wrong, match in (
         ({"format": "regrow record 99"}, "not a record of this version"),
         ({"format": "regrow checkpoint 1"}, "not a record of this version"),
@@ -112,11 +113,11 @@ def test_a_file_of_another_kind_or_version_is_refused(tmp_path):
         ({"layers": ["fc1"]}, "another version of regrow"),
         ({"key": "0" * 16}, "key"),
     ):
-        arrayfile.write(path, arrays, head | wrong, compress=True)
+        arrayfile.write(path, arrays, head | wrong, zipfile.ZIP_DEFLATED)
         with pytest.raises(StoreError, match=match) as caught:
             record.load(path)
         assert str(path) in str(caught.value) and "\n" not in str(caught.value)
-    arrayfile.write(path, {n: a for n, a in arrays.items() if n != "steps"}, head, compress=True)
+    arrayfile.write(path, {n: a for n, a in arrays.items() if n != "steps"}, head, zipfile.ZIP_DEFLATED)
     with pytest.raises(StoreError, match="another version"):
         record.load(path)
 

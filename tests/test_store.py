@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -297,7 +298,7 @@ def test_a_sound_checkpoint_of_another_network_is_refused(tmp_path, interrupted)
     path = store.checkpoint_path(TINY.key)
     changed = {n: a[:-3] if n == "engine/weight/fc2" else a for n, a in arrays.items()}
     for wrong in (changed, {n: a for n, a in arrays.items() if n != "engine/mask/fc1"}):
-        arrayfile.write(path, wrong, {k: v for k, v in head.items() if k != "sha256"}, compress=False)
+        arrayfile.write(path, wrong, {k: v for k, v in head.items() if k != "sha256"}, zipfile.ZIP_STORED)
         with one_warning(store):
             store.ensure(TINY)
         store.record_path(TINY.key).unlink()

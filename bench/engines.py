@@ -1,0 +1,94 @@
+"""A whole training step of the paper's MLP against the number of connections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import exp, log
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench.baselines import Scipy, TorchCsr
+from bench.table import Table
+from bench.timing import TIMED_COLUMNS, interleaved
+from bench.workload import IMAGES, STATIC, Training, config, images, stream
+from regrow.engines.sparse import SparseEngine
+from regrow.train import BREAK_EVEN_DENSITY
+
+COLUMNS = ("density", "connections", "engine", *TIMED_COLUMNS, "times_dense")
+SIZES: dict[str, dict[str, Any]] = {
+    "tiny": {"densities": (0.5, 0.05), "baselines": (0.05,), "rounds": 2, "calls": 1, "baseline_rounds": 1},
+    "full": {"densities": (0.5, 0.35, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005), "baselines": (0.05, 0.01),
+             "rounds": 11, "calls": 12, "baseline_rounds": 7},
+}
+
+
+def run(size: str) -> Table:
+    """Sparse and dense engine at every density, torch CSR and scipy at two. Static masks: `update` times the rest."""
+    options, dataset = SIZES[size], images(IMAGES[size])
+    rows: list[dict[str, Any]] = []
+    notes = ["A step is a batch of 128 images (gathered, cropped, flipped, normalised), forward, backward and SGD."]
+    for density in options["densities"]:
+        run_config = config(size, density, **STATIC)
+        ours, dense = (Training(run_config, dataset, engine) for engine in ("sparse", "dense"))
+        timings = interleaved({"sparse": ours.step, "dense": dense.step}, rounds=options["rounds"],
+                              calls=options["calls"], warm_up=3)
+        if density in options["baselines"]:
+            others, note = _baselines(ours)
+            notes += note
+            # One more turn with the sparse engine, so that they too are measured beside it.
+            timings |= {name: timing for name, timing in interleaved(
+                {"beside": ours.step, **others}, rounds=options["baseline_rounds"], calls=max(1, options["calls"] // 4),
+                warm_up=2).items() if name != "beside"}
+        for name, timing in timings.items():
+            rows.append({"density": density, "connections": ours.connections, "engine": name, **timing.columns(),
+                         "times_dense": timings["dense"].median / timing.median})
+    return Table("engines", "ms per training step, MLP, batch 128, one thread", COLUMNS, rows, facts(rows),
+                 tuple(dict.fromkeys(notes)))
+
+
+def _baselines(training: Training) -> tuple[dict[str, Callable[[], None]], list[str]]:
+    engine = training.engine
+    assert isinstance(engine, SparseEngine)
+    layers = list(engine.layers.values())
+    kinds: dict[str, Any] = {"torch CSR": TorchCsr, "scipy": Scipy}
+    notes = []
+    if not torch.backends.mkl.is_available():
+        del kinds["torch CSR"]
+        notes.append("torch CSR is left out: this build of PyTorch has no MKL.")
+    cases = {}
+    for name, kind in kinds.items():
+        network, batches = kind(engine.config, layers), stream(engine.dataset, engine.config)
+        cases[name] = lambda network=network, batches=batches: network.step(*next(batches))
+    return cases, notes
+
+
+def facts(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The conclusions: how many times faster, where it stops being faster, and how straight the line is."""
+    sparse, dense = ([row for row in rows if row["engine"] == name] for name in ("sparse", "dense"))
+    found: dict[str, Any] = {f"sparse engine at density {row['density']:g}, times faster than dense":
+                             row["times_dense"] for row in sparse if row["density"] in (0.05, 0.01)}
+    found["break-even density"] = break_even([row["density"] for row in sparse], [row["times_dense"] for row in sparse])
+    found["engine=auto takes sparse up to density"] = BREAK_EVEN_DENSITY
+    slope, intercept, r2 = line([row["connections"] for row in sparse], [row["ms"] for row in sparse])
+    return found | {"ns per connection (fit)": 1e6 * slope, "ms per step without any (fit)": intercept,
+                    "R^2 of the fit": r2, "dense, ms (median over densities)":
+                    float(np.median([row["ms"] for row in dense]))}
+
+
+def break_even(densities: Sequence[float], ratios: Sequence[float]) -> float | None:
+    """The density at which the ratio dense / sparse is 1, on a straight line in logarithms between two that were
+    measured; None if they do not enclose it."""
+    points = sorted(zip(densities, ratios, strict=True))
+    for (d0, r0), (d1, r1) in zip(points, points[1:], strict=False):
+        if r0 >= 1 > r1:
+            return exp(log(d0) + (log(d1) - log(d0)) * log(r0) / (log(r0) - log(r1)))
+    return None
+
+
+def line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float, float]:
+    """Slope, intercept and R^2 of the least-squares line."""
+    slope, intercept = np.polyfit(x, y, 1)
+    residual = np.asarray(y) - (slope * np.asarray(x) + intercept)
+    return float(slope), float(intercept), float(1 - (residual**2).sum() / ((np.asarray(y) - np.mean(y))**2).sum())

@@ -1,0 +1,66 @@
+"""Shipped records: small, readable by numpy alone, and the same to every figure that reads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from regrow import RunConfig, Store, compact, graph
+from regrow.errors import StoreError
+from regrow.record import Record
+
+TINY = RunConfig(hidden=(20, 10), train_limit=256, epochs=2, batch_size=32, update_interval=3)
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Record:
+    return Store(tmp_path_factory.mktemp("store")).ensure(TINY)
+
+
+@pytest.fixture
+def shipped(full: Record, tmp_path: Path) -> Record:
+    compact.save(full, tmp_path / "records" / f"{full.key}.npz")
+    return compact.load(tmp_path / "records" / f"{full.key}.npz")
+
+
+def test_says_what_the_full_record_says(full: Record, shipped: Record) -> None:
+    assert shipped.config == full.config and shipped.provenance == full.provenance
+    assert shipped.connections == full.connections and shipped.moments == full.moments
+    for name in ("learning_rate", "train_loss", "val_accuracy", "test_accuracy", "steps", "prune_rates"):
+        np.testing.assert_array_equal(getattr(shipped, name), getattr(full, name))
+    np.testing.assert_array_equal(*(graph.hidden_degrees(r.in_degree, r.out_degree, r.layers) for r in (full, shipped)))
+    np.testing.assert_array_equal(shipped.input_degrees(), full.input_degrees())
+    np.testing.assert_array_equal(shipped.input_paths(), full.input_paths())
+    for moment in (0, 5):
+        for layer, mask in full.masks(moment).items():
+            np.testing.assert_array_equal(shipped.masks(moment)[layer], mask)
+
+
+def test_refuses_the_masks_it_does_not_have(shipped: Record) -> None:
+    with pytest.raises(StoreError, match="train the run again"):
+        shipped.masks(2)
+
+
+def test_a_store_reads_shipped_records_but_never_moves_them(full: Record, shipped: Record, tmp_path: Path) -> None:
+    store = Store(tmp_path / "own", read_also=(tmp_path,))
+    found = store.get(TINY)
+    assert found is not None and found.key == full.key and store.has(TINY)
+    path = tmp_path / "records" / f"{full.key}.npz"
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.warns(UserWarning, match="not used"):
+        assert store.get(TINY) is None
+    assert path.exists() and not (tmp_path / "own").exists()
+
+
+def test_numpy_alone_reads_it(full: Record, shipped: Record, tmp_path: Path) -> None:
+    with np.load(tmp_path / "records" / f"{full.key}.npz", allow_pickle=False) as file:
+        degrees = np.cumsum(file["in_degree/fc1"], axis=0)
+    np.testing.assert_array_equal(degrees, full.in_degree["fc1"])
+
+
+def test_the_same_record_gives_the_same_bytes(full: Record, tmp_path: Path) -> None:
+    for name in ("a.npz", "b.npz"):
+        compact.save(full, tmp_path / name)
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
