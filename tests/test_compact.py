@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from regrow import RunConfig, Store, compact, graph
+from regrow import RunConfig, Store, compact, graph, shipping
 from regrow.errors import StoreError
 from regrow.record import Record
 
@@ -64,3 +65,21 @@ def test_the_same_record_gives_the_same_bytes(full: Record, tmp_path: Path) -> N
     for name in ("a.npz", "b.npz"):
         compact.save(full, tmp_path / name)
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_without_topology_accuracies_stay_and_masks_go(full: Record, tmp_path: Path) -> None:
+    compact.save(full, tmp_path / "thin.npz", topology=False)
+    thin = compact.load(tmp_path / "thin.npz")
+    np.testing.assert_array_equal(thin.test_accuracy, full.test_accuracy)
+    np.testing.assert_array_equal(thin.steps, full.steps[[0, -1]])
+    assert thin.connections == full.connections and not thin.collapsed
+    with pytest.raises(StoreError, match="train the run again"):
+        thin.masks(5)
+
+
+def test_the_list_of_what_is_shipped(full: Record, tmp_path: Path) -> None:
+    compact.save(full, tmp_path / "records" / f"{full.key}.npz")
+    rows = pd.read_csv(shipping.write_list(tmp_path))
+    assert rows["key"].tolist() == [full.key] and rows["method"].tolist() == ["gradient"]
+    assert rows["test %"][0] == pytest.approx(full.test_accuracy[-1], abs=0.005)
+    assert rows["updates recorded"][0] == len(full.steps) - 1 and rows["data sha256"].notna().all()

@@ -67,6 +67,9 @@ def parser() -> argparse.ArgumentParser:
     for flag, text in (("--keep-going", "go on after a failed notebook"), ("--force", "run fresh notebooks too"),
                        ("--dry-run", "say what would run"), ("--list", "list the notebooks")):
         notebooks.add_argument(flag, action="store_true", help=text)
+    ship = command("ship", "write compact copies of finished full-scale records to results/")
+    add(ship, "need", "store")
+    ship.add_argument("--accuracy-only", action="store_true", help="leave the wiring out: a few kilobytes a run")
     add(command("report", "write build/PROFILE/index.html from what is there"), "profile")
     return top
 
@@ -84,7 +87,8 @@ def _report(arguments: argparse.Namespace) -> int:
 
 
 _ACTIONS = {"doctor": commands.doctor, "models": commands.models, "train": commands.train, "plan": commands.plan,
-            "run": commands.run, "status": commands.status, "notebooks": _notebooks, "report": _report}
+            "run": commands.run, "status": commands.status, "ship": commands.ship, "notebooks": _notebooks,
+            "report": _report}
 _OPTIONS: dict[str, tuple[str, dict]] = {
     "json": ("--json", {"action": "store_true", "help": "print JSON"}),
     "store": ("--store", {"type": Path, "metavar": "DIR", "help": "folder of records (default build/PROFILE/store)"}),
@@ -100,7 +104,7 @@ _OPTIONS: dict[str, tuple[str, dict]] = {
 
 
 _FLAGS = [flag for flag, _ in _OPTIONS.values()] + ["--density", "--classes", "--keys", "--from", "--keep-going",
-                                                    "--force", "--dry-run", "--list"]
+                                                    "--force", "--dry-run", "--list", "--accuracy-only"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -12,7 +12,7 @@ from regrow import study
 from regrow.choices import CHOICES, PRESETS
 from regrow.config import RunConfig
 from regrow.errors import ConfigError, RegrowError
-from regrow.session import default_store
+from regrow.session import SHIPPED, default_store
 from regrow.store import Store, check_trainable
 
 
@@ -171,6 +171,23 @@ def status(arguments: Namespace) -> int:
     else:
         table = [(need, *row.values()) for need, row in (rows | {"distinct": total}).items()]
         _print_table(("id", *words), table)
+    return 0
+
+
+def ship(arguments: Namespace) -> int:
+    """Compact copies of the paper profile's finished runs, and results/runs.csv with what each of them is."""
+    from regrow import compact, shipping
+
+    arguments.profile = "paper"
+    store = _store(arguments)
+    copied = 0
+    for config in study.distinct(_needs(arguments), "paper"):
+        record = store.get(config)
+        target = SHIPPED / "records" / f"{config.key}.npz"
+        if record is not None and not (arguments.accuracy_only and target.is_file()):
+            compact.save(record, target, topology=not arguments.accuracy_only)
+            copied += 1
+    print(f"{copied} records copied; {shipping.write_list(SHIPPED)} lists all that are there.")
     return 0
 
 

@@ -8,7 +8,7 @@ which numpy reads as well: `np.cumsum(np.load(path)["in_degree/fc1"], axis=0)`.
 from __future__ import annotations
 
 import zipfile
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ class CompactRecord(Record):
 
     def masks(self, moment: int) -> dict[str, Array]:
         """Masks at the end of training (5), or before it (0), which are drawn again from the seed."""
-        if moment == LAST:
+        if moment == LAST and all(len(packed) for packed in self.packed_masks.values()):
             return record.unpacked({name: packed[0] for name, packed in self.packed_masks.items()}, self.shapes)
         if moment == 0:
             from regrow.sparsity import random_masks  # imports torch
@@ -48,16 +48,32 @@ class CompactRecord(Record):
                          "train the run again to have them.")
 
 
-def save(full: Record, path: Path) -> None:
-    """Write the compact form of a record of a fully connected network."""
+def save(full: Record, path: Path, *, topology: bool = True) -> None:
+    """Write the compact form of a record of a fully connected network.
+
+    Without `topology`, for tables that read accuracies only, no mask is kept, and degrees at the start and the end.
+    """
+    if not topology:
+        full = _ends(full)
     first = full.layers[0]
-    degrees = {f"{kind}/{layer}": _differences(series) for kind in ("in_degree", "out_degree")
-               for layer, series in getattr(full, kind).items() if (kind, layer) != ("out_degree", first)}
     arrays = {name: array for name, array in full.arrays().items() if "degree/" not in name}
-    arrays |= {f"packed_masks/{layer}": packed[[LAST]] for layer, packed in full.packed_masks.items()}
-    arrays |= {"moment_degrees": full.input_degrees(), "moment_paths": full.input_paths().astype(np.int32)}
+    arrays |= {f"{kind}/{layer}": np.diff(series, axis=0, prepend=np.zeros_like(series[:1]))
+               for kind in ("in_degree", "out_degree") for layer, series in getattr(full, kind).items()
+               if (kind, layer) != ("out_degree", first)}
+    arrays |= {f"packed_masks/{layer}": packed[[LAST] if topology else []]
+               for layer, packed in full.packed_masks.items()}
+    arrays |= {"moment_degrees": full.input_degrees()[:None if topology else 0],
+               "moment_paths": (full.input_paths() if topology else full.input_degrees()[:0]).astype(np.int32)}
     head = full.head() | {"format": FORMAT, "provenance": full.provenance}
-    arrayfile.write(path, arrays | degrees, head, zipfile.ZIP_LZMA)
+    arrayfile.write(path, arrays, head, zipfile.ZIP_LZMA)
+
+
+def _ends(full: Record) -> Record:
+    """The record with its first and last topology only."""
+    rows = sorted({0, len(full.steps) - 1})
+    series: dict[str, Any] = {name: {layer: array[rows] for layer, array in getattr(full, name).items()}
+                              for name in ("in_degree", "out_degree", "explored")}
+    return replace(full, steps=full.steps[rows], prune_rates=full.prune_rates[rows], **series)
 
 
 def load(path: Path) -> Record:
@@ -78,6 +94,3 @@ def load(path: Path) -> Record:
     parts["out_degree"] = {layer: series for layer, series in full.out_degree.items() if layer != first}
     return CompactRecord(**parts | moments)
 
-
-def _differences(series: Array) -> Array:
-    return np.diff(series, axis=0, prepend=np.zeros_like(series[:1]))

@@ -13,7 +13,7 @@ from typing import Any
 from regrow import figures, report, runner, study, sweep
 from regrow.config import RunConfig
 from regrow.notebook_index import Entry
-from regrow.session import REPOSITORY, default_store, figure_folder
+from regrow.session import REPOSITORY, SHIPPED, default_store, figure_folder
 from regrow.store import Store
 
 INDEX = REPOSITORY / "notebooks" / "index.yml"
@@ -95,7 +95,7 @@ def _runs(entries: Sequence[Entry], profile: str) -> list[RunConfig]:
 
 
 def _recorded(store: Store, config: RunConfig) -> bool:
-    return store.has(config) or (REPOSITORY / "results" / "records" / f"{config.key}.npz").is_file()
+    return store.has(config) or (SHIPPED / "records" / f"{config.key}.npz").is_file()
 
 
 def _problems(entry: Entry, out: Path) -> list[str]:

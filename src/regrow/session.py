@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+SHIPPED = REPOSITORY / "results"  # compact records of full-scale runs
 
 
 def default_store(profile: str) -> Path:
@@ -28,8 +29,8 @@ def default_store(profile: str) -> Path:
 
 
 def figure_folder(profile: str) -> Path:
-    """Quick figures stay in build/; the others are the products of the repository."""
-    return REPOSITORY / "build" / "quick" / "figures" if profile == "quick" else REPOSITORY / "figures"
+    """Where figures go: those of the paper profile are products of the repository, the others stay in build/."""
+    return REPOSITORY / "figures" if profile == "paper" else REPOSITORY / "build" / profile / "figures"
 
 
 @dataclass(frozen=True)
@@ -81,11 +82,10 @@ def start(notebook: str, *, profile: str = "auto", store: str = "", out: str = "
     Environment variables REGROW_PROFILE and REGROW_STORE stand in for empty parameters (the tests use them).
     """
     if profile == "auto":
-        profile = os.environ.get("REGROW_PROFILE") or ("replay" if (REPOSITORY / "results" / "records").is_dir()
-                                                       else "quick")
+        profile = os.environ.get("REGROW_PROFILE") or ("replay" if (SHIPPED / "records").is_dir() else "quick")
     study.check_profile(profile)
     style.use_style()
-    shipped = (REPOSITORY / "results",) if profile == "replay" else ()
+    shipped = (SHIPPED,) if profile == "replay" else ()
     root = Path(store) if store else default_store(profile)
     return Session(notebook, profile, Store(root, read_also=shipped), Path(out) if out else figure_folder(profile))
 
