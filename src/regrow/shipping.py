@@ -29,5 +29,5 @@ def _row(record: Record) -> dict[str, Any]:
             "prune": config.prune, "sparsity": config.sparsity, "epochs": config.epochs, "seed": config.seed,
             "validation %": round(float(record.val_accuracy[-1]), 2),
             "test %": round(float(record.test_accuracy[-1]), 2), "collapsed": record.collapsed,
-            "updates recorded": len(record.steps) - 1, "engine": made["engine"], "seconds": made["seconds"], "hardware": made["hardware"], "commit": made["commit"],
-            "data sha256": made["data_sha256"][:16]}
+            "updates recorded": len(record.steps) - 1, "engine": made["engine"], "seconds": made["seconds"],
+            "hardware": made["hardware"], "commit": made["commit"], "data sha256": made["data_sha256"][:16]}
