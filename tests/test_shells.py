@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
+from regrow import RunConfig, Store
 from regrow.graph import to_networkx
 from regrow.shells import coreness, k_shells
 
@@ -85,3 +86,12 @@ def test_coreness_holds_for_graphs_without_layers(seed):
     reference.add_node(300)
     matrix = sparse.csr_array(nx.to_scipy_sparse_array(reference, nodelist=range(301)))
     assert coreness(matrix).tolist() == [nx.core_number(reference)[node] for node in range(301)]
+
+
+def test_coreness_of_a_trained_network(tmp_path):
+    """Masks that training has made uneven, with neurons that lost everything."""
+    config = RunConfig(hidden=(60, 30), train_limit=1000, epochs=4, update_interval=4, grow="gradient")
+    masks = list(Store(tmp_path).ensure(config).masks(5).values())
+    shells = k_shells(masks)
+    assert any((shell == 0).any() for shell in shells)
+    assert np.concatenate(shells).tolist() == oracle(masks)

@@ -45,7 +45,7 @@ def write_index(profile: str, build: Path, notebooks: Sequence[Mapping[str, Any]
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent / "assets"), autoescape=True,
                               undefined=StrictUndefined, keep_trailing_newline=True)
     page = environment.get_template("index.html.j2").render(
-        title="Regrow strategies in dynamic sparse training: a companion", profile=profile,
+        title="regrow: a companion to Survival of the Most Connected", profile=profile,
         meaning=MEANING.get(profile, ""), books=books, expected=len(items),
         present=sum(not item["absent"] for item in items), run=len(statuses),
         ok=sum(status.get("status") == "ok" for status in statuses.values()))
