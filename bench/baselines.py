@@ -88,7 +88,8 @@ class Scipy:
             y = matrix @ acts[-1] + bias[:, None]
             acts.append(y if matrix is self.matrices[-1] else np.maximum(y, 0, out=y))
         delta = _loss_gradient(torch.from_numpy(acts.pop()), labels).numpy()
-        gradients, bias_gradients = [], []
+        gradients: list[np.ndarray] = []
+        bias_gradients: list[np.ndarray] = []
         for index in range(len(acts) - 1, -1, -1):
             matrix, x = self.matrices[index], acts[index]
             gradients.insert(0, _sampled(delta, x, self.rows[index], matrix.indices))
@@ -111,10 +112,10 @@ class Scipy:
 
 
 def _csr(indptr: np.ndarray, indices: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> Tensor:
+    starts, columns = (torch.from_numpy(a.astype(np.int32)) for a in (indptr, indices))  # 32 bits are what MKL takes
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-        return torch.sparse_csr_tensor(torch.from_numpy(indptr.astype(np.int32)),  # 32 bits are what MKL takes
-                                       torch.from_numpy(indices.astype(np.int32)), torch.from_numpy(values), shape)
+        warnings.filterwarnings("ignore", message="Sparse")  # that CSR is in beta, and that invariants go unchecked
+        return torch.sparse_csr_tensor(starts, columns, torch.from_numpy(values), shape)
 
 
 def _loss_gradient(logits: Tensor, labels: Tensor) -> Tensor:

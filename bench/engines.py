@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from math import exp, log
 from typing import Any
 
@@ -19,7 +20,7 @@ from regrow.train import BREAK_EVEN_DENSITY
 COLUMNS = ("density", "connections", "engine", *TIMED_COLUMNS, "times_dense")
 SIZES: dict[str, dict[str, Any]] = {
     "tiny": {"densities": (0.5, 0.05), "baselines": (0.05,), "rounds": 2, "calls": 1, "baseline_rounds": 1},
-    "full": {"densities": (0.5, 0.35, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005), "baselines": (0.05, 0.01),
+    "full": {"densities": (0.7, 0.5, 0.35, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005), "baselines": (0.05, 0.01),
              "rounds": 11, "calls": 12, "baseline_rounds": 7},
 }
 
@@ -57,11 +58,12 @@ def _baselines(training: Training) -> tuple[dict[str, Callable[[], None]], list[
     if not torch.backends.mkl.is_available():
         del kinds["torch CSR"]
         notes.append("torch CSR is left out: this build of PyTorch has no MKL.")
-    cases = {}
-    for name, kind in kinds.items():
+
+    def stepper(kind: Any) -> Callable[[], None]:
         network, batches = kind(engine.config, layers), stream(engine.dataset, engine.config)
-        cases[name] = lambda network=network, batches=batches: network.step(*next(batches))
-    return cases, notes
+        return lambda: network.step(*next(batches))
+
+    return {name: stepper(kind) for name, kind in kinds.items()}, notes
 
 
 def facts(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -69,7 +71,9 @@ def facts(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     sparse, dense = ([row for row in rows if row["engine"] == name] for name in ("sparse", "dense"))
     found: dict[str, Any] = {f"sparse engine at density {row['density']:g}, times faster than dense":
                              row["times_dense"] for row in sparse if row["density"] in (0.05, 0.01)}
-    found["break-even density"] = break_even([row["density"] for row in sparse], [row["times_dense"] for row in sparse])
+    densities, ratios = [row["density"] for row in sparse], [row["times_dense"] for row in sparse]
+    bound = f"above {max(densities)}" if min(ratios) > 1 else f"below {min(densities)}"
+    found["break-even density"] = break_even(densities, ratios) or bound
     found["engine=auto takes sparse up to density"] = BREAK_EVEN_DENSITY
     slope, intercept, r2 = line([row["connections"] for row in sparse], [row["ms"] for row in sparse])
     return found | {"ns per connection (fit)": 1e6 * slope, "ms per step without any (fit)": intercept,
@@ -81,7 +85,7 @@ def break_even(densities: Sequence[float], ratios: Sequence[float]) -> float | N
     """The density at which the ratio dense / sparse is 1, on a straight line in logarithms between two that were
     measured; None if they do not enclose it."""
     points = sorted(zip(densities, ratios, strict=True))
-    for (d0, r0), (d1, r1) in zip(points, points[1:], strict=False):
+    for (d0, r0), (d1, r1) in pairwise(points):
         if r0 >= 1 > r1:
             return exp(log(d0) + (log(d1) - log(d0)) * log(r0) / (log(r0) - log(r1)))
     return None

@@ -37,11 +37,12 @@ class Timing:
 TIMED_COLUMNS = ("ms", "ms_q1", "ms_q3", "repeats")
 
 
-def interleaved(cases: Mapping[str, Callable[[], object]], *, rounds: int, calls: int = 1,
-                warm_up: int = 1) -> dict[str, Timing]:
+def interleaved(cases: Mapping[str, Callable[[], object]], *, rounds: int, calls: int = 1, warm_up: int = 1,
+                prepare: Callable[[], object] | None = None) -> dict[str, Timing]:
     """Time the cases in turn, A B A B ..., `rounds` times each after `warm_up` untimed calls (which also compile).
 
     A turn is `calls` calls on end, as in use: the first one refills the caches, the others find their data there.
+    `prepare` is called before every turn, untimed.
     """
     for case in cases.values():
         for _ in range(warm_up):
@@ -49,6 +50,8 @@ def interleaved(cases: Mapping[str, Callable[[], object]], *, rounds: int, calls
     seconds: dict[str, list[float]] = {name: [] for name in cases}
     for _ in range(rounds):
         for name, case in cases.items():
+            if prepare is not None:
+                prepare()
             began = time.perf_counter()
             for _ in range(calls):
                 case()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from bench.table import Table
@@ -14,7 +13,7 @@ from regrow.study import STRATEGIES
 
 COLUMNS = ("growth", "steps_ms", "update_ms", "update_ms_q1", "update_ms_q3", "update_percent", "gradient_steps",
            "gradient_ms", "gradient_percent", "repeats")
-SIZES: dict[str, dict[str, int]] = {"tiny": {"rounds": 2, "steps": 2}, "full": {"rounds": 7, "steps": 40}}
+SIZES: dict[str, dict[str, int]] = {"tiny": {"rounds": 2, "steps": 2}, "full": {"rounds": 5, "steps": 40}}
 PLAIN = 1  # the number of a step that is too far from an update for any rule to look at its gradient
 
 
@@ -52,9 +51,9 @@ def _row(size: str, growth: str, rounds: int, steps: int) -> dict[str, Any]:
         for _ in range(steps):
             training.step(PLAIN)
 
-    def prepared_update() -> Callable[[], None]:
+    def prepare() -> None:
+        training.step(PLAIN)
         with_gradients()
-        return lambda: engine.update(interval)
 
     step = interleaved({"steps": some_steps}, rounds=rounds)["steps"].median / steps
     dense = 0.0
@@ -62,8 +61,8 @@ def _row(size: str, growth: str, rounds: int, steps: int) -> dict[str, Any]:
         timings = interleaved({"plain": plain, "dense": with_gradients}, rounds=rounds,
                               calls=max(1, steps // remembered))
         dense = timings["dense"].median - timings["plain"].median
-    updates = [interleaved({"update": prepared_update()}, rounds=1, warm_up=0)["update"] for _ in range(rounds)]
-    update = type(updates[0])(tuple(timing.median for timing in updates)).columns()
+    update = interleaved({"update": lambda: engine.update(interval)}, rounds=rounds, warm_up=0,
+                         prepare=prepare)["update"].columns()
     before = 1e3 * step * interval
     return {"growth": growth, "steps_ms": before, "update_ms": update["ms"], "update_ms_q1": update["ms_q1"],
             "update_ms_q3": update["ms_q3"], "update_percent": 100 * update["ms"] / before,

@@ -50,7 +50,9 @@ class GradientAverage:
             ages = torch.arange(n - 1, -1, -1, dtype=self.value.dtype)
             self.dy[:n] *= ((1 - self.beta) * self.beta**ages)[:, None, None]
             dy, x = self.dy[:n].flatten(0, 1), self.x[:n].flatten(0, 1)
-            self.value.mul_(self.beta**n).addmm_(dy.T, x)
+            self.value *= self.beta**n
+            firing = dy.any(0).nonzero().squeeze(1)  # late in training many neurons have no gradient at all
+            self.value.index_add_(0, firing, dy[:, firing].T @ x)
             self.pending = 0
         return self.value
 
