@@ -15,6 +15,7 @@ from bench.table import Table
 from bench.workload import STATIC, Training, config, images
 from regrow.engines.dense import DenseEngine
 from regrow.engines.sparse import SparseEngine
+from regrow.train import Engine
 
 COLUMNS = ("density", "connections", "engine", "state_mb", "bytes_per_connection", "engine_mb", "peak_rss_mb")
 SIZES: dict[str, tuple[float, ...]] = {"tiny": (0.05,), "full": (0.5, 0.2, 0.1, 0.05, 0.02, 0.01)}
@@ -44,15 +45,16 @@ def run(size: str) -> Table:
         f"peak_rss_mb: a process of its own, {IMAGES:,} images, {STEPS} steps."))
 
 
-def _bytes(engine: object) -> tuple[int, int]:
+def _bytes(engine: Engine) -> tuple[int, int]:
     """Weights with momentum, and everything that the engine keeps between two steps."""
     if isinstance(engine, SparseEngine):
         layers = list(engine.layers.values())
         state = sum(a.nbytes for layer in layers for a in (layer.weight, layer.buffer, layer.bias, layer.bias_buffer))
         arrays = [a for layer in layers for value in vars(layer).values()
                   for a in (value if isinstance(value, tuple) else (value,)) if isinstance(a, np.ndarray)]
-        tensors = [*engine.masks.values(), *engine.explored.values()]
-        return state, sum(a.nbytes for a in [*arrays, *engine.activations, *engine.deltas, *tensors])
+        arrays += [*engine.activations, *engine.deltas]
+        wired = sum(tensor.nbytes for tensor in (*engine.masks.values(), *engine.explored.values()))
+        return state, wired + sum(array.nbytes for array in arrays)
     assert isinstance(engine, DenseEngine)
     parameters = list(engine.model.parameters())
     state = sum(p.nbytes + engine.optimizer.state[p]["momentum_buffer"].nbytes for p in parameters)

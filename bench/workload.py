@@ -37,10 +37,16 @@ def images(n: int) -> Dataset:
 
 
 def stream(dataset: Dataset, config: RunConfig) -> Iterator[tuple[Tensor, Tensor]]:
-    """Our batches, epoch after epoch: gathered, cropped, flipped, normalised."""
+    """Our batches as image tensors, epoch after epoch: gathered, cropped, flipped, normalised."""
     for epoch in count():
         yield from data.batches(dataset, batch_size=config.batch_size, seed=config.seed, epoch=epoch,
                                 augment=config.augment)
+
+
+def engine_stream(engine: train.Engine) -> Iterator[tuple[Tensor, Tensor]]:
+    """The same in the form that an engine takes."""
+    for epoch in count():
+        yield from engine.batches(epoch, start=0)
 
 
 class Training:
@@ -49,7 +55,7 @@ class Training:
     def __init__(self, config: RunConfig, dataset: Dataset, engine: str) -> None:
         self.run = train.start(config, dataset, engine=engine)
         self.engine = self.run.engine
-        self.batches = stream(dataset, config)
+        self.batches = engine_stream(self.engine)
 
     def step(self, number: int = 1) -> None:
         """One optimizer step, as if it were this one of the run: the number decides which dense gradients are kept."""

@@ -114,15 +114,37 @@ def test_kernels_against_matrices(images: int, density: float) -> None:
     tiles = -(-images // 64)
     inputs, outputs = sparse_kernels.aligned((tiles, 37, 64), float), sparse_kernels.aligned((tiles, 13, 64), float)
     inputs[:] = np.nan  # what lies past the last image must not matter
-    sparse_kernels.to_tiles(x, inputs)
+    fill(inputs, x)
     layer.forward(inputs, outputs)
     np.testing.assert_allclose(untiled(outputs, images), x @ weight.T + bias, atol=1e-12)
     dy, back = rng.normal(size=(images, 13)), sparse_kernels.aligned((tiles, 37, 64), float)
-    sparse_kernels.to_tiles(dy, outputs)
+    fill(outputs, dy)
     layer.backward(inputs, outputs, back)
     np.testing.assert_allclose(untiled(back, images), dy @ weight, atol=1e-12)
     np.testing.assert_allclose(layer.gradient, (dy.T @ x)[mask], atol=1e-10)
     np.testing.assert_allclose(layer.bias_gradient, dy.sum(0), atol=1e-12)
+
+
+def fill(tiles: np.ndarray, rows: np.ndarray) -> None:
+    """Rows [images, features] into tiles, zeros past the last image."""
+    tiles[:] = 0
+    for n, row in enumerate(rows):
+        tiles[n // 64, :, n % 64] = row
+
+
+@pytest.mark.parametrize("name, image_format", [("fashion_mnist_small", "native"), ("fashion_mnist_small", "rgb32")])
+@pytest.mark.parametrize("augment", ["none", "crop_flip"])
+def test_tiles_hold_the_same_batches_as_the_dense_engine_sees(name: str, image_format: str, augment: str) -> None:
+    config = RunConfig(hidden=(20,), image_format=image_format, augment=augment, train_limit=200, dtype="float64")
+    dataset = data.load(name, image_format=image_format, train_limit=200)
+    tiled = train.start(config, dataset, engine="sparse").engine
+    plain = train.start(config, dataset, engine="dense").engine
+    for start in (0, 1):
+        ours = [(x.numpy().copy(), y) for x, y in tiled.batches(3, start)]
+        for (tiles, labels), (images, expected) in zip(ours, plain.batches(3, start), strict=True):
+            assert torch.equal(labels, expected)
+            np.testing.assert_allclose(untiled(tiles, len(labels)), images.flatten(1).numpy(), atol=1e-12)
+            assert not untiled(tiles, tiles.shape[0] * 64)[len(labels):].any()
 
 
 def untiled(tiles: np.ndarray, images: int) -> np.ndarray:

@@ -99,8 +99,9 @@ def load(name: str, *, root: Path | str | None = None, image_format: str = "rgb3
 
 
 @lru_cache(maxsize=16)
-def _scale_and_shift(mean: tuple[float, ...], std: tuple[float, ...], dtype: torch.dtype,
+def scale_and_shift(mean: tuple[float, ...], std: tuple[float, ...], dtype: torch.dtype,
                      device: torch.device) -> tuple[Tensor, Tensor]:
+    """(pixel / 255 - mean) / std as pixel * scale + shift, each [C, 1, 1]."""
     # Cached because a copy to a GPU makes the host wait for it, which a training step should not.
     scale = [1 / (255 * s) for s in std]
     shift = [-m / s for m, s in zip(mean, std, strict=True)]
@@ -109,7 +110,7 @@ def _scale_and_shift(mean: tuple[float, ...], std: tuple[float, ...], dtype: tor
 
 def normalise(images: Tensor, dataset: Dataset, dtype: torch.dtype = torch.float32) -> Tensor:
     """(pixel / 255 - mean) / std per channel: uint8 [..., C, H, W] -> dtype [..., C', H, W] as the network sees it."""
-    scale, shift = _scale_and_shift(dataset.mean, dataset.std, dtype, images.device)
+    scale, shift = scale_and_shift(dataset.mean, dataset.std, dtype, images.device)
     x = images.to(dtype).mul_(scale).add_(shift)
     channels = dataset.image_shape[0]
     if x.shape[-3] == channels:
@@ -147,26 +148,45 @@ def steps_per_epoch(n: int, batch_size: int) -> int:
     return math.ceil(n / batch_size)
 
 
-def batches(dataset: Dataset, *, batch_size: int, seed: int, epoch: int, augment: str = "none",
-            dtype: torch.dtype = torch.float32, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-    """Training batches (x [B, C, H, W], y int64 [B]) of one epoch, on the data's device; the last may be smaller.
+@dataclass(frozen=True, eq=False)
+class Draw:
+    """What chance decides of a batch: which training images, and how each one is cropped and flipped."""
+
+    chosen: Tensor  # int64 [B]
+    offsets: Tensor | None = None  # int64 [B, 2], (y, x) in 0..2 PAD; None: no augmentation
+    flips: Tensor | None = None  # bool [B]
+
+
+def draws(dataset: Dataset, *, batch_size: int, seed: int, epoch: int, augment: str = "none",
+          start: int = 0) -> Iterator[Draw]:
+    """The batches of one epoch, on the data's device; the last may be smaller.
 
     augment: "none" or "crop_flip". start: the batch to begin with; the rest is what it would have been without a break,
     since order and augmentation depend only on (seed, epoch).
     """
     if augment not in ("none", "crop_flip"):
         raise DataError(f"augment must be none or crop_flip, not {augment!r}.")
-    images, labels = dataset.train.images, dataset.train.labels
-    n, device = len(labels), labels.device
+    n, device = len(dataset.train.labels), dataset.train.labels.device
     order = epoch_order(n, seed, epoch).to(device)
     if augment == "crop_flip":
         offsets, flips = (t.to(device) for t in epoch_augmentation(n, seed, epoch))
     for first in range(start * batch_size, n, batch_size):
         chosen = order[first:first + batch_size]
-        x = images.index_select(0, chosen)
         if augment == "crop_flip":
-            x = pad_crop_flip(x, offsets.index_select(0, chosen), flips.index_select(0, chosen))
-        yield normalise(x, dataset, dtype), labels.index_select(0, chosen)
+            yield Draw(chosen, offsets.index_select(0, chosen), flips.index_select(0, chosen))
+        else:
+            yield Draw(chosen)
+
+
+def batches(dataset: Dataset, *, batch_size: int, seed: int, epoch: int, augment: str = "none",
+            dtype: torch.dtype = torch.float32, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    """Training batches (x [B, C, H, W], y int64 [B]) of one epoch, as `draws` decides them."""
+    images, labels = dataset.train.images, dataset.train.labels
+    for draw in draws(dataset, batch_size=batch_size, seed=seed, epoch=epoch, augment=augment, start=start):
+        x = images.index_select(0, draw.chosen)
+        if draw.offsets is not None and draw.flips is not None:
+            x = pad_crop_flip(x, draw.offsets, draw.flips)
+        yield normalise(x, dataset, dtype), labels.index_select(0, draw.chosen)
 
 
 def evaluation_batches(image_set: ImageSet, dataset: Dataset, batch_size: int = 1000,

@@ -6,7 +6,7 @@ The steps themselves are an engine's: `engines/dense.py` is the one to read, the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from regrow import schedule
 from regrow.config import RunConfig, nearest
-from regrow.data import Dataset, ImageSet, batches, steps_per_epoch
+from regrow.data import Dataset, ImageSet, steps_per_epoch
 from regrow.errors import ConfigError, RegrowError
 from regrow.record import Record
 from regrow.recorder import Recorder
@@ -32,6 +32,7 @@ class Engine(Protocol):
     @property
     def explored(self) -> Mapping[str, Tensor]: ...
     def set_learning_rate(self, lr: float) -> None: ...
+    def batches(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]: ...
     def backward(self, images: Tensor, labels: Tensor, step: int) -> None: ...
     def step(self) -> None: ...
     def update(self, step: int) -> None: ...
@@ -113,9 +114,7 @@ def train(run: Run, dataset: Dataset, *, save: Callable[[Run], None] | None = No
     for epoch in range(run.step // per_epoch, config.epochs):
         lr = schedule.learning_rate(config, epoch)
         engine.set_learning_rate(lr)
-        for images, labels in batches(dataset, batch_size=config.batch_size, seed=config.seed, epoch=epoch,
-                                      augment=config.augment, dtype=getattr(torch, config.dtype),
-                                      start=run.step - epoch * per_epoch):
+        for images, labels in engine.batches(epoch, start=run.step - epoch * per_epoch):
             run.step += 1
             update = run.step in updates
             engine.backward(images, labels, run.step)

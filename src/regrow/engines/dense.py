@@ -5,7 +5,7 @@ This is the one to read: a step is PyTorch's own, with masks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from regrow import models, schedule
 from regrow.config import RunConfig
-from regrow.data import Dataset, ImageSet, evaluation_batches
+from regrow.data import Dataset, ImageSet, batches, evaluation_batches
 from regrow.recorder import percent
 from regrow.topology import Topology
 
@@ -43,6 +43,12 @@ class DenseEngine:
     def set_learning_rate(self, lr: float) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
+
+    def batches(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images [B, C, H, W] and labels [B] of an epoch, from batch `start` on."""
+        config = self.config
+        return batches(self.dataset, batch_size=config.batch_size, seed=config.seed, epoch=epoch,
+                       augment=config.augment, dtype=getattr(torch, config.dtype), start=start)
 
     def backward(self, images: Tensor, labels: Tensor, step: int) -> None:
         """Loss and gradients. A dense weight has a dense gradient: that is all that growth needs (Eqs. 9 and 10)."""

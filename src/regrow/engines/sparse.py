@@ -6,7 +6,7 @@ matrix product per update for gradient growth, a sum over the last steps before 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from regrow import models, schedule
 from regrow.config import RunConfig
-from regrow.data import Dataset, ImageSet, evaluation_batches
+from regrow.data import PAD, Dataset, Draw, ImageSet, draws, scale_and_shift
 from regrow.engines import sparse_kernels as kernels
 from regrow.engines.gradient_average import GradientAverage, window
 from regrow.engines.sparse_kernels import TILE, aligned
@@ -49,6 +49,8 @@ class SparseEngine:
         sizes = [layer.n_in for layer in self.layers.values()] + [dataset.classes]
         self.activations = [aligned((tiles, n, TILE), numpy_dtype) for n in sizes]
         self.deltas = [aligned((tiles, n, TILE), numpy_dtype) for n in sizes]
+        self.scale, self.shift = (part.flatten().numpy() for part in scale_and_shift(
+            dataset.mean, dataset.std, self.dtype, torch.device("cpu")))
         self.updates = frozenset(schedule.update_steps(config, total_steps))
         self.needs = start.needs
         self.averages = {name: GradientAverage(layer.n_out, layer.n_in, tiles * TILE, config.growth_beta, self.dtype)
@@ -61,11 +63,24 @@ class SparseEngine:
     def set_learning_rate(self, lr: float) -> None:
         self.lr = lr
 
-    def _forward(self, images: Tensor) -> int:
-        """Logits of up to one batch; returns the number of tiles in use."""
-        tiles = -(-len(images) // TILE)
-        x = self.activations[0][:tiles]
-        kernels.to_tiles(images.reshape(len(images), -1).numpy(), x)
+    def _load(self, images: Tensor, draw: Draw) -> Tensor:
+        """A batch as tiles [tiles, features, 64] in the engine's own memory: valid until the next one."""
+        tiles = self.activations[0][:-(-len(draw.chosen) // TILE)]
+        offsets = np.zeros((0, 2), np.int64) if draw.offsets is None else draw.offsets.numpy()
+        flips = np.zeros(0, bool) if draw.flips is None else draw.flips.numpy()
+        kernels.load_tiles(images.numpy(), draw.chosen.numpy(), offsets, flips, PAD, self.scale, self.shift, tiles)
+        return torch.from_numpy(tiles)
+
+    def batches(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Tiles and labels of an epoch, from batch `start` on."""
+        config, train = self.config, self.dataset.train
+        for draw in draws(self.dataset, batch_size=config.batch_size, seed=config.seed, epoch=epoch,
+                          augment=config.augment, start=start):
+            yield self._load(train.images, draw), train.labels.index_select(0, draw.chosen)
+
+    def _forward(self, x: np.ndarray) -> None:
+        """Activations of every layer from a batch of tiles."""
+        tiles = len(x)
         layers = list(self.layers.values())
         for index, layer in enumerate(layers):
             y = self.activations[index + 1][:tiles]
@@ -73,11 +88,11 @@ class SparseEngine:
             if layer is not layers[-1]:
                 kernels.relu(y)
             x = y
-        return tiles
 
     def backward(self, images: Tensor, labels: Tensor, step: int) -> None:
-        """Loss and gradients of a batch, and whatever dense gradient a coming update will read."""
-        tiles = self._forward(images)
+        """Loss and gradients of a batch of tiles, and whatever dense gradient a coming update will read."""
+        tiles = len(images)
+        self._forward(images.numpy())
         acts, deltas = [a[:tiles] for a in self.activations], [d[:tiles] for d in self.deltas]
         self.loss += kernels.cross_entropy(acts[-1], labels.numpy(), deltas[-1])
         names = list(self.layers)
@@ -133,10 +148,11 @@ class SparseEngine:
     def accuracy(self, images: ImageSet) -> float:
         """Accuracy in percent, never augmented."""
         correct = 0
-        for x, labels in evaluation_batches(images, self.dataset, batch_size=self.config.batch_size, dtype=self.dtype):
-            tiles = self._forward(x)
-            logits = self.activations[-1][:tiles].transpose(0, 2, 1).reshape(tiles * TILE, -1)[:len(labels)]
-            correct += int((logits.argmax(1) == labels.numpy()).sum())
+        for chosen in torch.arange(len(images.labels)).split(self.config.batch_size):
+            tiles = self._load(images.images, Draw(chosen)).numpy()
+            self._forward(tiles)
+            logits = self.activations[-1][:len(tiles)].transpose(0, 2, 1).reshape(len(tiles) * TILE, -1)[:len(chosen)]
+            correct += int((logits.argmax(1) == images.labels[chosen].numpy()).sum())
         return percent(correct, len(images.labels))
 
     def state(self) -> dict[str, Tensor]:

@@ -173,17 +173,38 @@ def transpose(indptr, indices, n_in):
 
 
 @njit(fastmath=True, cache=True, nogil=True)
-def to_tiles(images, tiles):
-    """[B, features] -> [tiles, features, 64], zeros past the last image. Blocks of 16 features fit the first cache."""
-    count, features = images.shape
+def load_tiles(images, chosen, offsets, flips, pad, scale, shift, tiles):
+    """Images straight into tiles: gathered, cropped, flipped and normalised in one pass.
+
+    images uint8 [N, C, H, W]; chosen [B]; offsets [B, 2] and flips [B] as in data.pad_crop_flip, or empty; scale and
+    shift [C]. tiles [tiles, features, 64]: the features of a grey image are repeated until they are all filled, places
+    past the last image are 0. A row of pixels of 64 images at a time stays in the first-level cache.
+    """
+    _, channels, height, width = images.shape
+    augmented = offsets.shape[0] > 0
+    copies = tiles.shape[1] // (channels * height * width)
+    row = np.zeros((width, TILE), np.uint8)
+    zero = tiles.dtype.type(0)
     for t in range(tiles.shape[0]):
-        filled = min(TILE, count - t * TILE)
-        for f0 in range(0, features, 16):
-            for b in range(filled):
-                row = images[t * TILE + b]
-                for f in range(f0, min(f0 + 16, features)):
-                    tiles[t, f, b] = row[f]
-        if filled < TILE:
-            for f in range(features):
-                for b in range(max(filled, 0), TILE):
-                    tiles[t, f, b] = 0
+        filled = min(TILE, chosen.shape[0] - t * TILE)
+        for c in range(channels):
+            for y in range(height):
+                for b in range(filled):
+                    n = t * TILE + b
+                    dy, dx = (offsets[n, 0] - pad, offsets[n, 1] - pad) if augmented else (0, 0)
+                    flip = augmented and flips[n]
+                    inside = 0 <= y + dy < height
+                    for x in range(width):
+                        source = x + dx
+                        seen = inside and 0 <= source < width
+                        row[width - 1 - x if flip else x, b] = images[chosen[n], c, y + dy, source] if seen else 0
+                first = (c * height + y) * width
+                for x in range(width):
+                    out = tiles[t, first + x]
+                    for b in range(TILE):
+                        out[b] = tiles.dtype.type(row[x, b]) * scale[c] + shift[c]
+                    for b in range(filled, TILE):
+                        out[b] = zero
+        size = channels * height * width
+        for copy in range(1, copies):
+            tiles[t, copy * size:(copy + 1) * size] = tiles[t, :size]
