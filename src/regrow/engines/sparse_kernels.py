@@ -184,27 +184,32 @@ def load_tiles(images, chosen, offsets, flips, pad, scale, shift, tiles):
     augmented = offsets.shape[0] > 0
     copies = tiles.shape[1] // (channels * height * width)
     row = np.zeros((width, TILE), np.uint8)
-    zero = tiles.dtype.type(0)
     for t in range(tiles.shape[0]):
         filled = min(TILE, chosen.shape[0] - t * TILE)
         for c in range(channels):
             for y in range(height):
+                row[:] = 0
                 for b in range(filled):
                     n = t * TILE + b
                     dy, dx = (offsets[n, 0] - pad, offsets[n, 1] - pad) if augmented else (0, 0)
-                    flip = augmented and flips[n]
-                    inside = 0 <= y + dy < height
-                    for x in range(width):
-                        source = x + dx
-                        seen = inside and 0 <= source < width
-                        row[width - 1 - x if flip else x, b] = images[chosen[n], c, y + dy, source] if seen else 0
+                    if y + dy < 0 or y + dy >= height:
+                        continue
+                    line = images[chosen[n], c, y + dy]
+                    if augmented and flips[n]:
+                        for x in range(max(0, -dx), min(width, width - dx)):
+                            row[width - 1 - x, b] = line[x + dx]
+                    else:
+                        for x in range(max(0, -dx), min(width, width - dx)):
+                            row[x, b] = line[x + dx]
                 first = (c * height + y) * width
                 for x in range(width):
                     out = tiles[t, first + x]
+                    pixels = row[x]
+                    s, m = scale[c], shift[c]
                     for b in range(TILE):
-                        out[b] = tiles.dtype.type(row[x, b]) * scale[c] + shift[c]
-                    for b in range(filled, TILE):
-                        out[b] = zero
+                        out[b] = pixels[b] * s + m
         size = channels * height * width
+        if filled < TILE:
+            tiles[t, :size, filled:] = 0
         for copy in range(1, copies):
             tiles[t, copy * size:(copy + 1) * size] = tiles[t, :size]
