@@ -14,13 +14,13 @@ from torch import Tensor
 from regrow.rules import LayerState, pruning, smallest
 
 
-@pruning("magnitude")
+@pruning("magnitude", elementwise=True)
 def prune_magnitude(layer: LayerState, rate: float) -> Tensor:
     """The round(rate * active) connections with the smallest |weight| (Eqs. 6 and 7)."""
     return smallest(layer.weight.abs(), layer.mask, round(rate * int(layer.mask.sum())))
 
 
-@pruning("set")
+@pruning("set", elementwise=True)
 def prune_set(layer: LayerState, rate: float) -> Tensor:
     """SET: of the positive and of the negative weights each, the fraction `rate` nearest zero.
 
@@ -33,7 +33,7 @@ def prune_set(layer: LayerState, rate: float) -> Tensor:
             | smallest(size, negative, round(rate * int(negative.sum()))))
 
 
-@pruning("set_legacy")
+@pruning("set_legacy", elementwise=True)
 def prune_set_legacy(layer: LayerState, rate: float) -> Tensor:
     """SET as a widespread bug has it: the negative weights are sorted the wrong way.
 
@@ -50,7 +50,7 @@ def prune_set_legacy(layer: LayerState, rate: float) -> Tensor:
     return smallest(layer.weight, positive, min(k, int(positive.sum()))) | (negative & ~kept)
 
 
-@pruning("random")
+@pruning("random", elementwise=True)
 def prune_random(layer: LayerState, rate: float) -> Tensor:
     """round(rate * active) connections drawn uniformly."""
     scores = torch.rand(layer.mask.shape, generator=layer.generator, device=layer.mask.device)

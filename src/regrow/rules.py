@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -35,14 +36,22 @@ class GrowthRule:
 
 
 PRUNING: dict[str, PruningRule] = {}
+ELEMENTWISE: set[str] = set()  # pruning rules that look at weights alone, not at where they are
 GROWTH: dict[str, GrowthRule] = {}
 
 
-def pruning(name: str) -> Callable[[PruningRule], PruningRule]:
-    """Register `rule(layer, rate) -> bool tensor` of the connections to remove, a subset of layer.mask."""
+def pruning(name: str, *, elementwise: bool = False) -> Callable[[PruningRule], PruningRule]:
+    """Register `rule(layer, rate) -> bool tensor` of the connections to remove, a subset of layer.mask.
+
+    A rule that is `elementwise` depends on the weights of the connections alone; it is called with those weights in a
+    row, which is faster.
+    """
 
     def register(rule: PruningRule) -> PruningRule:
         PRUNING[name] = rule
+        ELEMENTWISE.discard(name)
+        if elementwise:
+            ELEMENTWISE.add(name)
         CHOICES["prune"].setdefault(name, (rule.__doc__ or name).splitlines()[0])
         return rule
 
@@ -78,7 +87,7 @@ def largest(scores: Tensor, among: Tensor, n: int) -> Tensor:
     return chosen.reshape(among.shape)
 
 
-SAMPLE = 64  # one position in 64 is looked at to guess the threshold
+SAMPLE = 61  # one position in 61 is looked at to guess the threshold; a prime, so that it meets every row and column
 
 
 def _likely(scores: Tensor, among: Tensor, n: int) -> Tensor:
@@ -87,17 +96,25 @@ def _likely(scores: Tensor, among: Tensor, n: int) -> Tensor:
     A sample gives a bound that a few more than n scores exceed; if it turns out too high, all positions are returned.
     """
     if among.numel() > 100_000 and n < among.numel() // 4:
-        usable = scores.masked_fill(~among, -torch.inf).flatten()
-        sample = usable[::SAMPLE]
-        rank = min(len(sample), round(1.1 * n / SAMPLE + 5 * (n / SAMPLE) ** 0.5 + 5))
-        bound = sample.kthvalue(len(sample) - rank + 1).values
-        candidates = (usable > bound).nonzero().squeeze(1)
-        if len(candidates) >= n:
-            return candidates
-    candidates = among.flatten().nonzero().squeeze(1)
+        values, allowed = scores.flatten(), among.flatten()
+        sample = values[::SAMPLE][allowed[::SAMPLE]]
+        rank = round(1.1 * n / SAMPLE + 5 * (n / SAMPLE) ** 0.5 + 5)
+        if rank <= len(sample):
+            bound = sample.kthvalue(len(sample) - rank + 1).values
+            candidates = positions((values > bound).logical_and_(allowed))
+            if len(candidates) >= n:
+                return candidates
+    candidates = positions(among)
     if n > len(candidates):
         raise ValueError(f"cannot choose {n} of {len(candidates)} positions")
     return candidates
+
+
+def positions(mask: Tensor) -> Tensor:
+    """Flat indices where a boolean tensor is True, rising."""
+    if mask.device.type == "cpu":
+        return torch.from_numpy(np.flatnonzero(mask.numpy()))  # several times faster than torch's nonzero there
+    return mask.flatten().nonzero().squeeze(1)
 
 
 def smallest(scores: Tensor, among: Tensor, n: int) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 from regrow import grow as _grow  # noqa: F401  registers the built-in rules
 from regrow import prune as _prune  # noqa: F401
 from regrow.config import RunConfig
-from regrow.rules import GROWTH, PRUNING, LayerState, largest
+from regrow.rules import ELEMENTWISE, GROWTH, PRUNING, LayerState, largest, positions
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def rewire(layer: LayerState, *, rate: float, prune: str, grow: str, regrow_prun
     nothing = torch.zeros_like(layer.mask)
     if bool(layer.mask.all()):
         return Rewiring(layer.mask, nothing, nothing)
-    pruned = PRUNING[prune](layer, rate) & layer.mask
+    pruned = _pruned(layer, rate, prune)
     empty = ~layer.mask
     if not regrow_pruned:
         surplus = int(pruned.sum()) - int(empty.sum())
@@ -46,6 +46,18 @@ def rewire(layer: LayerState, *, rate: float, prune: str, grow: str, regrow_prun
     candidates = ~kept if regrow_pruned else empty
     grown = largest(GROWTH[grow].score(replace(layer, mask=kept)), candidates, int(pruned.sum()))
     return Rewiring(kept | grown, pruned, grown)
+
+
+def _pruned(layer: LayerState, rate: float, prune: str) -> Tensor:
+    """What a rule prunes, as a tensor of the weight's shape; never more than what is there."""
+    if prune not in ELEMENTWISE:
+        return PRUNING[prune](layer, rate) & layer.mask
+    active = positions(layer.mask)
+    weights = layer.weight.flatten()[active]
+    row = LayerState(weights, torch.ones_like(weights, dtype=torch.bool), layer.generator)
+    pruned = torch.zeros_like(layer.mask).flatten()
+    pruned[active] = PRUNING[prune](row, rate)
+    return pruned.reshape(layer.mask.shape)
 
 
 def rewired_weight(weight: Tensor, rewiring: Rewiring, regrown_weight: str) -> Tensor:

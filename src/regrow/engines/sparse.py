@@ -23,7 +23,7 @@ from regrow.randomness import generator
 from regrow.recorder import percent
 from regrow.rules import LayerState
 from regrow.topology import Topology
-from regrow.topology_update import rewire, rewired_buffer, rewired_weight
+from regrow.topology_update import rewire
 
 
 def supports(config: RunConfig) -> bool:
@@ -126,14 +126,12 @@ class SparseEngine:
         config, total = self.config, self.total_steps
         rate, rule = schedule.prune_rate(config, step, total), schedule.growth_rule(config, step, total)
         for index, (name, layer) in enumerate(self.layers.items()):
-            weight, buffer, mask = layer.dense(layer.weight), layer.dense(layer.buffer), self.masks[name]
+            mask = self.masks[name]
             average = self.averages[name].flush() if name in self.averages else None
-            state = LayerState(weight, mask, generator("growth", config.seed, step * 1000 + index),
+            state = LayerState(layer.dense(layer.weight), mask, generator("growth", config.seed, step * 1000 + index),
                                self.gradients.get(name), average)
             rewiring = rewire(state, rate=rate, prune=config.prune, grow=rule, regrow_pruned=config.regrow_pruned)
-            layer.set_structure(rewiring.mask.numpy(),
-                                rewired_weight(weight, rewiring, config.regrown_weight).numpy(),
-                                rewired_buffer(buffer, rewiring, config).numpy())
+            layer.rewire(mask.numpy(), rewiring, keep_regrown=config.regrown_weight == "keep")
             self.masks[name] = rewiring.mask
             self.explored[name] |= rewiring.mask
         if window(config.growth_beta) < config.update_interval:
@@ -170,8 +168,7 @@ class SparseEngine:
         """The inverse of `state`."""
         for name, layer in self.layers.items():
             self.masks[name], self.explored[name] = state[f"mask/{name}"], state[f"explored/{name}"]
-            layer.set_structure(self.masks[name].numpy(), layer.dense(layer.weight).numpy() * 0,
-                                layer.dense(layer.weight).numpy() * 0)
+            layer.set_structure(self.masks[name].numpy())
             for part in ("weight", "buffer", "bias", "bias_buffer"):
                 getattr(layer, part)[:] = state[f"{part}/{name}"].numpy()
         for name, average in self.averages.items():

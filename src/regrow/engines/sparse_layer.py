@@ -8,6 +8,7 @@ from torch import Tensor
 
 from regrow.engines import sparse_kernels as kernels
 from regrow.engines.sparse_kernels import aligned
+from regrow.topology_update import Rewiring
 
 
 class SparseLinear:
@@ -15,23 +16,38 @@ class SparseLinear:
 
     def __init__(self, weight: Tensor, bias: Tensor, mask: Tensor) -> None:
         self.n_out, self.n_in = weight.shape
-        self.dtype = weight.numpy(force=True).dtype
+        dense = weight.numpy(force=True)
+        self.dtype = dense.dtype
         self.bias = bias.numpy(force=True).copy()
         self.bias_buffer = np.zeros_like(self.bias)
         self.bias_gradient = np.zeros_like(self.bias)
-        self.set_structure(mask.numpy(force=True), weight.numpy(force=True), np.zeros_like(weight.numpy(force=True)))
+        self.set_structure(mask.numpy(force=True))
+        self.weight[:] = dense.reshape(-1)[self.positions]
 
-    def set_structure(self, mask: np.ndarray, weight: np.ndarray, buffer: np.ndarray) -> None:
-        """Connections from a boolean mask, their values from dense arrays."""
-        flat = np.flatnonzero(mask)
-        self.positions = flat
-        self.indices = (flat % self.n_in).astype(np.uint32)
-        self.indptr = np.searchsorted(flat, np.arange(self.n_out + 1) * self.n_in).astype(np.uint32)
-        self.weight = _aligned_copy(weight.reshape(-1)[flat])
-        self.buffer = _aligned_copy(buffer.reshape(-1)[flat])
-        self.gradient = aligned((len(flat),), self.dtype)
+    def set_structure(self, mask: np.ndarray) -> None:
+        """The connections of a boolean mask, with weights and momentum 0."""
+        self.positions = np.flatnonzero(mask)
+        self.indices = (self.positions % self.n_in).astype(np.uint32)
+        self.indptr = np.searchsorted(self.positions, np.arange(self.n_out + 1) * self.n_in).astype(np.uint32)
+        self.weight, self.buffer, self.gradient, self.weight_by_input = (
+            aligned((len(self.positions),), self.dtype) for _ in range(4))
         self.by_input = kernels.transpose(self.indptr, self.indices, self.n_in)
-        self.weight_by_input = aligned((len(flat),), self.dtype)
+
+    def rewire(self, before: np.ndarray, rewiring: Rewiring, *, keep_regrown: bool) -> None:
+        """Go from the mask `before` to the new one. Grown connections begin with weight and momentum 0.
+
+        With `keep_regrown`, one that was pruned and regrown at once keeps its weight. What is in both structures stands
+        in the same order in both, so no position is looked up.
+        """
+        after, grown = rewiring.mask.numpy().reshape(-1), rewiring.grown.numpy().reshape(-1)
+        stays = after[self.positions]
+        weight, buffer = self.weight[stays], self.buffer[stays]
+        self.set_structure(after)
+        was_there, new = before.reshape(-1)[self.positions], grown[self.positions]
+        self.weight[was_there], self.buffer[was_there] = weight, buffer
+        self.buffer[new] = 0
+        if not keep_regrown:
+            self.weight[new] = 0
 
     def forward(self, x: np.ndarray, y: np.ndarray) -> None:
         """y = W x + b."""
@@ -54,8 +70,3 @@ class SparseLinear:
         full[self.positions] = values
         return torch.from_numpy(full.reshape(self.n_out, self.n_in))
 
-
-def _aligned_copy(values: np.ndarray) -> np.ndarray:
-    copy = aligned(values.shape, values.dtype)
-    copy[:] = values
-    return copy
