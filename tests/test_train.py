@@ -14,7 +14,7 @@ from regrow import train
 from regrow.choices import PRESETS
 from regrow.config import RunConfig
 from regrow.data import Dataset, ImageSet, batches, load, normalise
-from regrow.engines import dense
+from regrow.engines import dense as dense_engine
 from regrow.models import maskable
 from regrow.randomness import generator
 from regrow.record import Record
@@ -297,7 +297,7 @@ def test_strategies_of_one_seed_share_wiring_weights_and_data_order(dataset, mon
             seen.append(x.flatten(1).sum(1))
             yield x, labels
 
-    monkeypatch.setattr(dense, "batches", spy)
+    monkeypatch.setattr(dense_engine, "batches", spy)
     masks, weights, orders = [], [], []
     for kind in ({"grow": "random"}, {"grow": "gradient"}, {"grow": "momentum"}, {"prune": "set", "grow": "random"},
                  STATIC):
