@@ -21,7 +21,7 @@ from regrow.record import Record
 from regrow.recorder import Recorder
 
 ENGINES = ("auto", "dense", "sparse")
-BREAK_EVEN_DENSITY = 0.35
+BREAK_EVEN_DENSITY = 0.5
 
 
 class Engine(Protocol):

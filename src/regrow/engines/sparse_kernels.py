@@ -86,6 +86,18 @@ def fill_bias(bias, y):
 
 
 @njit(fastmath=True, cache=True, nogil=True)
+def sum_images(dy, total):
+    """total[i] = sum over all images of dy[:, i, :]."""
+    for i in range(dy.shape[1]):
+        s = dy.dtype.type(0)
+        for t in range(dy.shape[0]):
+            row = dy[t, i]
+            for b in range(TILE):
+                s += row[b]
+        total[i] = s
+
+
+@njit(fastmath=True, cache=True, nogil=True)
 def relu(y):
     """max(y, 0), in place."""
     zero = y.dtype.type(0)
@@ -178,11 +190,13 @@ def load_tiles(images, chosen, offsets, flips, pad, scale, shift, tiles):
 
     images uint8 [N, C, H, W]; chosen [B]; offsets [B, 2] and flips [B] as in data.pad_crop_flip, or empty; scale and
     shift [C]. tiles [tiles, features, 64]: the features of a grey image are repeated until they are all filled, places
-    past the last image are 0. A row of pixels of 64 images at a time stays in the first-level cache.
+    past the last image are 0. A row of pixels of 64 images at a time stays in the first-level cache. Unsigned indices
+    spare a check for negative ones at every pixel, which halves the time.
     """
     _, channels, height, width = images.shape
     augmented = offsets.shape[0] > 0
     copies = tiles.shape[1] // (channels * height * width)
+    size = channels * height * width
     row = np.zeros((width, TILE), np.uint8)
     for t in range(tiles.shape[0]):
         filled = min(TILE, chosen.shape[0] - t * TILE)
@@ -194,13 +208,17 @@ def load_tiles(images, chosen, offsets, flips, pad, scale, shift, tiles):
                     dy, dx = (offsets[n, 0] - pad, offsets[n, 1] - pad) if augmented else (0, 0)
                     if y + dy < 0 or y + dy >= height:
                         continue
-                    line = images[chosen[n], c, y + dy]
+                    lo = max(0, -dx)
+                    line = images[chosen[n], c, y + dy, lo + dx:min(width, width - dx) + dx]
+                    column = np.uintp(b)
                     if augmented and flips[n]:
-                        for x in range(max(0, -dx), min(width, width - dx)):
-                            row[width - 1 - x, b] = line[x + dx]
+                        last = np.uintp(width - 1 - lo)
+                        for x in range(np.uintp(line.shape[0])):
+                            row[last - x, column] = line[x]
                     else:
-                        for x in range(max(0, -dx), min(width, width - dx)):
-                            row[x, b] = line[x + dx]
+                        start = np.uintp(lo)
+                        for x in range(np.uintp(line.shape[0])):
+                            row[start + x, column] = line[x]
                 first = (c * height + y) * width
                 for x in range(width):
                     out = tiles[t, first + x]
@@ -208,7 +226,6 @@ def load_tiles(images, chosen, offsets, flips, pad, scale, shift, tiles):
                     s, m = scale[c], shift[c]
                     for b in range(TILE):
                         out[b] = pixels[b] * s + m
-        size = channels * height * width
         if filled < TILE:
             tiles[t, :size, filled:] = 0
         for copy in range(1, copies):

@@ -57,7 +57,7 @@ class SparseLinear:
     def backward(self, x: np.ndarray, dy: np.ndarray, dx: np.ndarray | None) -> None:
         """Gradients of the existing connections and the bias, and dx unless it is None."""
         kernels.sampled_product(self.indptr, self.indices, dy, x, self.gradient)
-        self.bias_gradient[:] = dy.sum(axis=(0, 2))
+        kernels.sum_images(dy, self.bias_gradient)
         if dx is not None:
             starts, rows, order = self.by_input
             kernels.gather(self.weight, order, self.weight_by_input)
