@@ -223,8 +223,11 @@ def test_plan_knows_what_is_done(tmp_path, capsys):
 
 def test_models_with_ten_classes(capsys):
     code, out, _ = said(capsys, "models", "--json")
-    rows = {row["model"]: row for row in json.loads(out)}
+    everything = json.loads(out)
+    rows = {row["model"]: row for row in everything if row["classes"] == 10}
     counts = {name: (row["parameters"], row["maskable"]) for name, row in rows.items()}
+    quoted, = (row for row in everything if row["classes"] == 1000)  # the paper counts the ImageNet network
+    assert (quoted["model"], quoted["parameters"], quoted["maskable"]) == ("resnet50", 25_557_032, 25_502_912)
     assert code == 0 and counts == {
         "mlp": (3_676_682, 3_675_136), "convnet": (94_538, 94_304), "resnet56": (855_770, 851_504),
         "resnet50-cifar": (758_554, 754_736), "vgg16": (14_724_042, 14_715_584),
@@ -241,7 +244,7 @@ def test_models_with_a_thousand_classes(capsys):
 
 def test_models_for_people(capsys):
     code, out, _ = said(capsys, "models", "--density", "0.1")
-    assert code == 0 and "mlp: 3,676,682 parameters, 3,675,136 maskable" in out and "367,514" in out
+    assert code == 0 and "mlp, 10 classes: 3,676,682 parameters, 3,675,136 maskable" in out and "367,514" in out
 
 
 def test_status_counts_every_state(tmp_path, capsys):

@@ -39,21 +39,22 @@ def models(arguments: Namespace) -> int:
     if arguments.classes < 2:
         raise ConfigError(f"--classes must be 2 or more, not {arguments.classes}.")
     rows: list[dict[str, Any]] = []
-    for name in CHOICES["model"]:
-        if name.startswith("rbm"):
-            continue
+    listed = [(name, arguments.classes) for name in CHOICES["model"] if not name.startswith("rbm")]
+    if arguments.classes != 1000:
+        listed.append(("resnet50", 1000))  # the network whose weights the paper counts
+    for name, classes in listed:
         config = RunConfig(model=name)
-        outline = networks.outline(config, arguments.classes, image_shape(config))
+        outline = networks.outline(config, classes, image_shape(config))
         everything, maskable = networks.parameter_counts(outline)
         shapes = {layer: tuple(weight.shape) for layer, weight in networks.maskable(outline).items()}
-        rows.append({"model": name, "parameters": everything, "maskable": maskable, "connections": {
+        rows.append({"model": name, "classes": classes, "parameters": everything, "maskable": maskable, "connections": {
             init: connection_counts(shapes, arguments.density, init) for init in CHOICES["init"]}})
     if arguments.json:
         _print_json(rows)
         return 0
     for row in rows:
-        print(f"\n{row['model']}: {row['parameters']:,} parameters, {row['maskable']:,} maskable weights, "
-              f"connections at density {arguments.density:g}:")
+        print(f"\n{row['model']}, {row['classes']} classes: {row['parameters']:,} parameters, "
+              f"{row['maskable']:,} maskable weights, connections at density {arguments.density:g}:")
         table = row["connections"]
         layers = [(layer, *(f"{table[init][layer]:,}" for init in table)) for layer in table["erk"]]
         _print_table(("layer", *table), [*layers, ("total", *(f"{sum(c.values()):,}" for c in table.values()))])
