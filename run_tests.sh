@@ -32,6 +32,7 @@ stage "unit tests" env OMP_NUM_THREADS=1 "$python" -m pytest -n 2 tests
 stage "quick training" "$python" -m regrow run --profile quick --store "$store"
 stage notebooks env OMP_NUM_THREADS=1 REGROW_PROFILE=quick REGROW_STORE="$store" \
     "$python" -m pytest --nbval-lax --nbval-current-env -n 2 --dist loadfile notebooks
+stage "replay of the shipped records" env -u REGROW_STORE "$python" -m regrow notebooks --profile replay --keep-going
 
 if [ -n "$failed" ]; then
     echo "Failed: $failed" >&2

@@ -29,6 +29,10 @@ class CompactRecord(Record):
     moment_degrees: Array = field(default_factory=lambda: np.zeros((0, 0), np.int16))
     moment_paths: Array = field(default_factory=lambda: np.zeros((0, 0), np.int32))
 
+    @property
+    def mask_moments(self) -> tuple[int, ...]:
+        return (0, LAST)
+
     def input_degrees(self) -> Array:
         return self.moment_degrees
 

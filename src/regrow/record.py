@@ -71,6 +71,11 @@ class Record:
         """Before training, and the paper's five moments scaled to this run's length."""
         return tuple(Moment(int(step), float(step) / self.steps_per_epoch) for step in self.moment_steps)
 
+    @property
+    def mask_moments(self) -> tuple[int, ...]:
+        """The moments whose masks can be had: all six here."""
+        return tuple(range(len(self.moment_steps)))
+
     def update_at(self, moment: int) -> int:
         """Index into `steps` of the topology in force at a moment: that of the last update until then."""
         return int(np.searchsorted(self.steps, self.moment_steps[moment], side="right")) - 1
