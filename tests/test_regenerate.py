@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import nbformat
@@ -14,6 +15,7 @@ TINY = RunConfig(hidden=(20, 10), train_limit=256, epochs=2, batch_size=64, upda
 DRAW = """from regrow import RunConfig, Store
 import matplotlib.pyplot as plt, pandas as pd
 from regrow import figures
+import json
 from pathlib import Path
 record = Store(store).get(RunConfig(hidden=(20, 10), train_limit=256, epochs=2, batch_size=64, update_interval=2))
 fig, ax = plt.subplots()
@@ -77,6 +79,8 @@ def test_usage_is_exit_code_2_and_writes_nothing(repository: Path, capsys: pytes
 def test_list_and_report(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(repository, DRAW)
     assert cli.main(["notebooks", "--list"]) == 0 and "fig05" in capsys.readouterr().out
+    assert cli.main(["notebooks", "--list", "--json"]) == 0
+    assert [entry["figures"] for entry in json.loads(capsys.readouterr().out)] == [["fig05"]]
     assert cli.main(["report"]) == 0
     assert "python -m regrow notebooks" in (repository / "build" / "quick" / "index.html").read_text()
     assert runner.read_index(regenerate.INDEX)[0].id == "09"

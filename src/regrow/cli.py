@@ -61,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
     status = command("status", "done, running, failed and waiting runs, from the store alone")
     add(status, "profile", "need", "store", "json")
     notebooks = command("notebooks", "train what is missing, execute the notebooks, check figures, write the index")
-    add(notebooks, "profile", "store", "data", "device", "jobs")
+    add(notebooks, "profile", "store", "data", "device", "jobs", "json")
     notebooks.add_argument("--only", metavar="IDS", help="notebooks, figures or tables: 05,fig12,table4")
     notebooks.add_argument("--from", dest="start", metavar="ID", help="this notebook and all after it")
     for flag, text in (("--keep-going", "go on after a failed notebook"), ("--force", "run fresh notebooks too"),

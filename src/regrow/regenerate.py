@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from argparse import Namespace
@@ -24,7 +25,8 @@ def notebooks(arguments: Namespace) -> int:
     study.check_profile(arguments.profile)
     entries = runner.read_index(INDEX)
     if arguments.list:
-        print(runner.list_table(entries))
+        described = [{**asdict(entry), "path": entry.file} for entry in entries]
+        print(json.dumps(described, indent=2) if arguments.json else runner.list_table(entries))
         return 0
     profile = arguments.profile
     chosen = runner.select(entries, arguments.only, arguments.start)
