@@ -213,6 +213,10 @@ def test_by_method_groups_and_orders_by_seed() -> None:
     assert [record.config.seed for record in groups["random"]] == [0, 1, 2]
 
 
+def test_total_weights() -> None:
+    assert study.total_weights(outline(RunConfig())) == 3_675_136
+
+
 def test_paper_thresholds_are_the_papers() -> None:
     """Mean degree of the 1536 hidden neurons: 129,918 in, 2 x 48,719 between them, 5,120 out."""
     found = study.thresholds(outline(RunConfig(dataset="cifar10")))

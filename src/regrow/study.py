@@ -192,3 +192,7 @@ def thresholds(record: Record) -> Thresholds:
     floor = last[0] if counts[-1] == prod(last) else 0
     return Thresholds(max(floor, round(PAPER_LOW * ratio)), round(PAPER_HIGH * ratio), mean)
 
+
+def total_weights(record: Record) -> int:
+    """Maskable weights of the network, connected or not."""
+    return sum(prod(shape) for shape in record.shapes.values())
