@@ -125,7 +125,7 @@ def plan(arguments: Namespace) -> int:
                    f"{2 * r['multiply_adds'] / 1e15:,.1f}", r["title"]) for r in rows])
     print(f"\n{len(every)} distinct runs, {done} done. 'not above': runs that no earlier line lists; steps and PFLOP "
           "(masked-dense arithmetic) count those only.")
-    if any(config.model.startswith("rbm") for config in every):
+    if any(config.is_rbm for config in every):
         print("The RBM runs are planned; this version does not train them yet, so their PFLOP are not counted.")
     if arguments.keys:
         for config in every:
@@ -140,7 +140,7 @@ def run(arguments: Namespace) -> int:
     if arguments.jobs < 0:
         raise ConfigError(f"--jobs must be 1 or more, not {arguments.jobs}.")
     every = study.distinct(_needs(arguments), _trained(arguments.profile))
-    configs = [config for config in every if not config.model.startswith("rbm")]
+    configs = [config for config in every if not config.is_rbm]
     if left_out := len(every) - len(configs):
         print(f"{left_out} RBM runs are left out: this version does not train them yet.", file=sys.stderr)
     store = _store(arguments)

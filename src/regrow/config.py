@@ -75,7 +75,12 @@ class RunConfig:
     @property
     def is_small(self) -> bool:
         """True for networks that are not one of the paper's five: grey images then enter as they are."""
-        return self.model.startswith("rbm") or (self.model == "mlp" and self.hidden != (1024, 512))
+        return self.is_rbm or (self.model == "mlp" and self.hidden != (1024, 512))
+
+    @property
+    def is_rbm(self) -> bool:
+        """True for the Boltzmann machines of Appendix D, which are no classifiers."""
+        return self.model.startswith("rbm")
 
     @property
     def is_dense(self) -> bool:
@@ -246,5 +251,5 @@ def _check_clashes(config: RunConfig) -> None:
         raise ConfigError(f"hidden sets the sizes of the MLP and means nothing for model={config.model}.")
     if config.stem != "imagenet" and config.model != "resnet50":
         raise ConfigError(f"stem is for model=resnet50 and means nothing for model={config.model}.")
-    if config.model.startswith("rbm") and config.dataset.startswith("cifar"):
+    if config.is_rbm and config.dataset.startswith("cifar"):
         raise ConfigError("The RBMs take grey images: use dataset=mnist or fashion_mnist.")

@@ -49,7 +49,7 @@ def _forward(config: RunConfig) -> int:
 
 def multiply_adds(config: RunConfig) -> float:
     """Multiply-adds of training the run with masked-dense matrices: forward, and twice that backward. 0 for RBMs."""
-    if config.model.startswith("rbm"):
+    if config.is_rbm:
         return 0.0
     network = RunConfig(model=config.model, dataset=config.dataset, image_format=config.image_format,
                         hidden=config.hidden, stem=config.stem)

@@ -93,7 +93,7 @@ def write_pages(entries: Sequence[Entry], options: runner.Options) -> Path:
 def _runs(entries: Sequence[Entry], profile: str) -> list[RunConfig]:
     """Every run that some notebooks read, once; those that this version cannot train are left out."""
     needs = [need for entry in entries for need in entry.needs]
-    return [config for config in study.distinct(needs, profile) if not config.model.startswith("rbm")]
+    return [config for config in study.distinct(needs, profile) if not config.is_rbm]
 
 
 def _recorded(store: Store, config: RunConfig) -> bool:

@@ -192,7 +192,7 @@ def check_trainable(config: RunConfig, device: str = "cpu") -> None:
     """Raise RegrowError, in one sentence, for a run that this version or this machine cannot train."""
     import torch
 
-    if config.model.startswith("rbm"):
+    if config.is_rbm:
         raise RegrowError(f"{config.model} is in the plan (Appendix D), but this version does not train RBMs yet; "
                           "leave them out with --only.")
     if not re.fullmatch(r"cpu|cuda(:\d+)?", device):

@@ -109,9 +109,8 @@ class SparseEngine:
 
     def _remembers(self, step: int) -> bool:
         """Whether a gradient of this step still counts at the next update (Eq. 10)."""
-        interval = self.config.update_interval
-        to_update = -step % interval
-        return to_update < window(self.config.growth_beta) and step + to_update <= max(self.updates, default=0)
+        to_update = -step % self.config.update_interval
+        return to_update < window(self.config.growth_beta) and step + to_update in self.updates
 
     def step(self) -> None:
         """One step of SGD on the connections and biases."""
