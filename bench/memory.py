@@ -59,7 +59,7 @@ def _bytes(engine: Engine) -> tuple[int, int]:
     parameters = list(engine.model.parameters())
     state = sum(p.nbytes + engine.optimizer.state[p]["momentum_buffer"].nbytes for p in parameters)
     gradients = sum(p.grad.nbytes for p in parameters if p.grad is not None)
-    wiring = [*engine.masks.values(), *engine.explored.values(), *engine.topology._factors]
+    wiring = [*engine.masks.values(), *engine.explored.values(), *engine.topology.factors.values()]
     return state, state + gradients + sum(tensor.nbytes for tensor in wiring)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,8 @@ from regrow import checkpoint, data, train
 from regrow.config import RunConfig
 from regrow.data import Dataset
 from regrow.engines import sparse, sparse_kernels
+from regrow.engines.dense import DenseEngine
+from regrow.engines.engine import chosen_engine
 from regrow.engines.gradient_average import BLOCK, LIMIT, GradientAverage, window
 from regrow.engines.sparse_layer import SparseLinear
 from regrow.errors import RegrowError
@@ -74,6 +78,50 @@ def test_resumes_bit_for_bit_at_any_step(engine: str, grow: str, dataset: Datase
         run = train.start(config, dataset, engine=engine)
         checkpoint.restore(run, tmp_path / "checkpoint.npz", engine)
         assert train.train(run, dataset).result_sha256 == whole
+
+
+def test_channels_last_changes_nothing_but_the_layout(tmp_path: Path) -> None:
+    """Convolutions on a GPU get their images so; here on the CPU, through updates and a checkpoint."""
+    config = RunConfig(model="convnet", train_limit=32, batch_size=16, epochs=2, update_interval=2, grow="momentum",
+                       dtype="float64")
+    images = data.load(config.dataset, image_format=config.image_format, train_limit=config.train_limit)
+    few = dataclasses.replace(images, validation=images.train, test=images.train)
+
+    def begun(channels_last: bool) -> train.Run:
+        engine = DenseEngine(config, few, 4, torch.device("cpu"), channels_last=channels_last)
+        return train.begin(train.Run(config, engine, config.key, 2))
+
+    plain, last = begun(False), begun(True)
+    train.train(plain, few)
+    train.advance(last, few, save=lambda run: checkpoint.save(run, tmp_path / f"{run.step}.npz", "dense"))
+    resumed = begun(True)
+    checkpoint.restore(resumed, tmp_path / "3.npz", "dense")
+    train.advance(resumed, few)
+    for run in (last, resumed):
+        assert isinstance(run.engine, DenseEngine) and isinstance(plain.engine, DenseEngine)
+        for name, mask in plain.engine.masks.items():
+            assert torch.equal(run.engine.masks[name], mask)
+        for ours, weight in zip(run.engine.model.parameters(), plain.engine.model.parameters(), strict=True):
+            torch.testing.assert_close(ours, weight, atol=1e-9, rtol=0)
+            assert ours.dim() < 4 or ours.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_mixed_precision_trains_and_differs_by_rounding(dataset: Dataset) -> None:
+    exact, mixed = (train.train(train.start(SMALL.but(amp=amp, epochs=2), dataset), dataset) for amp in (False, True))
+    assert not np.array_equal(mixed.train_loss, exact.train_loss)
+    np.testing.assert_allclose(mixed.train_loss, exact.train_loss, rtol=0.02)
+
+
+@pytest.mark.skipif(not (shutil.which("c++") or shutil.which("g++")), reason="torch.compile needs a C++ compiler")
+def test_compiled_agrees_with_dense(dataset: Dataset) -> None:
+    config = SMALL.but(dtype="float64", epochs=3, grow="gradient", batch_size=100)  # all batches alike: one compilation
+    plain, compiled = (train.start(config, dataset, engine=name) for name in ("dense", "compiled"))
+    for run in (plain, compiled):
+        train.advance(run, dataset)
+    for name, mask in plain.engine.masks.items():
+        assert torch.equal(compiled.engine.masks[name], mask)
+        ours, theirs = (run.engine.topology.weights[name] for run in (compiled, plain))  # type: ignore[attr-defined]
+        torch.testing.assert_close(ours, theirs, atol=1e-9, rtol=0)
 
 
 def test_single_precision_stays_single(dataset: Dataset) -> None:
@@ -152,14 +200,16 @@ def untiled(tiles: np.ndarray, images: int) -> np.ndarray:
 
 
 def test_auto_picks_the_engine_that_fits() -> None:
-    assert train.chosen_engine(RunConfig(), "cpu") == "sparse"
-    assert train.chosen_engine(RunConfig(sparsity=0.0, prune="none", grow="none"), "cpu") == "dense"
-    assert train.chosen_engine(RunConfig(model="convnet"), "cpu") == "dense"
-    assert train.chosen_engine(RunConfig(grown_buffer="keep"), "cpu") == "dense"
-    assert train.chosen_engine(RunConfig(grow="momentum", growth_momentum="sgd_buffer"), "cpu") == "dense"
-    assert train.chosen_engine(RunConfig(), "cuda") == "dense"
+    assert chosen_engine(RunConfig(), "cpu") == "sparse"
+    assert chosen_engine(RunConfig(sparsity=0.0, prune="none", grow="none"), "cpu") == "dense"
+    assert chosen_engine(RunConfig(model="convnet"), "cpu") == "dense"
+    assert chosen_engine(RunConfig(grown_buffer="keep"), "cpu") == "dense"
+    assert chosen_engine(RunConfig(grow="momentum", growth_momentum="sgd_buffer"), "cpu") == "dense"
+    assert chosen_engine(RunConfig(amp=True), "cpu") == "dense"
+    assert chosen_engine(RunConfig(), "cuda") == "batched"
+    assert chosen_engine(RunConfig(model="vgg16"), "cuda") == "dense"
     with pytest.raises(RegrowError, match="dense"):
-        train.chosen_engine(RunConfig(), "cpu", "dens")
+        chosen_engine(RunConfig(), "cpu", "dens")
 
 
 def test_refuses_what_it_cannot_do(dataset: Dataset) -> None:

@@ -21,7 +21,8 @@ import torch
 from regrow import arrayfile, checkpoint, record, train
 from regrow.config import RunConfig
 from regrow.errors import DataError, NotRecorded, RegrowError, StoreError
-from regrow.store import Store, check_trainable, require
+from regrow.store import Store, require
+from regrow.training import check_trainable
 
 TINY = RunConfig(hidden=(20, 10), train_limit=256, epochs=2, batch_size=64, update_interval=2)
 

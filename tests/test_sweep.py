@@ -10,11 +10,12 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from regrow import sweep
 from regrow.config import RunConfig
-from regrow.errors import StoreError
+from regrow.errors import ConfigError, StoreError
 from regrow.progress import Progress
 from regrow.store import Store
 
@@ -136,6 +137,21 @@ def test_ctrl_c_ends_the_workers_at_once(tmp_path, monkeypatch):
         sweep.run([LONG], Store(tmp_path), jobs=1)
     assert not set(multiprocessing.active_children()) - before
     assert not Store(tmp_path).has(LONG) and not Store(tmp_path).failure_path(LONG.key).exists()
+
+
+def test_runs_that_fit_train_together(tmp_path):
+    """Asked for on the CPU; on a GPU it is what auto does. The records are those of runs trained alone."""
+    runs = [TINY.but(grow=grow, seed=seed) for seed in (1, 2) for grow in ("random", "gradient")]
+    assert [len(task) for task in sweep._tasks([*runs, RunConfig(model="convnet")], "cuda", "auto")] == [1, 4]
+    assert [len(task) for task in sweep._tasks(runs, "cpu", "auto")] == [1, 1, 1, 1]
+    store = Store(tmp_path)
+    assert sweep.run(runs, store, jobs=1, engine="batched") == sweep.Result(4, 0, {})
+    for config in runs:
+        record, alone = store.get(config), Store(tmp_path / "alone").ensure(config, engine="dense")
+        assert record.provenance["together"] == 4
+        np.testing.assert_allclose(record.train_loss, alone.train_loss, rtol=1e-3)
+    with pytest.raises(ConfigError, match="did you mean 'batched'"):
+        sweep.run([TINY.but(seed=9)], store, engine="batch")
 
 
 def test_one_worker_per_usable_core():

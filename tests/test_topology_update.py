@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from regrow.choices import CHOICES
 from regrow.config import RunConfig, preset
 from regrow.rules import GROWTH, PRUNING, LayerState
-from regrow.topology import Topology
+from regrow.topology import Topology, gradients_of, momentum_buffers
 from regrow.topology_update import Rewiring, ranks_buffer, rewire, rewired_buffer, rewired_weight
 
 PRUNE = sorted(set(CHOICES["prune"]) - {"none"})
@@ -289,15 +289,15 @@ class Net:
         """One step as in train.py: average, copy, mask, optimizer, update."""
         for name, gradient in (gradients or self.draw()).items():
             self.weights[name].grad = gradient.clone()
-        self.topology.average_gradients()
+        self.topology.average_gradients(gradients_of(self.weights))
         update = t % self.config.update_interval == 0
-        dense = self.topology.dense_gradients() if update else {}
-        self.topology.mask_gradients()
+        dense = self.topology.dense_gradients(gradients_of(self.weights)) if update else {}
+        self.topology.mask_gradients(gradients_of(self.weights))
         self.optimizer.step()
         if self.topology.buffers_leak:
             self.topology.mask_weights()
         if update:
-            self.topology.update(t, total, dense, self.optimizer)
+            self.topology.update(t, total, dense, momentum_buffers(self.optimizer, self.weights))
 
     def counts(self) -> dict[str, int]:
         return {name: int(mask.sum()) for name, mask in self.topology.masks.items()}
@@ -399,9 +399,9 @@ def test_dense_gradients_are_copies() -> None:
     net = Net(grow="gradient")
     for name, gradient in net.draw().items():
         net.weights[name].grad = gradient
-    dense = net.topology.dense_gradients()
+    dense = net.topology.dense_gradients(gradients_of(net.weights))
     kept = {name: gradient.clone() for name, gradient in dense.items()}
-    net.topology.mask_gradients()
+    net.topology.mask_gradients(gradients_of(net.weights))
     for weight in net.weights.values():
         assert weight.grad is not None
         weight.grad.fill_(7)
@@ -416,7 +416,7 @@ def test_only_what_a_rule_reads_is_kept(options: dict[str, object], gradient: bo
     net = Net(**options)
     for name, tensor in net.draw().items():
         net.weights[name].grad = tensor
-    assert bool(net.topology.dense_gradients()) == gradient
+    assert bool(net.topology.dense_gradients(gradients_of(net.weights))) == gradient
     assert bool(net.topology.averages) == average
 
 
@@ -459,7 +459,7 @@ def test_random_growth_differs_between_updates_layers_and_seeds() -> None:
 
             GROWTH["random"] = type(rule)(spy, rule.needs)
             net = Net(grow="random", seed=seed)
-            net.topology.update(step, 100, {}, net.optimizer)
+            net.topology.update(step, 100, {}, momentum_buffers(net.optimizer, net.weights))
             drawn += [scores.flatten()[:24] for scores in seen]
     assert len(drawn) == 6
     assert all(not torch.equal(a, b) for i, a in enumerate(drawn) for b in drawn[:i])
@@ -497,7 +497,7 @@ def test_sgd_buffer_before_any_optimizer_step() -> None:
     """An update that replaces the very first step finds no buffer yet; it must not crash on that."""
     net = Net(grow="momentum", growth_momentum="sgd_buffer", update_order="instead_of_step", update_interval=1)
     counts = net.counts()
-    net.topology.update(1, 100, {}, net.optimizer)
+    net.topology.update(1, 100, {}, momentum_buffers(net.optimizer, net.weights))
     assert net.counts() == counts
 
 

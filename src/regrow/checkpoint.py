@@ -19,7 +19,7 @@ def save(run: Run, path: Path, engine: str) -> None:
     """Write everything that the rest of the run depends on, atomically."""
     arrays = {f"engine/{name}": tensor.detach().cpu().numpy() for name, tensor in run.engine.state().items()}
     arrays |= {f"recorder/{name}": array for name, array in run.recorder.arrays().items()}
-    head = {"format": FORMAT, "key": run.config.key, "engine": engine, "step": run.step, "seconds": run.seconds}
+    head = {"format": FORMAT, "key": run.key, "engine": engine, "step": run.step, "seconds": run.seconds}
     arrayfile.write(path, arrays, head, zipfile.ZIP_STORED)
 
 
@@ -29,7 +29,7 @@ def restore(run: Run, path: Path, engine: str) -> None:
     Raises StoreError if the file is damaged, or not a checkpoint of this run and engine.
     """
     arrays, head = arrayfile.read(path)
-    if (head.get("format"), head.get("key"), head.get("engine")) != (FORMAT, run.config.key, engine):
+    if (head.get("format"), head.get("key"), head.get("engine")) != (FORMAT, run.key, engine):
         raise StoreError(f"{path} is not a checkpoint of this run with the {engine} engine.")
     parts: dict[str, dict] = {"engine": {}, "recorder": {}}
     for name, array in arrays.items():

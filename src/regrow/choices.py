@@ -90,3 +90,12 @@ PRESETS: dict[str, dict[str, Any]] = {
     "static": {"prune": "none", "grow": "none"},
     "dense": {"sparsity": 0.0, "prune": "none", "grow": "none"},
 }
+
+# Ways to compute the same steps; which one a run had is provenance and not part of its key.
+ENGINES: dict[str, str] = {
+    "auto": "the fastest that fits",
+    "dense": "any network on any device",
+    "compiled": "dense, through torch.compile",
+    "sparse": "MLPs on the CPU, work proportional to connections",
+    "batched": "many runs of one MLP at once, for GPUs",
+}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from regrow import __version__, commands
+from regrow.choices import ENGINES
 from regrow.config import nearest
 from regrow.errors import RegrowError
 
@@ -95,7 +96,7 @@ _OPTIONS: dict[str, tuple[str, dict]] = {
     "data": ("--data", {"type": Path, "metavar": "DIR", "help": "data root (default $REGROW_DATA or "
                                                                 "~/.cache/regrow/data)"}),
     "device": ("--device", {"default": "cpu", "help": "cpu or cuda[:N] (default cpu)"}),
-    "engine": ("--engine", {"default": "auto", "help": "auto (default), dense, or sparse (MLPs on the CPU)"}),
+    "engine": ("--engine", {"default": "auto", "help": "; ".join(f"{name}: {what}" for name, what in ENGINES.items())}),
     "jobs": ("--jobs", {"type": int, "default": 0, "metavar": "N", "help": "processes at once (default: cores)"}),
     "need": ("--only", {"metavar": "IDS", "help": "figures or tables: table4,fig12"}),
     "profile": ("--profile", {"default": "quick", "metavar": "NAME", "help": "quick (default), paper or replay"}),

@@ -13,7 +13,7 @@ from regrow.choices import CHOICES, PRESETS
 from regrow.config import RunConfig
 from regrow.errors import ConfigError, RegrowError
 from regrow.session import SHIPPED, default_store
-from regrow.store import Store, check_trainable
+from regrow.store import Store
 
 
 def doctor(arguments: Namespace) -> int:
@@ -66,6 +66,7 @@ def train(arguments: Namespace) -> int:
     from regrow.cost import total_steps
     from regrow.progress import Progress
     from regrow.record import to_json
+    from regrow.training import check_trainable
 
     config = RunConfig.from_strings(arguments.words)
     store = Store(arguments.store or default_store("quick"))

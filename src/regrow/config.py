@@ -58,7 +58,7 @@ class RunConfig:
     nesterov: bool = _key(True, "Nesterov momentum")
     weight_decay: float = _key(5e-4, "L2 penalty on all parameters")
     dtype: str = _key("float32", "precision")
-    amp: bool = _key(False, "mixed precision on CUDA")
+    amp: bool = _key(False, "mixed precision: the network's passes in bfloat16 where autocast allows it")
     seed: int = _key(0, "one seed; every purpose gets a generator of its own from it")
 
     def __post_init__(self) -> None:

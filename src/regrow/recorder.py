@@ -1,9 +1,9 @@
-"""Collects what a record keeps while a run goes on; its contents travel in checkpoints."""
+"""Collects what records keep while runs go on; its contents travel in checkpoints."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,6 +63,35 @@ class Recorder:
                 series[name] = array
         return Record(config=config, shapes=dict(shapes), steps_per_epoch=steps_per_epoch,
                       provenance=dict(provenance), **series)
+
+
+class Recorders:
+    """The same verbs for runs that train together: every argument comes one per run, the step is common."""
+
+    def __init__(self, runs: int) -> None:
+        self.runs = [Recorder() for _ in range(runs)]
+
+    def epoch(self, *, learning_rate: float, train_loss: Sequence[float], val_accuracy: Sequence[float],
+              test_accuracy: Sequence[float]) -> None:
+        for run, loss, val, test in zip(self.runs, train_loss, val_accuracy, test_accuracy, strict=True):
+            run.epoch(learning_rate=learning_rate, train_loss=loss, val_accuracy=val, test_accuracy=test)
+
+    def topology(self, step: int, rate: float, masks: Sequence[Mapping[str, Tensor]],
+                 explored: Sequence[Mapping[str, Tensor]]) -> None:
+        for run, mask, seen in zip(self.runs, masks, explored, strict=True):
+            run.topology(step, rate, mask, seen)
+
+    def moment(self, step: int, masks: Sequence[Mapping[str, Tensor]]) -> None:
+        for run, mask in zip(self.runs, masks, strict=True):
+            run.moment(step, mask)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {f"{i}/{name}": array for i, run in enumerate(self.runs) for name, array in run.arrays().items()}
+
+    def load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
+        for i, run in enumerate(self.runs):
+            run.load_arrays({name.removeprefix(f"{i}/"): array for name, array in arrays.items()
+                             if name.startswith(f"{i}/")})
 
 
 def percent(correct: int, total: int) -> float:

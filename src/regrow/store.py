@@ -4,22 +4,16 @@ need be. Nothing is ever overwritten with something else, and nothing damaged is
 from __future__ import annotations
 
 import os
-import re
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from regrow import arrayfile, compact, provenance
+from regrow import arrayfile, compact
 from regrow.config import RunConfig
-from regrow.errors import NotRecorded, RegrowError, StoreError
+from regrow.errors import NotRecorded, StoreError
 from regrow.record import Record
-
-if TYPE_CHECKING:
-    from regrow.data import Dataset
 
 CHECKPOINT_SECONDS = 20.0
 
@@ -74,49 +68,46 @@ class Store:
         Several processes may ask for the same config; one trains, the others wait for it. Raises RegrowError for what
         the user can mend (data missing, store not writable).
         """
-        record = self.get(config)
-        if record is not None:
-            return record
-        with self._lock(config.key):
-            record = self.get(config)  # another process may have finished it while we waited
-            return record or self._train(config, device, engine, data_root, progress, checkpoint_seconds)
+        return self.ensure_all([config], device=device, engine=engine, data_root=data_root, progress=progress,
+                               checkpoint_seconds=checkpoint_seconds)[0]
 
-    def _train(self, config: RunConfig, device: str, engine: str, data_root: Path | None,
-               progress: Callable[[int], None] | None, checkpoint_seconds: float) -> Record:
-        import torch
+    def ensure_all(self, configs: Sequence[RunConfig], *, device: str = "cpu", engine: str = "batched",
+                   data_root: Path | None = None, progress: Callable[[int], None] | None = None,
+                   checkpoint_seconds: float = CHECKPOINT_SECONDS) -> list[Record]:
+        """The same for several runs of one kind (see `together.groups`), in their order; they train together on the
+        batched engine and one after the other on any other."""
+        found = {config: self.get(config) for config in configs}
+        if None in found.values():
+            with self._locks(config.key for config in configs):
+                # Another process may have finished some of them while we waited.
+                found = {config: record or self.get(config) for config, record in found.items()}
+                missing = [config for config, record in found.items() if record is None]
+                if missing:
+                    found |= self._train(missing, device, engine, data_root, progress, checkpoint_seconds)
+        return [record for record in found.values() if record is not None]
 
-        from regrow import checkpoint, train
+    def _train(self, configs: list[RunConfig], device: str, engine: str, data_root: Path | None,
+               progress: Callable[[int], None] | None, checkpoint_seconds: float) -> dict[RunConfig, Record]:
+        from regrow import training
+        from regrow.engines.engine import chosen_engine
 
-        check_trainable(config, device)
-        engine = train.chosen_engine(config, device, engine)
-        for unfinished in self.root.glob(f"*/{arrayfile.WRITING}{config.key}-*"):
-            unfinished.unlink(missing_ok=True)  # of a killed process: nobody else writes while we hold the lock
-        dataset = _dataset(config, device, data_root)
-        run = train.start(config, dataset, device, engine)
-        path, resumed = self.checkpoint_path(config.key), False
-        if path.is_file():
-            try:
-                checkpoint.restore(run, path, engine)
-                resumed = True
-            except StoreError as error:
-                self._move_aside(path, error)
-                run = train.start(config, dataset, device, engine)
-        last = time.monotonic()
-
-        def save(run: train.Run) -> None:
-            nonlocal last
-            if time.monotonic() - last >= checkpoint_seconds:
-                checkpoint.save(run, path, engine)
-                last = time.monotonic()
-
-        with _one_thread(device):
-            made = provenance.of_run(device=device, engine=engine, threads=torch.get_num_threads(),
-                                     data_sha256=dataset.sha256)
-            record = train.train(run, dataset, save=save, progress=progress, provenance=made | {"resumed": resumed})
-        record.save(self.record_path(config.key))
-        path.unlink(missing_ok=True)
-        self.failure_path(config.key).unlink(missing_ok=True)
-        return record
+        for config in configs:
+            training.check_trainable(config, device)
+            for unfinished in self.root.glob(f"*/{arrayfile.WRITING}{config.key}-*"):
+                unfinished.unlink(missing_ok=True)  # of a killed process: nobody else writes while we hold the lock
+        engine = chosen_engine(configs[0], device, engine)
+        done: dict[RunConfig, Record] = {}
+        for task in [configs] if engine == "batched" else [[config] for config in configs]:
+            path = self.checkpoint_path(training.checkpoint_key(task, engine))
+            records = training.trained(task, device=device, engine=engine, data_root=data_root, checkpoint_path=path,
+                                       checkpoint_seconds=checkpoint_seconds, damaged=self._move_aside,
+                                       progress=progress)
+            for config, record in zip(task, records, strict=True):
+                record.save(self.record_path(config.key))
+                self.failure_path(config.key).unlink(missing_ok=True)
+                done[config] = record
+            path.unlink(missing_ok=True)
+        return done
 
     def fail(self, config: RunConfig, text: str) -> None:
         """Keep the error of a run that failed."""
@@ -156,62 +147,20 @@ class Store:
         warnings.warn(f"{error} It was moved to {target}.", stacklevel=3)
 
     @contextmanager
-    def _lock(self, key: str) -> Iterator[None]:
-        """An advisory lock that the operating system drops when the process ends, however it ends."""
+    def _locks(self, keys: Iterable[str]) -> Iterator[None]:
+        """Advisory locks that the operating system drops when the process ends, however it ends."""
         self.check_writable()
         try:
             import fcntl
         except ImportError:  # no such locks on Windows: two processes may then train the same run, harmlessly
             yield
             return
-        path = self.root / "locks" / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with ExitStack() as files:
+            for key in sorted(keys):  # always in the same order, so that two processes never wait for each other
+                path = self.root / "locks" / key
+                path.parent.mkdir(parents=True, exist_ok=True)
+                fcntl.flock(files.enter_context(path.open("w")), fcntl.LOCK_EX)
             yield
-
-
-@contextmanager
-def _one_thread(device: str) -> Iterator[None]:
-    """On a CPU the number of threads changes the order of sums; one thread gives the same bits everywhere.
-
-    Parallelism goes across runs.
-    """
-    import torch
-
-    before = torch.get_num_threads()
-    if device == "cpu":
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def check_trainable(config: RunConfig, device: str = "cpu") -> None:
-    """Raise RegrowError, in one sentence, for a run that this version or this machine cannot train."""
-    import torch
-
-    if config.is_rbm:
-        raise RegrowError(f"{config.model} is in the plan (Appendix D), but this version does not train RBMs yet; "
-                          "leave them out with --only.")
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
-        raise RegrowError(f"There is no device {device!r}; use --device cpu, cuda, or cuda:1 for the second GPU.")
-    number = int(device.partition(":")[2] or 0)
-    if device != "cpu" and number >= torch.cuda.device_count():
-        raise RegrowError(f"There is no CUDA device {number} here (found {torch.cuda.device_count()}); "
-                          "leave --device out or use --device cpu.")
-
-
-@lru_cache(maxsize=2)
-def _load(name: str, image_format: str, train_limit: int, device: str, data_root: Path | None) -> Dataset:
-    from regrow import data
-
-    return data.load(name, root=data_root, image_format=image_format, device=device, train_limit=train_limit)
-
-
-def _dataset(config: RunConfig, device: str, data_root: Path | None) -> Dataset:
-    return _load(config.dataset, config.image_format, config.train_limit, device, data_root)
 
 
 def require(store: Store, configs: list[RunConfig], remedy: str) -> list[Record]:

@@ -1,4 +1,4 @@
-"""Many runs in several processes of one thread each. A process that dies costs the run that it held and no other."""
+"""Many runs in several processes of one thread each. A process that dies costs the runs that it held and no other."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
-from regrow import cost
+from regrow import cost, together
 from regrow.config import RunConfig
+from regrow.engines.engine import check_engine, chosen_engine
 from regrow.errors import RegrowError
 from regrow.progress import Progress
 from regrow.store import Store
-from regrow.train import chosen_engine
+
+Task = tuple[RunConfig, ...]  # one run, or several that train together
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class _How:
 class _Worker:
     process: SpawnProcess
     connection: Connection
-    config: RunConfig | None = None
+    task: Task | None = None
 
 
 def default_jobs() -> int:
@@ -63,36 +65,40 @@ def run(configs: Sequence[RunConfig], store: Store, *, jobs: int = 0, device: st
     missing = [config for config in distinct if store.get(config) is None]
     if not missing:
         return Result(0, len(distinct), {})
+    check_engine(engine)
     store.check_writable()
-    work = {config: _work(config, device, engine) for config in missing}
-    waiting = sorted(missing, key=lambda config: work[config])  # taken from the end
-    jobs = min(jobs or (default_jobs() if device == "cpu" else 1), len(missing))
+    tasks = _tasks(missing, device, engine)
+    work = {task: sum(_work(config, device, engine) for config in task) for task in tasks}
+    waiting = sorted(tasks, key=lambda task: work[task])  # taken from the end
+    jobs = min(jobs or (default_jobs() if device == "cpu" else 1), len(tasks))
     how = _How(store, device, engine, data_root)
-    progressed = dict.fromkeys(missing, 0.0)
+    progressed = dict.fromkeys(tasks, 0.0)
     failed: dict[str, str] = {}
     workers: list[_Worker] = []
     try:
         with Progress(sum(work.values()), label) as bar:
-            while waiting or any(worker.config for worker in workers):
+            while waiting or any(worker.task for worker in workers):
                 while waiting and len(workers) < jobs:
                     workers.append(_start(how))
                 for worker in workers:
-                    if worker.config is None and waiting:
-                        worker.config = waiting.pop()
-                        worker.connection.send(worker.config)
+                    if worker.task is None and waiting:
+                        worker.task = waiting.pop()
+                        worker.connection.send(worker.task)
                 ready = wait([worker.connection for worker in workers], timeout=0.5)
                 for worker in [worker for worker in workers if worker.connection in ready]:
-                    config = worker.config
-                    assert config is not None
+                    task = worker.task
+                    assert task is not None
                     answer = _answer(worker, workers)
                     if isinstance(answer, float):
-                        progressed[config] = answer * work[config]
+                        progressed[task] = answer * work[task]
                         continue
-                    worker.config, progressed[config] = None, work[config]
+                    worker.task, progressed[task] = None, work[task]
                     if answer:
-                        failed[config.key] = answer.strip().splitlines()[-1]
-                        store.fail(config, answer)
-                finished = len(missing) - len(waiting) - sum(worker.config is not None for worker in workers)
+                        for config in task:
+                            failed[config.key] = answer.strip().splitlines()[-1]
+                            store.fail(config, answer)
+                unfinished = [*waiting, *(worker.task for worker in workers if worker.task)]
+                finished = len(missing) - sum(map(len, unfinished))
                 bar.set(sum(progressed.values()), f"{finished} of {len(missing)} runs done")
     finally:
         for worker in workers:
@@ -101,10 +107,23 @@ def run(configs: Sequence[RunConfig], store: Store, *, jobs: int = 0, device: st
     return Result(len(missing) - len(failed), len(distinct) - len(missing), failed)
 
 
+def _tasks(configs: Sequence[RunConfig], device: str, engine: str) -> list[Task]:
+    """Runs for the batched engine in batches, the others one by one."""
+    alone: list[Task] = []
+    grouped: list[RunConfig] = []
+    for config in configs:
+        try:
+            fits = chosen_engine(config, device, engine) == "batched"
+        except RegrowError:  # its worker will say so
+            fits = False
+        grouped.append(config) if fits else alone.append((config,))
+    return [*alone, *together.groups(grouped)]
+
+
 def _work(config: RunConfig, device: str, engine: str) -> float:
     """Relative time of a run. On the sparse engine it is between a tenth (large nets) and a third (small ones)."""
-    share = 0.25 if chosen_engine(config, device, engine) == "sparse" else 1.0
-    return cost.multiply_adds(config) * share
+    sparse = engine == "sparse" or (engine == "auto" and chosen_engine(config, device) == "sparse")
+    return cost.multiply_adds(config) * (0.25 if sparse else 1.0)
 
 
 def _start(how: _How) -> _Worker:
@@ -117,7 +136,7 @@ def _start(how: _How) -> _Worker:
 
 
 def _answer(worker: _Worker, workers: list[_Worker]) -> float | str:
-    """The share of the run that is done, or how it ended: '' or the error. A dead worker leaves the list."""
+    """The share of the task that is done, or how it ended: '' or the error. A dead worker leaves the list."""
     try:
         return worker.connection.recv()
     except (EOFError, ConnectionError):
@@ -126,18 +145,18 @@ def _answer(worker: _Worker, workers: list[_Worker]) -> float | str:
 
 
 def _serve(connection: Connection, how: _How) -> None:
-    """A worker's life: a config in, shares of it and then '' or the error out. Ctrl-C is left to the parent."""
+    """A worker's life: a task in, shares of it and then '' or the error out. Ctrl-C is left to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while True:
         try:
-            config = connection.recv()
+            task = connection.recv()
         except EOFError:  # the parent is gone
             return
-        connection.send(_ensure(config, how, connection))
+        connection.send(_ensure(task, how, connection))
 
 
-def _ensure(config: RunConfig, how: _How, connection: Connection) -> str:
-    total, last = cost.total_steps(config), time.monotonic()
+def _ensure(task: Task, how: _How, connection: Connection) -> str:
+    total, last = cost.total_steps(task[0]), time.monotonic()
 
     def report(step: int) -> None:
         nonlocal last
@@ -146,7 +165,7 @@ def _ensure(config: RunConfig, how: _How, connection: Connection) -> str:
             last = time.monotonic()
 
     try:
-        how.store.ensure(config, device=how.device, engine=how.engine, data_root=how.data_root, progress=report)
+        how.store.ensure_all(task, device=how.device, engine=how.engine, data_root=how.data_root, progress=report)
     except RegrowError as error:
         return str(error)
     except Exception:

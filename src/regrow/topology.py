@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from regrow import schedule
@@ -23,7 +23,9 @@ class Topology:
     that gradient and momentum growth need, at no extra cost.
     """
 
-    def __init__(self, config: RunConfig, weights: Mapping[str, nn.Parameter]) -> None:
+    def __init__(self, config: RunConfig, weights: Mapping[str, Tensor],
+                 factors: Mapping[str, Tensor] | None = None) -> None:
+        """`weights` and `factors` are written in place; `factors` (new ones unless given) become masks of 0 and 1."""
         self.config = config
         self.weights = dict(weights)
         shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
@@ -36,23 +38,27 @@ class Topology:
         track = "average" in self.needs and config.growth_momentum == "ema"
         self.averages = {name: torch.zeros_like(weight) for name, weight in weights.items()} if track else {}
         self.sparse = not config.is_dense
+        self.factors = factors or {name: torch.empty_like(weight) for name, weight in weights.items()}
         self._refresh()
 
+    @torch.no_grad()
     def _refresh(self) -> None:
-        self._factors: list[Tensor] = [mask.to(self.weights[name].dtype) for name, mask in self.masks.items()]
+        """The masks as factors 0 and 1, and weights to match."""
+        for name, mask in self.masks.items():
+            self.factors[name].copy_(mask)
         self.mask_weights()
 
     @torch.no_grad()
     def mask_weights(self) -> None:
         """Theta <- Theta * M (Eq. 3)."""
         if self.sparse:
-            torch._foreach_mul_(list(self.weights.values()), self._factors)
+            torch._foreach_mul_(list(self.weights.values()), list(self.factors.values()))
 
     @torch.no_grad()
-    def mask_gradients(self) -> None:
+    def mask_gradients(self, gradients: Mapping[str, Tensor]) -> None:
         """Only connections that exist learn."""
         if self.sparse and not ranks_buffer(self.config):
-            torch._foreach_mul_([_gradient(weight) for weight in self.weights.values()], self._factors)
+            torch._foreach_mul_(list(gradients.values()), list(self.factors.values()))
 
     @property
     def buffers_leak(self) -> bool:
@@ -60,24 +66,25 @@ class Topology:
         return ranks_buffer(self.config) or self.config.grown_buffer == "keep"
 
     @torch.no_grad()
-    def average_gradients(self) -> None:
+    def average_gradients(self, gradients: Mapping[str, Tensor]) -> None:
         """v <- beta v + (1 - beta) dE/dTheta at every position (Eq. 10)."""
         for name, average in self.averages.items():
-            average.lerp_(_gradient(self.weights[name]), 1 - self.config.growth_beta)
+            average.lerp_(gradients[name], 1 - self.config.growth_beta)
 
-    def dense_gradients(self) -> dict[str, Tensor]:
+    def dense_gradients(self, gradients: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Copies of dE/dTheta before masking and before the optimizer, which may change gradients in place."""
         if "gradient" not in self.needs:
             return {}
-        return {name: _gradient(weight).clone() for name, weight in self.weights.items()}
+        return {name: gradient.clone() for name, gradient in gradients.items()}
 
     @torch.no_grad()
-    def update(self, step: int, total_steps: int, gradients: Mapping[str, Tensor], optimizer: Optimizer) -> None:
-        """Prune and grow in every layer, each in isolation (Section 4.3)."""
+    def update(self, step: int, total_steps: int, gradients: Mapping[str, Tensor],
+               buffers: Mapping[str, Tensor]) -> None:
+        """Prune and grow in every layer, each in isolation (Section 4.3). `buffers` is the optimizer's momentum."""
         config = self.config
         rate, rule = schedule.prune_rate(config, step, total_steps), schedule.growth_rule(config, step, total_steps)
         for index, (name, weight) in enumerate(self.weights.items()):
-            buffer = optimizer.state[weight].get("momentum_buffer")
+            buffer = buffers.get(name)
             ranked = self.averages.get(name, torch.zeros_like(weight) if buffer is None else buffer)
             layer = LayerState(weight.detach(), self.masks[name],
                                generator("growth", config.seed, step * 1000 + index, device=weight.device),
@@ -106,6 +113,13 @@ class Topology:
         self._refresh()
 
 
-def _gradient(weight: nn.Parameter) -> Tensor:
-    assert weight.grad is not None, "backward() comes first"
-    return weight.grad
+def gradients_of(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """dE/dTheta at every position, connected or not: the tensors that backward() wrote, not copies."""
+    found = {name: weight.grad for name, weight in weights.items()}
+    return {name: gradient for name, gradient in found.items() if gradient is not None}
+
+
+def momentum_buffers(optimizer: Optimizer, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The optimizer's momentum of every weight that has one yet."""
+    found = {name: optimizer.state[weight].get("momentum_buffer") for name, weight in weights.items()}
+    return {name: buffer for name, buffer in found.items() if buffer is not None}

@@ -6,49 +6,30 @@ The steps themselves are an engine's: `engines/dense.py` is the one to read, the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from regrow import schedule
-from regrow.config import RunConfig, nearest
-from regrow.data import Dataset, ImageSet, steps_per_epoch
-from regrow.errors import ConfigError, RegrowError
+from regrow.config import RunConfig
+from regrow.data import Dataset, steps_per_epoch
+from regrow.engines.engine import Engine, new_engine
+from regrow.errors import ConfigError
 from regrow.record import Record
 from regrow.recorder import Recorder
-
-ENGINES = ("auto", "dense", "sparse")
-BREAK_EVEN_DENSITY = 0.5
-
-
-class Engine(Protocol):
-    """A network in training. `state` and `load_state` carry all of it through a checkpoint."""
-
-    @property
-    def masks(self) -> Mapping[str, Tensor]: ...
-    @property
-    def explored(self) -> Mapping[str, Tensor]: ...
-    def set_learning_rate(self, lr: float) -> None: ...
-    def batches(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]: ...
-    def backward(self, images: Tensor, labels: Tensor, step: int) -> None: ...
-    def step(self) -> None: ...
-    def update(self, step: int) -> None: ...
-    def take_loss(self) -> float: ...
-    def accuracy(self, images: ImageSet) -> float: ...
-    def state(self) -> dict[str, Tensor]: ...
-    def load_state(self, state: Mapping[str, Tensor]) -> None: ...
 
 
 @dataclass
 class Run:
-    """A run in progress."""
+    """A run in progress, or several that train together: `config` is then what they have in common."""
 
     config: RunConfig
     engine: Engine
-    recorder: Recorder = field(default_factory=Recorder)
+    key: str  # of its checkpoint
+    steps_per_epoch: int
+    recorder: Any = field(default_factory=Recorder)  # or Recorders
     step: int = 0
     seconds: float = 0.0
 
@@ -62,50 +43,35 @@ def start(config: RunConfig, dataset: Dataset, device: str | torch.device = "cpu
     if config.model == "resnet50" and len(dataset.train.labels) % config.batch_size == 1:
         raise ConfigError(f"{len(dataset.train.labels)} training images leave a last batch of one image, which "
                           "ResNet-50's batch normalisation cannot take; change batch_size or train_limit by one.")
-    total_steps = config.epochs * steps_per_epoch(len(dataset.train.labels), config.batch_size)
-    run = Run(config, _engine(config, dataset, total_steps, torch.device(device), engine))
+    per_epoch = steps_per_epoch(len(dataset.train.labels), config.batch_size)
+    made = new_engine(config, dataset, config.epochs * per_epoch, torch.device(device), engine)
+    return begin(Run(config, made, config.key, per_epoch))
+
+
+def begin(run: Run) -> Run:
+    """Record the wiring before training."""
     run.recorder.topology(0, float("nan"), run.engine.masks, run.engine.explored)
     run.recorder.moment(0, run.engine.masks)
     return run
 
 
-def chosen_engine(config: RunConfig, device: str, engine: str = "auto") -> str:
-    """'auto' resolved: sparse where it can train the run and is faster, else dense.
-
-    The break-even density is measured by `python -m bench engines`.
-    """
-    if engine not in ENGINES:
-        raise ConfigError(f"There is no engine {engine!r}{nearest(engine, ENGINES)}.")
-    if engine != "auto":
-        return engine
-    from regrow.engines import sparse
-
-    fits = device == "cpu" and sparse.supports(config) and 1 - config.sparsity <= BREAK_EVEN_DENSITY
-    return "sparse" if fits else "dense"
-
-
-def _engine(config: RunConfig, dataset: Dataset, total_steps: int, device: torch.device, name: str) -> Engine:
-    if name == "sparse":
-        from regrow.engines import sparse
-
-        if not sparse.supports(config) or device.type != "cpu":
-            raise RegrowError("The sparse engine trains MLPs on the CPU, with optimizer state on connections only; "
-                              "use --engine dense for this run.")
-        return sparse.SparseEngine(config, dataset, total_steps)
-    from regrow.engines.dense import DenseEngine
-
-    return DenseEngine(config, dataset, total_steps, device)
-
-
 def train(run: Run, dataset: Dataset, *, save: Callable[[Run], None] | None = None,
           progress: Callable[[int], None] | None = None, provenance: Mapping[str, Any] | None = None) -> Record:
-    """Train from where `run` stands to the end of its config, and return the record.
+    """Train from where `run` stands to the end of its config, and return the record."""
+    advance(run, dataset, save=save, progress=progress)
+    shapes = {name: tuple(mask.shape) for name, mask in run.engine.masks.items()}
+    made = {**(provenance or {}), "seconds": round(run.seconds, 3)}
+    return run.recorder.record(run.config, shapes, run.steps_per_epoch, made)
+
+
+def advance(run: Run, dataset: Dataset, *, save: Callable[[Run], None] | None = None,
+            progress: Callable[[int], None] | None = None) -> None:
+    """The loop: from where `run` stands to the end of its config.
 
     `save(run)` is called after every step and decides itself whether a checkpoint is due; `progress(step)` likewise
     for a progress bar. Nothing in a step waits for the device.
     """
-    config, engine, recorder = run.config, run.engine, run.recorder
-    per_epoch = steps_per_epoch(len(dataset.train.labels), config.batch_size)
+    config, engine, recorder, per_epoch = run.config, run.engine, run.recorder, run.steps_per_epoch
     total = per_epoch * config.epochs
     updates = frozenset(schedule.update_steps(config, total))
     moments = schedule.moment_steps(config, total)[1:]
@@ -134,6 +100,3 @@ def train(run: Run, dataset: Dataset, *, save: Callable[[Run], None] | None = No
                 save(run)
             if progress is not None:
                 progress(run.step)
-
-    shapes = {name: tuple(mask.shape) for name, mask in engine.masks.items()}
-    return recorder.record(config, shapes, per_epoch, {**(provenance or {}), "seconds": round(run.seconds, 3)})

@@ -1,6 +1,7 @@
 """The dense engine: any model on any device. Weights are dense tensors that are exactly 0 without a connection.
 
-This is the one to read: a step is PyTorch's own, with masks.
+This is the one to read: a step is PyTorch's own, with masks. The engine "compiled" is this one with its network's
+forward and backward passes compiled by torch.compile.
 """
 
 from __future__ import annotations
@@ -15,17 +16,23 @@ from regrow import models, schedule
 from regrow.config import RunConfig
 from regrow.data import Dataset, ImageSet, batches, evaluation_batches
 from regrow.recorder import percent
-from regrow.topology import Topology
+from regrow.topology import Topology, gradients_of, momentum_buffers
 
 
 class DenseEngine:
     """Model, optimizer and wiring of one run."""
 
-    def __init__(self, config: RunConfig, dataset: Dataset, total_steps: int, device: torch.device) -> None:
+    def __init__(self, config: RunConfig, dataset: Dataset, total_steps: int, device: torch.device, *,
+                 compiled: bool = False, channels_last: bool | None = None) -> None:
+        """`channels_last` is how convolutions want their images on a GPU; None: there, and only there."""
         self.config, self.dataset, self.device = config, dataset, device
         self.total_steps = total_steps
         self.updates = frozenset(schedule.update_steps(config, total_steps))
         self.model = models.build(config, classes=dataset.classes, image_shape=dataset.image_shape).to(device)
+        last = device.type == "cuda" and config.model != "mlp" if channels_last is None else channels_last
+        self.memory_format = torch.channels_last if last else torch.contiguous_format
+        self.model.to(memory_format=self.memory_format)  # type: ignore[call-overload]
+        self.network = torch.compile(self.model) if compiled else self.model
         self.topology = Topology(config, models.maskable(self.model))
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=config.lr, momentum=config.momentum,
                                          nesterov=config.nesterov, weight_decay=config.weight_decay, fused=True)
@@ -47,31 +54,34 @@ class DenseEngine:
     def batches(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Images [B, C, H, W] and labels [B] of an epoch, from batch `start` on."""
         config = self.config
-        return batches(self.dataset, batch_size=config.batch_size, seed=config.seed, epoch=epoch,
-                       augment=config.augment, dtype=getattr(torch, config.dtype), start=start)
+        for images, labels in batches(self.dataset, batch_size=config.batch_size, seed=config.seed, epoch=epoch,
+                                      augment=config.augment, dtype=getattr(torch, config.dtype), start=start):
+            yield images.contiguous(memory_format=self.memory_format), labels
 
     def backward(self, images: Tensor, labels: Tensor, step: int) -> None:
         """Loss and gradients. A dense weight has a dense gradient: that is all that growth needs (Eqs. 9 and 10)."""
         self.model.train()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.amp and self.device.type == "cuda"):
-            loss = F.cross_entropy(self.model(images), labels)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.amp):
+            loss = F.cross_entropy(self.network(images), labels)
         self.optimizer.zero_grad()
         loss.backward()
         self.loss += loss.detach()
-        self.topology.average_gradients()
+        gradients = gradients_of(self.topology.weights)
+        self.topology.average_gradients(gradients)
         if step in self.updates:
-            self.gradients = self.topology.dense_gradients()
+            self.gradients = self.topology.dense_gradients(gradients)
 
     def step(self) -> None:
         """SGD on the connections that exist."""
-        self.topology.mask_gradients()
+        self.topology.mask_gradients(gradients_of(self.topology.weights))
         self.optimizer.step()
         if self.topology.buffers_leak:
             self.topology.mask_weights()
 
     def update(self, step: int) -> None:
         """Prune and grow."""
-        self.topology.update(step, self.total_steps, self.gradients, self.optimizer)
+        buffers = momentum_buffers(self.optimizer, self.topology.weights)
+        self.topology.update(step, self.total_steps, self.gradients, buffers)
         self.gradients = {}
 
     def take_loss(self) -> float:
@@ -86,14 +96,13 @@ class DenseEngine:
         self.model.eval()
         correct = torch.zeros((), dtype=torch.int64, device=self.device)
         for x, labels in evaluation_batches(images, self.dataset, dtype=getattr(torch, self.config.dtype)):
-            correct += (self.model(x).argmax(1) == labels).sum()
+            correct += (self.model(x.contiguous(memory_format=self.memory_format)).argmax(1) == labels).sum()
         return percent(int(correct), len(images.labels))
 
     def state(self) -> dict[str, Tensor]:
         """Everything that a resumed run needs, as named tensors."""
-        momenta = {f"momentum/{name}": self.optimizer.state[parameter]["momentum_buffer"]
-                   for name, parameter in self.model.named_parameters()
-                   if self.optimizer.state[parameter].get("momentum_buffer") is not None}
+        momenta = {f"momentum/{name}": buffer for name, buffer in
+                   momentum_buffers(self.optimizer, dict(self.model.named_parameters())).items()}
         model = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
         return model | momenta | self.topology.state() | {"loss": self.loss}
 
@@ -103,7 +112,7 @@ class DenseEngine:
                                     if name.startswith("model/")})
         for name, parameter in self.model.named_parameters():
             if f"momentum/{name}" in state:
-                momentum = state[f"momentum/{name}"].to(parameter.device)
+                momentum = torch.empty_like(parameter, requires_grad=False).copy_(state[f"momentum/{name}"])
                 self.optimizer.state[parameter]["momentum_buffer"] = momentum
         self.topology.load_state(state)
         self.loss.copy_(state["loss"])

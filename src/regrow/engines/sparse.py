@@ -23,13 +23,13 @@ from regrow.randomness import generator
 from regrow.recorder import percent
 from regrow.rules import LayerState
 from regrow.topology import Topology
-from regrow.topology_update import rewire
+from regrow.topology_update import ranks_buffer, rewire
 
 
 def supports(config: RunConfig) -> bool:
-    """MLPs whose optimizer state lives on connections only."""
-    return config.model == "mlp" and config.grown_buffer == "zero" and (
-        config.growth_momentum == "ema" or "momentum" not in config.grow_phases)
+    """MLPs in full precision whose optimizer state lives on connections only."""
+    return (config.model == "mlp" and not config.amp and config.grown_buffer == "zero"
+            and not ranks_buffer(config))
 
 
 class SparseEngine:

@@ -1,0 +1,81 @@
+"""What an engine is, which ones there are, and which one a run gets. Engines change speed only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from regrow.choices import ENGINES
+from regrow.config import RunConfig, nearest
+from regrow.data import Dataset, ImageSet
+from regrow.errors import ConfigError, RegrowError
+
+BREAK_EVEN_DENSITY = 0.5  # sparse is faster below; measured by `python -m bench engines`
+
+
+class Engine(Protocol):
+    """A network in training, or several. `state` and `load_state` carry all of it through a checkpoint.
+
+    `masks` and `explored` are a mapping from layer to bool tensor, `take_loss` and `accuracy` give a number; an engine
+    of several networks gives one of each per network, which is what its recorder takes.
+    """
+
+    @property
+    def masks(self) -> Any: ...
+    @property
+    def explored(self) -> Any: ...
+    def set_learning_rate(self, lr: float) -> None: ...
+    def batches(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]: ...
+    def backward(self, images: Tensor, labels: Tensor, step: int) -> None: ...
+    def step(self) -> None: ...
+    def update(self, step: int) -> None: ...
+    def take_loss(self) -> Any: ...
+    def accuracy(self, images: ImageSet) -> Any: ...
+    def state(self) -> dict[str, Tensor]: ...
+    def load_state(self, state: Mapping[str, Tensor]) -> None: ...
+
+
+def check_engine(name: str) -> None:
+    """Raise ConfigError, naming the nearest one, for an engine that does not exist."""
+    if name not in ENGINES:
+        raise ConfigError(f"There is no engine {name!r}{nearest(name, ENGINES)}.")
+
+
+def chosen_engine(config: RunConfig, device: str, engine: str = "auto") -> str:
+    """'auto' resolved: sparse where it can train the run and is faster, batched for MLPs on a GPU, else dense.
+
+    Raises ConfigError for an unknown engine and RegrowError for one that cannot train this run on this device.
+    """
+    from regrow.engines import batched, sparse
+
+    check_engine(engine)
+    fits_sparse = device == "cpu" and sparse.supports(config)
+    if engine == "auto":
+        if fits_sparse and 1 - config.sparsity <= BREAK_EVEN_DENSITY:
+            return "sparse"
+        return "batched" if device != "cpu" and batched.supports(config) else "dense"
+    if engine == "sparse" and not fits_sparse:
+        raise RegrowError("The sparse engine trains MLPs on the CPU, in full precision and with optimizer state on "
+                          "connections only; use --engine dense for this run.")
+    if engine == "batched" and not batched.supports(config):
+        raise RegrowError("The batched engine trains MLPs whose optimizer state is on connections only; use --engine "
+                          "dense for this run.")
+    return engine
+
+
+def new_engine(config: RunConfig, dataset: Dataset, total_steps: int, device: torch.device, name: str) -> Engine:
+    """The engine of a run that trains alone, so that "batched" means dense. Raises as `chosen_engine`.
+
+    `together.start` is for several.
+    """
+    name = chosen_engine(config, device.type, name)
+    if name == "sparse":
+        from regrow.engines.sparse import SparseEngine
+
+        return SparseEngine(config, dataset, total_steps)
+    from regrow.engines.dense import DenseEngine
+
+    return DenseEngine(config, dataset, total_steps, device, compiled=name == "compiled")

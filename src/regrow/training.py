@@ -1,0 +1,103 @@
+"""Runs on this machine from wherever their checkpoint stands to their records; `store` says where files go."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from regrow import checkpoint, provenance, together, train
+from regrow.config import RunConfig
+from regrow.errors import RegrowError, StoreError
+from regrow.record import Record
+
+if TYPE_CHECKING:
+    from regrow.data import Dataset
+
+
+def trained(configs: Sequence[RunConfig], *, device: str, engine: str, data_root: Path | None,
+            checkpoint_path: Path, checkpoint_seconds: float, damaged: Callable[[Path, StoreError], None],
+            progress: Callable[[int], None] | None = None) -> list[Record]:
+    """Train one run, or several on the batched engine, resuming from the checkpoint if there is one.
+
+    A checkpoint that cannot be used is handed to `damaged`, and training starts anew.
+    """
+    dataset = _dataset(configs[0], device, data_root)
+    run, resumed = _start(configs, dataset, device, engine), False
+    if checkpoint_path.is_file():
+        try:
+            checkpoint.restore(run, checkpoint_path, engine)
+            resumed = True
+        except StoreError as error:
+            damaged(checkpoint_path, error)
+            run = _start(configs, dataset, device, engine)
+    last = time.monotonic()
+
+    def save(run: train.Run) -> None:
+        nonlocal last
+        if time.monotonic() - last >= checkpoint_seconds:
+            checkpoint.save(run, checkpoint_path, engine)
+            last = time.monotonic()
+
+    with _one_thread(device):
+        made = provenance.of_run(device=device, engine=engine, threads=torch.get_num_threads(),
+                                 data_sha256=dataset.sha256) | {"resumed": resumed}
+        if engine == "batched":
+            return together.finish(run, dataset, save=save, progress=progress, provenance=made)
+        return [train.train(run, dataset, save=save, progress=progress, provenance=made)]
+
+
+def checkpoint_key(configs: Sequence[RunConfig], engine: str) -> str:
+    """What the checkpoint of these runs is called."""
+    return together.key_of(configs) if engine == "batched" else configs[0].key
+
+
+def check_trainable(config: RunConfig, device: str = "cpu") -> None:
+    """Raise RegrowError, in one sentence, for a run that this version or this machine cannot train."""
+    if config.is_rbm:
+        raise RegrowError(f"{config.model} is in the plan (Appendix D), but this version does not train RBMs yet; "
+                          "leave them out with --only.")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+        raise RegrowError(f"There is no device {device!r}; use --device cpu, cuda, or cuda:1 for the second GPU.")
+    number = int(device.partition(":")[2] or 0)
+    if device != "cpu" and number >= torch.cuda.device_count():
+        raise RegrowError(f"There is no CUDA device {number} here (found {torch.cuda.device_count()}); "
+                          "leave --device out or use --device cpu.")
+
+
+def _start(configs: Sequence[RunConfig], dataset: Dataset, device: str, engine: str) -> train.Run:
+    if engine == "batched":
+        return together.start(configs, dataset, device)
+    return train.start(configs[0], dataset, device, engine)
+
+
+@contextmanager
+def _one_thread(device: str) -> Iterator[None]:
+    """On a CPU the number of threads changes the order of sums; one thread gives the same bits everywhere.
+
+    Parallelism goes across runs.
+    """
+    before = torch.get_num_threads()
+    if device == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _dataset(config: RunConfig, device: str, data_root: Path | None) -> Dataset:
+    return _load(config.dataset, config.image_format, config.train_limit, device, data_root)
+
+
+@lru_cache(maxsize=2)
+def _load(name: str, image_format: str, train_limit: int, device: str, data_root: Path | None) -> Dataset:
+    from regrow import data
+
+    return data.load(name, root=data_root, image_format=image_format, device=device, train_limit=train_limit)
