@@ -14,7 +14,9 @@ BENCHMARKS = {
     "memory": "bytes of the sparse engine against connections, and peak memory of a training process",
     "end_to_end": "images per second of training, data included, against DataLoader + torchvision + masked-dense",
     "pipeline": "the data pipeline alone against DataLoader + torchvision transforms",
+    "batched": "15 MLPs in one batch and the CNNs' steps against a plain loop, on the GPU if there is one",
     "store": "record and checkpoint writing against training time",
+    "notebooks": "every notebook replayed, and the quick profile with its training; peak memory",
     "selection": "choosing the largest scores of 3.1 million: ours, torch.topk, a full sort",
     "topology": "k-shells against networkx and igraph, the matrix of Kendall's tau against a scipy loop",
 }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from itertools import count
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from regrow import data, train
+from regrow import data, together, train
 from regrow.config import RunConfig
 from regrow.data import Dataset, ImageSet
 from regrow.datasets import known
@@ -49,11 +50,23 @@ def engine_stream(engine: train.Engine) -> Iterator[tuple[Tensor, Tensor]]:
         yield from engine.batches(epoch, start=0)
 
 
-class Training:
-    """One run of ours, a step a call, with all that `train.train` does in a step."""
+def on(dataset: Dataset, device: str) -> Dataset:
+    """The data set with its images and labels on a device."""
+    def moved(part: ImageSet) -> ImageSet:
+        return ImageSet(part.images.to(device), part.labels.to(device))
 
-    def __init__(self, config: RunConfig, dataset: Dataset, engine: str) -> None:
-        self.run = train.start(config, dataset, engine=engine)
+    return replace(dataset, train=moved(dataset.train), validation=moved(dataset.validation), test=moved(dataset.test))
+
+
+class Training:
+    """One run of ours, or several in a batch, a step a call, with all that `train.advance` does in a step."""
+
+    def __init__(self, config: RunConfig | Sequence[RunConfig], dataset: Dataset, engine: str,
+                 device: str = "cpu") -> None:
+        if isinstance(config, RunConfig):
+            self.run = train.start(config, dataset, device, engine)
+        else:
+            self.run = together.start(config, dataset, device)
         self.engine = self.run.engine
         self.batches = engine_stream(self.engine)
 

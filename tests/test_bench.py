@@ -29,7 +29,9 @@ ROWS: dict[str, dict[str, set]] = {
     "memory": {"engine": {"sparse", "dense"}},
     "end_to_end": {"density": {0.05, 0.01}},
     "pipeline": {"pipeline": {"batched uint8", "DataLoader + torchvision"}},
+    "batched": {"case": {"mlp", "convnet"}, "engine": {"usual", "dense", "batched"}, "runs": {1, 3}},
     "store": {"part": {"training step", "degrees", "masks", "checkpoint", "record"}},
+    "notebooks": {"profile": {"replay", "quick"}},
     "selection": {"method": {"rules.largest", "torch.topk", "full sort"}},
     "topology": {"method": {"regrow.k_shells", "networkx", "igraph", "regrow.kendall_matrix", "scipy loop"}},
 }

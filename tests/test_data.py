@@ -163,7 +163,15 @@ def test_augmented_batches_are_the_epochs_crops_and_flips(colour):
     assert torch.equal(found, data.normalise(torch.from_numpy(cropped), colour, torch.float64)[order])
 
 
-@pytest.mark.parametrize("augment", ["none", "crop_flip"])
+def test_flips_alone_are_the_same_flips_without_the_crop(colour):
+    found = torch.cat([x for x, _ in _epoch(colour, augment="flip", dtype=torch.float64)])
+    order, (_, flips) = data.epoch_order(37, 1, 0), data.epoch_augmentation(37, 1, 0)
+    images = data.normalise(colour.train.images, colour, torch.float64)
+    assert torch.equal(found, torch.where(flips[:, None, None, None], images.flip(3), images)[order])
+    assert 0 < flips.sum() < 37
+
+
+@pytest.mark.parametrize("augment", ["none", "flip", "crop_flip"])
 @pytest.mark.parametrize("start", [0, 1, 4, 5])
 def test_resuming_in_the_middle_gives_the_same_remaining_batches(colour, augment, start):
     whole = _epoch(colour, augment=augment, epoch=4)
@@ -200,8 +208,8 @@ def test_impossible_requests(arguments, words):
 
 
 def test_unknown_augmentation(colour):
-    with pytest.raises(DataError, match="none or crop_flip"):
-        _epoch(colour, augment="flip")
+    with pytest.raises(DataError, match="none, flip or crop_flip"):
+        _epoch(colour, augment="rotate")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -31,6 +31,7 @@ CHOICES: dict[str, dict[str, str]] = {
     "augment": {
         "auto": "crop_flip for CIFAR, none for grey images",
         "crop_flip": "pad by 4, random crop, random horizontal flip",
+        "flip": "random horizontal flip alone",
         "none": "images as they are",
     },
     "stem": {

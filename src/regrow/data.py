@@ -161,18 +161,20 @@ def draws(dataset: Dataset, *, batch_size: int, seed: int, epoch: int, augment: 
           start: int = 0) -> Iterator[Draw]:
     """The batches of one epoch, on the data's device; the last may be smaller.
 
-    augment: "none" or "crop_flip". start: the batch to begin with; the rest is what it would have been without a break,
+    augment: "none", "flip" or "crop_flip". start: the batch to begin with; the rest is what it would have been without a break,
     since order and augmentation depend only on (seed, epoch).
     """
-    if augment not in ("none", "crop_flip"):
-        raise DataError(f"augment must be none or crop_flip, not {augment!r}.")
+    if augment not in ("none", "flip", "crop_flip"):
+        raise DataError(f"augment must be none, flip or crop_flip, not {augment!r}.")
     n, device = len(dataset.train.labels), dataset.train.labels.device
     order = epoch_order(n, seed, epoch).to(device)
-    if augment == "crop_flip":
+    if augment != "none":
         offsets, flips = (t.to(device) for t in epoch_augmentation(n, seed, epoch))
+        if augment == "flip":
+            offsets = torch.full_like(offsets, PAD)  # the crop that leaves an image where it is
     for first in range(start * batch_size, n, batch_size):
         chosen = order[first:first + batch_size]
-        if augment == "crop_flip":
+        if augment != "none":
             yield Draw(chosen, offsets.index_select(0, chosen), flips.index_select(0, chosen))
         else:
             yield Draw(chosen)
