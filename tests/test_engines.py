@@ -43,6 +43,8 @@ def finished(config: RunConfig, dataset: Dataset, engine: str) -> tuple[train.Ru
     {"grow": "gradient", "update_order": "instead_of_step", "nesterov": False, "momentum": 0.0},
     {"grow": "random", "prune": "random", "prune_schedule": "linear"}, {"prune": "none", "grow": "none"},
     {"grow": "gradient", "batch_size": 100, "sparsity": 0.5},
+    {"grow": "gradient", "grown_buffer": "keep", "momentum": 0.3}, {"grow": "gradient", "grown_buffer": "keep",
+                                                                    "momentum": 0.3, "regrown_weight": "keep"},
 ], ids=str)
 def test_agrees_with_dense_in_double_precision(options: dict, dataset: Dataset) -> None:
     """More than 100 steps and 3 updates: the same masks, the same weights to 1e-9."""
@@ -203,7 +205,8 @@ def test_auto_picks_the_engine_that_fits() -> None:
     assert chosen_engine(RunConfig(), "cpu") == "sparse"
     assert chosen_engine(RunConfig(sparsity=0.0, prune="none", grow="none"), "cpu") == "dense"
     assert chosen_engine(RunConfig(model="convnet"), "cpu") == "dense"
-    assert chosen_engine(RunConfig(grown_buffer="keep"), "cpu") == "dense"
+    assert chosen_engine(RunConfig(grown_buffer="keep", update_interval=100), "cpu") == "dense"
+    assert chosen_engine(RunConfig(grown_buffer="keep"), "cpu") == "sparse"  # .9^400 is nothing
     assert chosen_engine(RunConfig(grow="momentum", growth_momentum="sgd_buffer"), "cpu") == "dense"
     assert chosen_engine(RunConfig(amp=True), "cpu") == "dense"
     assert chosen_engine(RunConfig(), "cuda") == "batched"

@@ -26,10 +26,17 @@ from regrow.topology import Topology
 from regrow.topology_update import ranks_buffer, rewire
 
 
+FORGOTTEN = 1e-9
+
+
 def supports(config: RunConfig) -> bool:
-    """MLPs in full precision whose optimizer state lives on connections only."""
-    return (config.model == "mlp" and not config.amp and config.grown_buffer == "zero"
-            and not ranks_buffer(config))
+    """MLPs in full precision whose optimizer state lives on connections only.
+
+    grown_buffer="keep" is the dense engine's with that of places which have long been empty left out: until the next
+    update it has decayed to the fraction momentum^update_interval.
+    """
+    kept = config.grown_buffer == "keep" and config.momentum**config.update_interval > FORGOTTEN
+    return config.model == "mlp" and not (config.amp or kept or ranks_buffer(config))
 
 
 class SparseEngine:
@@ -130,7 +137,8 @@ class SparseEngine:
             state = LayerState(layer.dense(layer.weight), mask, generator("growth", config.seed, step * 1000 + index),
                                self.gradients.get(name), average)
             rewiring = rewire(state, rate=rate, prune=config.prune, grow=rule, regrow_pruned=config.regrow_pruned)
-            layer.rewire(mask.numpy(), rewiring, keep_regrown=config.regrown_weight == "keep")
+            layer.rewire(mask.numpy(), rewiring, keep_weight=config.regrown_weight == "keep",
+                         keep_buffer=config.grown_buffer == "keep")
             self.masks[name] = rewiring.mask
             self.explored[name] |= rewiring.mask
         if window(config.growth_beta) < config.update_interval:

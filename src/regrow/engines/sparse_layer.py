@@ -33,10 +33,10 @@ class SparseLinear:
             aligned((len(self.positions),), self.dtype) for _ in range(4))
         self.by_input = kernels.transpose(self.indptr, self.indices, self.n_in)
 
-    def rewire(self, before: np.ndarray, rewiring: Rewiring, *, keep_regrown: bool) -> None:
+    def rewire(self, before: np.ndarray, rewiring: Rewiring, *, keep_weight: bool, keep_buffer: bool) -> None:
         """Go from the mask `before` to the new one. Grown connections begin with weight and momentum 0.
 
-        With `keep_regrown`, one that was pruned and regrown at once keeps its weight. What is in both structures stands
+        One that was pruned and regrown at once may keep its weight, or its momentum. What is in both structures stands
         in the same order in both, so no position is looked up.
         """
         after, grown = rewiring.mask.numpy().reshape(-1), rewiring.grown.numpy().reshape(-1)
@@ -45,8 +45,9 @@ class SparseLinear:
         self.set_structure(after)
         was_there, new = before.reshape(-1)[self.positions], grown[self.positions]
         self.weight[was_there], self.buffer[was_there] = weight, buffer
-        self.buffer[new] = 0
-        if not keep_regrown:
+        if not keep_buffer:
+            self.buffer[new] = 0
+        if not keep_weight:
             self.weight[new] = 0
 
     def forward(self, x: np.ndarray, y: np.ndarray) -> None:
