@@ -11,7 +11,7 @@ import pytest
 from regrow import reported, study
 from regrow.config import RunConfig
 from regrow.figures import check_table, save_table
-from regrow.plots import accuracy
+from regrow.plots import ablations, accuracy
 from regrow.record import Record
 from regrow.store import Store
 
@@ -147,3 +147,25 @@ def test_the_table_can_be_saved(tiny, tmp_path: Path):
     save_table(frame, "table4", out=tmp_path, profile="quick", caption=accuracy.caption("table4", "quick"),
                records=[tiny])
     assert check_table(tmp_path, "table4") == []
+
+
+# ------------------------------------------------------------------------------------------------------- ablations
+
+def test_ablations_stand_beside_the_same_rule_and_seed_of_table_4(tiny):
+    plain, grey = RunConfig(dataset="cifar10", grow="random"), RunConfig(dataset="mnist", grow="gradient")
+    runs = {plain: 65.0, plain.but(augment="none"): 58.5, plain.but(seed=1): 70.0, grey: 98.0,
+            grey.but(augment="crop_flip"): 96.0, plain.but(grow="gradient", prune="set_legacy"): 60.0}
+    found = ablations.table([replace(tiny, config=c, test_accuracy=np.array([1.0, a])) for c, a in runs.items()])
+    assert list(found["option"]) == ["as in Table 4", "no augmentation", "SET pruning with the widespread bug",
+                                     "as in Table 4", "crops and flips"]
+    assert one(found, option="no augmentation")["change"] == -6.5
+    assert one(found, option="crops and flips")[["change", "paper", "ours - paper"]].tolist() == [-2.0, 96.13, -0.13]
+    alone = one(found, rule="gradient", option="SET pruning with the widespread bug")
+    assert np.isnan(alone["change"]) and alone["ours - paper"] == round(60.0 - 65.83, 2)  # its plain run is not there
+    assert "3 of 25 runs" in ablations.caption(found)
+
+
+def test_every_planned_ablation_has_its_row(tiny):
+    planned = study.runs("ablations", "paper")
+    found = ablations.table([replace(tiny, config=config) for config in planned])
+    assert len(found) == len(planned) == 25 and ablations.table([]).empty

@@ -30,7 +30,8 @@ CELLS: list[Cell] = [
                                             ("cifar10", "cifar100", "fashion_mnist"))),
 ]
 SIZES = {"table3": 100, "table4": 300, "table7": 600, "table8": 360, "fig13": 225, "fig15": 9, "fig16": 9, "sec5.3": 5,
-         "baselines": 10, "fig05": 15, "fig08": 15, "fig09": 15, "fig12": 15, "fig18": 15, "fig19": 15, "fig20": 15}
+         "baselines": 10, "ablations": 25, "fig05": 15, "fig08": 15, "fig09": 15, "fig12": 15, "fig18": 15,
+         "fig19": 15, "fig20": 15}
 QUICK_STEPS = steps_per_epoch(10_800, 128)  # 12,000 images less a tenth for validation
 
 
@@ -60,12 +61,12 @@ def test_group_sizes() -> None:
     assert {need: len(study.runs(need, "paper")) for need in study.NEEDS} == SIZES
 
 
-def test_1538_distinct_runs_and_none_double() -> None:
-    """1360 for the tables, 150 for two more pruning rules, 18 RBMs, 5 of Section 5.3 and 5 static networks; the rest
-    of Figure 13, the topology figures and the dense baselines are runs of the tables."""
+def test_1563_distinct_runs_and_none_double() -> None:
+    """1360 for the tables, 150 for two more pruning rules, 18 RBMs, 5 of Section 5.3, 5 static networks, 25 ablations;
+    the rest of Figure 13, the topology figures and the dense baselines are runs of the tables."""
     runs = study.distinct(study.NEEDS, "paper")
-    assert len(runs) == 1538 == 1360 + 150 + 18 + 5 + 5
-    assert len(set(runs)) == len({config.key for config in runs}) == 1538
+    assert len(runs) == 1563 == 1360 + 150 + 18 + 5 + 5 + 25
+    assert len(set(runs)) == len({config.key for config in runs}) == 1563
     assert set(runs) == {config for need in study.NEEDS for config in study.runs(need, "paper")}
 
 
@@ -164,7 +165,7 @@ def test_quick_ends_with_an_update_on_its_last_step_as_the_paper_does() -> None:
 
 def test_needs_without_a_quick_version_are_empty_there() -> None:
     assert {need for need in study.NEEDS if not study.runs(need, "quick")} == {
-        "table7", "table8", "fig13", "fig15", "fig16", "sec5.3"}
+        "table7", "table8", "fig13", "fig15", "fig16", "sec5.3", "ablations"}
 
 
 def test_topology_figures_share_their_quick_runs() -> None:

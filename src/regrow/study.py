@@ -71,6 +71,23 @@ def _paper_baselines() -> Runs:
     return tuple(RunConfig(dataset="cifar10", seed=seed, **kind) for kind in (DENSE, STATIC) for seed in SEEDS)
 
 
+def ablated() -> Runs:
+    """The runs of Table 4 beside which the ablations stand: the MLP with seed 0, by data set and growth rule."""
+    return tuple(RunConfig(dataset=dataset, grow=grow) for dataset in ("cifar10", "mnist", "fashion_mnist")
+                 for grow in STRATEGIES)
+
+
+def _ablations() -> Runs:
+    """One option that the paper leaves open changed at a time."""
+    options: tuple[dict[str, Any], ...] = (
+        {"augment": "none"}, {"augment": "flip"}, {"update_order": "instead_of_step"}, {"regrown_weight": "keep"},
+        {"grown_buffer": "keep"}, {"prune": "set_legacy"})
+    colour = [config for config in ablated() if config.dataset == "cifar10"]
+    grey = [config.but(augment="crop_flip") for config in ablated() if config not in colour]
+    return (*(config.but(**option) for option in options for config in colour),
+            RunConfig(dataset="cifar10", grow="momentum", growth_momentum="sgd_buffer"), *grey)
+
+
 def _quick_baselines() -> Runs:
     return tuple(RunConfig(**QUICK_MLP, **kind, seed=seed) for kind in (DENSE, STATIC) for seed in QUICK_SEEDS)
 
@@ -112,6 +129,7 @@ NEEDS: dict[str, Need] = {
     "fig16": Need("Figure 16, small RBM (Appendix D)", lambda: _rbm("rbm-small")),
     "sec5.3": Need("Section 5.3, random growth with a shorter update interval", _interval),
     "baselines": Need("Dense and static MLPs beside Sections 5.3 and 5.4 (ours)", _paper_baselines, _quick_baselines),
+    "ablations": Need("One-seed ablations of the MLP's options (ours)", _ablations),
     **{name: Need(title, _paper_topology, _quick_topology) for name, title in _TOPOLOGY.items()},
 }
 
