@@ -171,7 +171,17 @@ def test_flips_alone_are_the_same_flips_without_the_crop(colour):
     assert 0 < flips.sum() < 37
 
 
-@pytest.mark.parametrize("augment", ["none", "flip", "crop_flip"])
+def test_a_mirrored_border_is_numpys_reflection(colour):
+    found = torch.cat([x for x, _ in _epoch(colour, augment="mirror_crop_flip", dtype=torch.float64)])
+    order, (offsets, flips) = data.epoch_order(37, 1, 0), data.epoch_augmentation(37, 1, 0)
+    padded = np.pad(colour.train.images.numpy(), ((0, 0), (0, 0), (4, 4), (4, 4)), mode="reflect")
+    h, w = colour.train.images.shape[2:]
+    crops = np.stack([image[:, y:y + h, x:x + w] for image, (y, x) in zip(padded, offsets.numpy(), strict=True)])
+    crops = np.where(flips.numpy()[:, None, None, None], crops[..., ::-1], crops)
+    assert torch.equal(found, data.normalise(torch.from_numpy(crops.copy()), colour, torch.float64)[order])
+
+
+@pytest.mark.parametrize("augment", ["none", "flip", "crop_flip", "mirror_crop_flip"])
 @pytest.mark.parametrize("start", [0, 1, 4, 5])
 def test_resuming_in_the_middle_gives_the_same_remaining_batches(colour, augment, start):
     whole = _epoch(colour, augment=augment, epoch=4)
@@ -208,7 +218,7 @@ def test_impossible_requests(arguments, words):
 
 
 def test_unknown_augmentation(colour):
-    with pytest.raises(DataError, match="none, flip or crop_flip"):
+    with pytest.raises(DataError, match="flip, crop_flip or mirror_crop_flip"):
         _epoch(colour, augment="rotate")
 
 

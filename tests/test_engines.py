@@ -183,7 +183,7 @@ def fill(tiles: np.ndarray, rows: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("name, image_format", [("fashion_mnist_small", "native"), ("fashion_mnist_small", "rgb32")])
-@pytest.mark.parametrize("augment", ["none", "flip", "crop_flip"])
+@pytest.mark.parametrize("augment", ["none", "flip", "crop_flip", "mirror_crop_flip"])
 def test_tiles_hold_the_same_batches_as_the_dense_engine_sees(name: str, image_format: str, augment: str) -> None:
     config = RunConfig(hidden=(20,), image_format=image_format, augment=augment, train_limit=200, dtype="float64")
     dataset = data.load(name, image_format=image_format, train_limit=200)

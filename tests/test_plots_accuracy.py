@@ -162,10 +162,10 @@ def test_ablations_stand_beside_the_same_rule_and_seed_of_table_4(tiny):
     assert one(found, option="crops and flips")[["change", "paper", "ours - paper"]].tolist() == [-2.0, 96.13, -0.13]
     alone = one(found, rule="gradient", option="SET pruning with the widespread bug")
     assert np.isnan(alone["change"]) and alone["ours - paper"] == round(60.0 - 65.83, 2)  # its plain run is not there
-    assert "3 of 25 runs" in ablations.caption(found)
+    assert "3 of 28 runs" in ablations.caption(found)
 
 
 def test_every_planned_ablation_has_its_row(tiny):
     planned = study.runs("ablations", "paper")
     found = ablations.table([replace(tiny, config=config) for config in planned])
-    assert len(found) == len(planned) == 25 and ablations.table([]).empty
+    assert len(found) == len(planned) == 28 and ablations.table([]).empty

@@ -30,8 +30,8 @@ CELLS: list[Cell] = [
                                             ("cifar10", "cifar100", "fashion_mnist"))),
 ]
 SIZES = {"table3": 100, "table4": 300, "table7": 600, "table8": 360, "fig13": 225, "fig15": 9, "fig16": 9, "sec5.3": 5,
-         "baselines": 10, "ablations": 25, "fig05": 15, "fig08": 15, "fig09": 15, "fig12": 15, "fig18": 15,
-         "fig19": 15, "fig20": 15}
+         "baselines": 10, "ablations": 28, "fig02": 15, "fig05": 15, "fig06": 15, "fig07": 15, "fig08": 15, "fig09": 15,
+         "fig12": 15, "fig18": 15, "fig19": 15, "fig20": 15}
 QUICK_STEPS = steps_per_epoch(10_800, 128)  # 12,000 images less a tenth for validation
 
 
@@ -61,12 +61,12 @@ def test_group_sizes() -> None:
     assert {need: len(study.runs(need, "paper")) for need in study.NEEDS} == SIZES
 
 
-def test_1563_distinct_runs_and_none_double() -> None:
-    """1360 for the tables, 150 for two more pruning rules, 18 RBMs, 5 of Section 5.3, 5 static networks, 25 ablations;
+def test_1566_distinct_runs_and_none_double() -> None:
+    """1360 for the tables, 150 for two more pruning rules, 18 RBMs, 5 of Section 5.3, 5 static networks, 28 ablations;
     the rest of Figure 13, the topology figures and the dense baselines are runs of the tables."""
     runs = study.distinct(study.NEEDS, "paper")
-    assert len(runs) == 1563 == 1360 + 150 + 18 + 5 + 5 + 25
-    assert len(set(runs)) == len({config.key for config in runs}) == 1563
+    assert len(runs) == 1566 == 1360 + 150 + 18 + 5 + 5 + 28
+    assert len(set(runs)) == len({config.key for config in runs}) == 1566
     assert set(runs) == {config for need in study.NEEDS for config in study.runs(need, "paper")}
 
 
@@ -96,7 +96,7 @@ def test_paper_runs_use_the_papers_setting_beyond_the_grid() -> None:
 
 
 def test_topology_figures_read_the_mlp_on_cifar10() -> None:
-    for need in ("fig05", "fig08", "fig09", "fig12", "fig18", "fig19", "fig20"):
+    for need in ("fig02", "fig05", "fig06", "fig07", "fig08", "fig09", "fig12", "fig18", "fig19", "fig20"):
         assert {(c.model, c.dataset, c.sparsity, c.prune) for c in study.runs(need, "paper")} == {
             ("mlp", "cifar10", 0.95, "magnitude")}
         assert {c.grow for c in study.runs(need, "paper")} == set(RULES)
@@ -170,7 +170,7 @@ def test_needs_without_a_quick_version_are_empty_there() -> None:
 
 def test_topology_figures_share_their_quick_runs() -> None:
     figures = [need for need in study.NEEDS if need.startswith("fig") and study.runs(need, "quick")]
-    assert len(figures) == 7
+    assert len(figures) == 10
     assert len(study.distinct(figures, "quick")) == 9
     assert set(study.runs("fig05", "quick")) <= set(study.runs("table4", "quick"))
 

@@ -30,7 +30,8 @@ CHOICES: dict[str, dict[str, str]] = {
     },
     "augment": {
         "auto": "crop_flip for CIFAR, none for grey images",
-        "crop_flip": "pad by 4, random crop, random horizontal flip",
+        "crop_flip": "pad by 4 with black, random crop, random horizontal flip",
+        "mirror_crop_flip": "the same with the border mirrored, as SNFS's own code has it",
         "flip": "random horizontal flip alone",
         "none": "images as they are",
     },

@@ -20,7 +20,8 @@ from regrow.randomness import generator
 __all__ = ["DATASETS", "PAD", "Dataset", "ImageSet", "batches", "data_root", "epoch_augmentation", "epoch_order",
            "evaluation_batches", "load", "normalise", "pad_crop_flip", "split", "steps_per_epoch"]
 
-PAD = 4  # pixels of black on each side before the random crop
+PAD = 4  # pixels on each side before the random crop
+AUGMENTATIONS = ("none", "flip", "crop_flip", "mirror_crop_flip")
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,18 +130,26 @@ def epoch_augmentation(n: int, seed: int, epoch: int) -> tuple[Tensor, Tensor]:
     return torch.randint(0, 2 * PAD + 1, (n, 2), generator=chance), torch.randint(0, 2, (n,), generator=chance).bool()
 
 
-def pad_crop_flip(images: Tensor, offsets: Tensor, flips: Tensor, pad: int = PAD) -> Tensor:
-    """Pad with black, crop to the old size at `offsets`, mirror where `flips`: [B, C, H, W] -> [B, C, H, W].
+def pad_crop_flip(images: Tensor, offsets: Tensor, flips: Tensor, pad: int = PAD, mirrored: bool = False) -> Tensor:
+    """Pad, crop to the old size at `offsets`, flip left to right where `flips`: [B, C, H, W] -> [B, C, H, W].
 
-    offsets: int64 [B, 2], (y, x) in 0..2 pad; an offset of `pad` leaves the image where it is. flips: bool [B].
+    offsets: int64 [B, 2], (y, x) in 0..2 pad; an offset of `pad` leaves the image where it is. flips: bool [B]. The
+    border is black or, if `mirrored`, the image reflected at its outermost pixels.
     """
     b, c, h, w = images.shape
-    padded = F.pad(images, (pad, pad, pad, pad))
     rows = offsets[:, :1] + torch.arange(h, device=images.device)
     columns = offsets[:, 1:] + torch.arange(w, device=images.device)
+    padded = images if mirrored else F.pad(images, (pad, pad, pad, pad))
+    if mirrored:
+        rows, columns, pad = _reflected(rows - pad, h), _reflected(columns - pad, w), 0
     columns = torch.where(flips[:, None], columns.flip(1), columns)
     source = rows[:, :, None] * (w + 2 * pad) + columns[:, None, :]  # [B, H, W], the same for every channel
     return padded.flatten(2).gather(2, source.view(b, 1, h * w).expand(b, c, h * w)).view(b, c, h, w)
+
+
+def _reflected(position: Tensor, n: int) -> Tensor:
+    """-1, -2 -> 1, 2 and n, n + 1 -> n - 2, n - 3."""
+    return (n - 1) - ((n - 1) - position.abs()).abs()
 
 
 def steps_per_epoch(n: int, batch_size: int) -> int:
@@ -155,17 +164,18 @@ class Draw:
     chosen: Tensor  # int64 [B]
     offsets: Tensor | None = None  # int64 [B, 2], (y, x) in 0..2 PAD; None: no augmentation
     flips: Tensor | None = None  # bool [B]
+    mirrored: bool = False  # what lies beyond the border; see pad_crop_flip
 
 
 def draws(dataset: Dataset, *, batch_size: int, seed: int, epoch: int, augment: str = "none",
           start: int = 0) -> Iterator[Draw]:
     """The batches of one epoch, on the data's device; the last may be smaller.
 
-    augment: "none", "flip" or "crop_flip". start: the batch to begin with; the rest is what it would have been without a break,
-    since order and augmentation depend only on (seed, epoch).
+    augment: as in choices.CHOICES. start: the batch to begin with; the rest is what it would have been without
+    a break, since order and augmentation depend only on (seed, epoch).
     """
-    if augment not in ("none", "flip", "crop_flip"):
-        raise DataError(f"augment must be none, flip or crop_flip, not {augment!r}.")
+    if augment not in AUGMENTATIONS:
+        raise DataError(f"augment must be {', '.join(AUGMENTATIONS[:-1])} or {AUGMENTATIONS[-1]}, not {augment!r}.")
     n, device = len(dataset.train.labels), dataset.train.labels.device
     order = epoch_order(n, seed, epoch).to(device)
     if augment != "none":
@@ -175,7 +185,8 @@ def draws(dataset: Dataset, *, batch_size: int, seed: int, epoch: int, augment: 
     for first in range(start * batch_size, n, batch_size):
         chosen = order[first:first + batch_size]
         if augment != "none":
-            yield Draw(chosen, offsets.index_select(0, chosen), flips.index_select(0, chosen))
+            yield Draw(chosen, offsets.index_select(0, chosen), flips.index_select(0, chosen),
+                       augment == "mirror_crop_flip")
         else:
             yield Draw(chosen)
 
@@ -187,7 +198,7 @@ def batches(dataset: Dataset, *, batch_size: int, seed: int, epoch: int, augment
     for draw in draws(dataset, batch_size=batch_size, seed=seed, epoch=epoch, augment=augment, start=start):
         x = images.index_select(0, draw.chosen)
         if draw.offsets is not None and draw.flips is not None:
-            x = pad_crop_flip(x, draw.offsets, draw.flips)
+            x = pad_crop_flip(x, draw.offsets, draw.flips, mirrored=draw.mirrored)
         yield normalise(x, dataset, dtype), labels.index_select(0, draw.chosen)
 
 

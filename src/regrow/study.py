@@ -80,7 +80,7 @@ def ablated() -> Runs:
 def _ablations() -> Runs:
     """One option that the paper leaves open changed at a time."""
     options: tuple[dict[str, Any], ...] = (
-        {"augment": "none"}, {"augment": "flip"}, {"update_order": "instead_of_step"}, {"regrown_weight": "keep"},
+        {"augment": "none"}, {"augment": "flip"}, {"augment": "mirror_crop_flip"}, {"update_order": "instead_of_step"}, {"regrown_weight": "keep"},
         {"grown_buffer": "keep"}, {"prune": "set_legacy"})
     colour = [config for config in ablated() if config.dataset == "cifar10"]
     grey = [config.but(augment="crop_flip") for config in ablated() if config not in colour]
@@ -110,6 +110,9 @@ class Need:
 
 
 _TOPOLOGY = {
+    "fig02": "Figure 2, ends of the fitted range (Section 4.6)",
+    "fig06": "Figure 6, the distance D (Section 5.3)",
+    "fig07": "Figure 7, power-law statistics during training (Section 5.3)",
     "fig05": "Figure 5, degree distributions during training (Section 5.3)",
     "fig08": "Figure 8, input heat maps (Section 5.3)",
     "fig09": "Figure 9, dormant neurons (Section 5.4)",

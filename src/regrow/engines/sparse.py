@@ -25,7 +25,6 @@ from regrow.rules import LayerState
 from regrow.topology import Topology
 from regrow.topology_update import ranks_buffer, rewire
 
-
 FORGOTTEN = 1e-9
 
 
@@ -75,7 +74,8 @@ class SparseEngine:
         tiles = self.activations[0][:-(-len(draw.chosen) // TILE)]
         offsets = np.zeros((0, 2), np.int64) if draw.offsets is None else draw.offsets.numpy()
         flips = np.zeros(0, bool) if draw.flips is None else draw.flips.numpy()
-        kernels.load_tiles(images.numpy(), draw.chosen.numpy(), offsets, flips, PAD, self.scale, self.shift, tiles)
+        kernels.load_tiles(images.numpy(), draw.chosen.numpy(), offsets, flips, PAD, draw.mirrored, self.scale,
+                           self.shift, tiles)
         return torch.from_numpy(tiles)
 
     def batches(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -184,8 +184,13 @@ def transpose(indptr, indices, n_in):
     return starts, rows, order
 
 
+@njit(inline="always")
+def _reflected(position, n):
+    return (n - 1) - abs((n - 1) - abs(position))
+
+
 @njit(fastmath=True, cache=True, nogil=True)
-def load_tiles(images, chosen, offsets, flips, pad, scale, shift, tiles):
+def load_tiles(images, chosen, offsets, flips, pad, mirrored, scale, shift, tiles):
     """Images straight into tiles: gathered, cropped, flipped and normalised in one pass.
 
     images uint8 [N, C, H, W]; chosen [B]; offsets [B, 2] and flips [B] as in data.pad_crop_flip, or empty; scale and
@@ -206,6 +211,11 @@ def load_tiles(images, chosen, offsets, flips, pad, scale, shift, tiles):
                 for b in range(filled):
                     n = t * TILE + b
                     dy, dx = (offsets[n, 0] - pad, offsets[n, 1] - pad) if augmented else (0, 0)
+                    if mirrored:
+                        source = images[chosen[n], c, _reflected(y + dy, height)]
+                        for x in range(width):
+                            row[width - 1 - x if flips[n] else x, b] = source[_reflected(x + dx, width)]
+                        continue
                     if y + dy < 0 or y + dy >= height:
                         continue
                     lo = max(0, -dx)

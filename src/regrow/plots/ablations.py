@@ -15,6 +15,7 @@ OPTIONS: dict[str, dict[str, object]] = {
     "no augmentation": {"augment": "none"},
     "flips without crops": {"augment": "flip"},
     "crops and flips": {"augment": "crop_flip"},
+    "crops with a mirrored border": {"augment": "mirror_crop_flip"},
     "update instead of a step": {"update_order": "instead_of_step"},
     "regrown weights kept": {"regrown_weight": "keep"},
     "momentum of regrown weights kept": {"grown_buffer": "keep"},
