@@ -80,8 +80,8 @@ def ablated() -> Runs:
 def _ablations() -> Runs:
     """One option that the paper leaves open changed at a time."""
     options: tuple[dict[str, Any], ...] = (
-        {"augment": "none"}, {"augment": "flip"}, {"augment": "mirror_crop_flip"}, {"update_order": "instead_of_step"}, {"regrown_weight": "keep"},
-        {"grown_buffer": "keep"}, {"prune": "set_legacy"})
+        {"augment": "none"}, {"augment": "flip"}, {"augment": "mirror_crop_flip"}, {"update_order": "instead_of_step"},
+        {"regrown_weight": "keep"}, {"grown_buffer": "keep"}, {"prune": "set_legacy"})
     colour = [config for config in ablated() if config.dataset == "cifar10"]
     grey = [config.but(augment="crop_flip") for config in ablated() if config not in colour]
     return (*(config.but(**option) for option in options for config in colour),
