@@ -19,4 +19,5 @@ BENCHMARKS = {
     "notebooks": "every notebook replayed, and the quick profile with its training; peak memory",
     "selection": "choosing the largest scores of 3.1 million: ours, torch.topk, a full sort",
     "topology": "k-shells against networkx and igraph, the matrix of Kendall's tau against a scipy loop",
+    "tails": "power-law fits, p-values and alternatives against powerlaw and igraph",
 }

@@ -34,6 +34,7 @@ ROWS: dict[str, dict[str, set]] = {
     "notebooks": {"profile": {"replay", "quick"}},
     "selection": {"method": {"rules.largest", "torch.topk", "full sort"}},
     "topology": {"method": {"regrow.k_shells", "networkx", "igraph", "regrow.kendall_matrix", "scipy loop"}},
+    "tails": {"method": {"regrow", "powerlaw, default", "powerlaw, exact", "igraph"}},
 }
 
 

@@ -1,4 +1,4 @@
-"""Tables 3 and 4: what the paper printed, and that only the paper's own setting is set beside it."""
+"""Tables 3, 4, 7 and 8: what the paper printed, and that only the paper's own setting is set beside it."""
 
 from __future__ import annotations
 
@@ -131,6 +131,33 @@ def test_sparsities_of_table_7_stay_apart(tiny):
                                                                          "80 %": "66.50 ± 0.71"}
 
 
+def test_table_8_has_its_networks_data_sets_and_switches(tiny):
+    frame = accuracy.table("table8", "replay", [])
+    assert list(frame.columns) == ["model", "method", "number", "CIFAR-10", "CIFAR-100", "Fashion-MNIST"]
+    assert list(dict.fromkeys(frame["model"])) == ["ConvNet", "MLP", "ResNet-56", "VGG-16"]
+    assert list(frame["method"][:12:2]) == ["random → gradient", "random → momentum", "gradient → random",
+                                            "gradient → momentum", "momentum → random", "momentum → gradient"]
+    assert len(frame) == 2 * 24 and (frame.iloc[1::2, 3:] == "not trained yet").all(axis=None)
+    assert one(frame, model="MLP", method="gradient → random", number="paper")["Fashion-MNIST"] == "79.63 ± 3.53"
+
+
+def test_a_switch_fills_its_own_cell_of_table_8(tiny):
+    config = RunConfig(dataset="cifar10", grow="random>gradient")
+    pure = RunConfig(dataset="cifar10", grow="random")
+    frame = accuracy.table("table8", "paper", with_result(tiny, config, [68.0, 69.0]) + with_result(tiny, pure, [1.0]))
+    assert one(frame, model="MLP", method="random → gradient", number="ours")["CIFAR-10"] == "68.50 ± 0.71"
+    assert one(frame, model="MLP", method="random → gradient", number="ours - paper")["CIFAR-10"] == "+0.22"
+    assert one(frame, model="MLP", method="gradient → random", number="ours")["CIFAR-10"] == "not trained yet"
+    assert one(frame, number=accuracy.OWN)["method"] == "random"
+
+
+def test_quick_switches_stand_in_rows_of_their_own(tiny):
+    frame = accuracy.table("table8", "quick", [replace(tiny, config=tiny.config.but(grow="momentum>random"))])
+    row = one(frame, number=accuracy.OWN)
+    assert row["method"] == "momentum → random" and row["Fashion-MNIST, 12,000 images"].endswith("(one seed)")
+    assert "run --profile paper --only table8" in accuracy.caption("table8", "quick")
+
+
 def test_styled_table_says_everything_in_html():
     html = accuracy.styled(accuracy.table("table3", "quick", []), "A caption.").to_html()
     assert "A caption." in html and html.count("not in quick") == 20 and "85.88 ± 0.36" in html and "nowrap" in html
@@ -163,6 +190,16 @@ def test_ablations_stand_beside_the_same_rule_and_seed_of_table_4(tiny):
     alone = one(found, rule="gradient", option="SET pruning with the widespread bug")
     assert np.isnan(alone["change"]) and alone["ours - paper"] == round(60.0 - 65.83, 2)  # its plain run is not there
     assert "3 of 28 runs" in ablations.caption(found)
+
+
+def test_both_borders_stand_side_by_side(tiny):
+    plain = RunConfig(dataset="cifar10", grow="gradient")
+    mirror = plain.but(augment="mirror_crop_flip")
+    records = [*with_result(tiny, plain, [62.0, 63.0]), *with_result(tiny, mirror, [66.5]), tiny]
+    assert ablations.mirrored(records).to_dict("records") == [{
+        "rule": "gradient", "black border (ours)": "62.50 ± 0.71 (2 seeds)",
+        "mirrored border (ours)": "66.50 (one seed)", "the paper": "65.83 ± 0.43"}]
+    assert ablations.mirrored(records[:2]).empty
 
 
 def test_every_planned_ablation_has_its_row(tiny):

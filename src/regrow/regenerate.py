@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from regrow import figures, report, runner, study, sweep
+from regrow import derived, figures, report, runner, study, sweep
 from regrow.config import RunConfig
 from regrow.notebook_index import Entry
 from regrow.session import REPOSITORY, SHIPPED, default_store, figure_folder
@@ -55,6 +55,7 @@ def notebooks(arguments: Namespace) -> int:
             print(f"regrow: run {key} failed: {error}", file=sys.stderr)
         if result.failed and not arguments.keep_going:
             return 1
+        derived.ensure((need for entry in chosen for need in entry.needs), profile, store, jobs=options.jobs)
     print(f"2 of 3: executing {len(chosen)} notebooks", flush=True)
     code = runner.run_all(chosen, options, inputs=inputs, check=check)
     if code == 130:
@@ -91,9 +92,8 @@ def write_pages(entries: Sequence[Entry], options: runner.Options) -> Path:
 
 
 def _runs(entries: Sequence[Entry], profile: str) -> list[RunConfig]:
-    """Every run that some notebooks read, once; those that this version cannot train are left out."""
-    needs = [need for entry in entries for need in entry.needs]
-    return [config for config in study.distinct(needs, profile) if not config.is_rbm]
+    """Every run that some notebooks read, once."""
+    return list(study.distinct([need for entry in entries for need in entry.needs], profile))
 
 
 def _recorded(store: Store, config: RunConfig) -> bool:

@@ -62,6 +62,15 @@ class Session:
             return self.records(need)
         return [record for config in study.runs(need, self.profile) if (record := self.store.get(config))]
 
+    def tails(self, need: str = "fig07") -> pd.DataFrame:
+        """Power-law statistics along the runs of a figure, a row per time and layer (see `tail_series.tables`).
+
+        They are computed where they are not kept already, which takes minutes at the paper's scale.
+        """
+        from regrow import derived, sweep
+
+        return derived.tails(self.records(need), self.profile, self.store, jobs=sweep.default_jobs())
+
     def save(self, fig: Figure, stem: str, *, data: pd.DataFrame, alt: str, caption: str = "",
              records: Sequence[Record] = (), exact: bool = False) -> None:
         """Write svg, png, csv and json through `save_figure`, which marks quick figures as such.
@@ -71,9 +80,11 @@ class Session:
         figures.save_figure(fig, stem, data=data, alt=alt, out=self.out, profile="paper" if exact else self.profile,
                             caption=caption, records=records)
 
-    def save_table(self, frame: pd.DataFrame, stem: str, *, caption: str, records: Sequence[Record] = ()) -> None:
-        """Write csv, md and json."""
-        figures.save_table(frame, stem, out=self.out, profile=self.profile, caption=caption, records=records)
+    def save_table(self, frame: pd.DataFrame, stem: str, *, caption: str, records: Sequence[Record] = (),
+                   exact: bool = False) -> None:
+        """Write csv, md and json; `exact` as in `save`."""
+        figures.save_table(frame, stem, out=self.out, profile="paper" if exact else self.profile, caption=caption,
+                           records=records)
 
 
 def start(notebook: str, *, profile: str = "auto", store: str = "", out: str = "") -> Session:

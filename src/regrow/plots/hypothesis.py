@@ -1,0 +1,199 @@
+"""The Neural Selection Hypothesis over training (Section 5.3): Figure 7 as in the paper, and what it leaves out.
+
+All functions take the table of `regrow.tail_series.tables`, a row for each run, layer and time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
+
+from regrow.goodness import RULES, goodness_of_fit
+from regrow.style import seed_band, style_of
+from regrow.tail_sampling import generator, sample
+from regrow.tail_series import POOLED
+from regrow.tails import fit_tail
+
+QUANTITIES = {"alpha": r"exponent $\alpha$", "sigma": r"standard error $\sigma$ of $\alpha$", "D": "distance D",
+              "p": "p-value (Eq. 20)"}
+RULE_LINES: dict[str, Any] = {"usual": (0, (1, 1)), "paper": "--"}
+RULE_NAMES = {"usual": "usual rule: not rejected above 0.1", "paper": "the paper's rule: not rejected from 0.95"}
+GREY = "#595959"
+FEW_TIMES = 80  # below, every time gets a point of its own
+
+
+# ------------------------------------------------------------------------------------------------- as in the paper
+
+def figure7(series: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+    """Exponent, its standard error, D and p of the hidden neurons together over training, mean and band over seeds.
+
+    Times at which a run has no tail to fit are left out of its strategy's mean. Frame: strategy, epoch, quantity, mean,
+    sd (over seeds, ddof 1), seeds.
+    """
+    pooled = series[series["layer"] == POOLED]
+    fig, axes = plt.subplots(2, 2, figsize=(7, 5), sharex=True)
+    rows = []
+    for ax, letter, (quantity, label) in zip(axes.flat, "abcd", QUANTITIES.items(), strict=True):
+        for strategy in pooled["strategy"].unique():
+            curves = _curves(pooled, strategy, quantity)
+            seed_band(ax, curves.index, curves.to_numpy().T, strategy)
+            rows.append(pd.DataFrame({"strategy": strategy, "epoch": curves.index, "quantity": quantity,
+                                      "mean": curves.mean(axis=1), "sd": curves.std(axis=1, ddof=1),
+                                      "seeds": curves.shape[1]}))
+        ax.set(title=f"({letter}) {label}", ylabel=label.split(" (")[0], xlim=(0, pooled["epoch"].max()))
+        ax.set_ylim(bottom=None if quantity == "alpha" else 0)
+    _p_axis(axes[1, 1])
+    axes[1, 1].set_title("(d) p-value (Eq. 20) and both rules")
+    _name_peak(axes[1, 1], rows)
+    for ax in axes[1]:
+        ax.set_xlabel("epoch")
+    _legend(fig, axes[0, 0].get_legend_handles_labels()[0] + _rule_handles())
+    plt.close(fig)
+    return fig, pd.concat(rows, ignore_index=True)
+
+
+# ----------------------------------------------------------------------------------------------- what it leaves out
+
+def honest_figure(series: pd.DataFrame, matched_n: int) -> tuple[Figure, pd.DataFrame]:
+    """Eight panels over the topology updates, whose axis is logarithmic since most happens at the first ones.
+
+    One line a seed: p and below it the number of neurons it was computed from, p at equal tail size, D sqrt(n) with the
+    range that nine in ten true power laws stay in, p of each hidden layer by itself. Last, the share of seeds that each
+    rule does not reject, with lines shifted by one percent so that none hides another. `matched_n` is the common size
+    behind the column "p matched". Frame: panel, strategy, seed, layer, update, epoch, value.
+    """
+    pooled, layers = series[series["layer"] == POOLED], sorted(set(series["layer"]) - {POOLED})
+    fig, axes = plt.subplots(4, 2, figsize=(7, 8.8), sharex=True)
+    rows: list[pd.DataFrame] = []
+    panels = ((axes[0, 0], pooled, "p", "p, all hidden neurons"),
+              (axes[0, 1], pooled, "p matched", f"p at {matched_n} neurons of each tail"),
+              (axes[1, 0], pooled, "n_tail", "neurons in the tail, all hidden"),
+              (axes[1, 1], pooled, "D sqrt(n)", r"$D\sqrt{n}$, all hidden, logarithmic"),
+              *((ax, series[series["layer"] == layer], "p", f"p, {layer} alone")
+                for ax, layer in zip(axes[2], layers[:2], strict=False)))
+    for (ax, part, column, title), letter in zip(panels, "abcdef", strict=False):
+        _seeds(ax, part, column)
+        ax.set_title(f"({letter}) {title}", fontsize=9)
+        ax.set_ylabel(title.split(",")[0].split(" at ")[0])
+        if column.startswith("p"):
+            _p_axis(ax)
+        rows.append(part[["strategy", "seed", "layer", "update", "epoch"]].assign(panel=letter, value=part[column]))
+    axes[1, 0].set_ylim(bottom=0)
+    axes[1, 1].set_yscale("log")
+    axes[1, 1].yaxis.set_major_locator(FixedLocator([0.5, 1, 2, 5, 10, 20]))
+    axes[1, 1].yaxis.set_minor_locator(NullLocator())
+    axes[1, 1].yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+    low, high = true_power_law(pooled)
+    axes[1, 1].axhspan(low, high, color="#000000", alpha=0.15, linewidth=0)
+    for ax in axes[2, len(layers):]:
+        ax.set_visible(False)
+    for ax, letter, rule in zip(axes[3], "gh", RULES, strict=True):
+        rows.append(_passing(ax, pooled, rule).assign(panel=letter))
+        ax.set_title(f"({letter}) seeds with p {'>' if rule == 'usual' else '≥'} {RULES[rule]:g}", fontsize=9)
+        ax.set(ylabel="share not rejected", xlabel="topology updates (0, then logarithmic)")
+    _update_axis(axes[0, 0], int(series["update"].max()))
+    strategies = pooled["strategy"].unique()
+    handles = [Line2D([], [], linewidth=1.2, label=f"{style_of(s).label} (N={_n(pooled, s)}), a line a seed",
+                      **style_of(s).line) for s in strategies]
+    band = plt.Rectangle((0, 0), 1, 1, color="#000000", alpha=0.15, linewidth=0)
+    band.set_label("nine in ten true power laws (d)")
+    _legend(fig, [*handles, *_rule_handles(), band])
+    plt.close(fig)
+    return fig, pd.concat(rows, ignore_index=True)
+
+
+def true_power_law(pooled: pd.DataFrame, n_sets: int = 500) -> tuple[float, float]:
+    """The range of D sqrt(n) that nine in ten samples of a power law stay in, at the table's median alpha and n_tail.
+
+    It hardly depends on either.
+    """
+    xmin, n = 100, int(pooled["n_tail"].median())
+    draws = sample(float(pooled["alpha"].median()), xmin, n, generator("true power law", 0))
+    distances = goodness_of_fit(draws, fit_tail(draws, xmin), n_sets).distances * np.sqrt(n)
+    low, high = np.quantile(distances, (0.05, 0.95))
+    return float(low), float(high)
+
+
+def passing(series: pd.DataFrame) -> pd.DataFrame:
+    """Share of the rows that each rule does not reject, for each strategy and layer, with how many there are.
+
+    Columns: strategy, layer, time points, usual, paper (fractions; a time without a p does not count).
+    """
+    tested = series[series["p"].notna()]
+    groups = tested.groupby(["strategy", "layer"], sort=False)["p"]
+    return pd.DataFrame({"time points": groups.size(), "usual": groups.agg(lambda p: (p > RULES["usual"]).mean()),
+                         "paper": groups.agg(lambda p: (p >= RULES["paper"]).mean())}).reset_index()
+
+
+def _passing(ax: Axes, pooled: pd.DataFrame, rule: str) -> pd.DataFrame:
+    keeps: Mapping[str, Callable[[pd.Series], pd.Series]] = {"usual": lambda p: p > RULES["usual"],
+                                                            "paper": lambda p: p >= RULES["paper"]}
+    tested, parts = pooled[pooled["p"].notna()], []
+    for i, strategy in enumerate(tested["strategy"].unique()):
+        style, part = style_of(strategy), tested[tested["strategy"] == strategy]
+        share = keeps[rule](part["p"]).groupby(part["update"]).mean()
+        shifted = share + 0.012 * (i - 1)  # lines that coincide at 0 stay visible
+        ax.plot(share.index, shifted, linewidth=1.2, markevery=max(1, share.size // 12), markersize=3, **style.line)
+        parts.append(pd.DataFrame({"strategy": strategy, "seed": "all", "layer": POOLED, "update": share.index,
+                                   "epoch": part.groupby("update")["epoch"].first().to_numpy(),
+                                   "value": share.to_numpy()}))
+    ax.set_ylim(-0.04, 1.04)
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _seeds(ax: Axes, part: pd.DataFrame, column: str) -> None:
+    for strategy in part["strategy"].unique():
+        style, curves = style_of(strategy), _curves(part, strategy, column, "update")
+        for seed in curves.columns:
+            ax.plot(curves.index, curves[seed], color=style.colour, linewidth=0.9, alpha=0.75, markersize=3,
+                    marker="." if len(curves) < FEW_TIMES else "")
+
+
+def _curves(part: pd.DataFrame, strategy: str, column: str, time: str = "epoch") -> pd.DataFrame:
+    """[times, seeds]; times at which any seed has no value are left out."""
+    return part[part["strategy"] == strategy].pivot(index=time, columns="seed", values=column).dropna()
+
+
+def _n(part: pd.DataFrame, strategy: str) -> int:
+    return int(part.loc[part["strategy"] == strategy, "seed"].nunique())
+
+
+def _name_peak(ax: Axes, rows: list[pd.DataFrame]) -> None:
+    """Where the highest mean p is: the first updates are hardly a line's width from the axis."""
+    peak = max((frame.loc[frame["mean"].idxmax()] for frame in rows if frame["quantity"].iloc[0] == "p"),
+               key=lambda row: row["mean"])
+    ax.annotate(f"highest mean: {peak['mean']:.2f},\n{style_of(peak['strategy']).label}, epoch {peak['epoch']:.1f}",
+                (peak["epoch"], peak["mean"]), (0.35, 0.6), textcoords="axes fraction", va="center", fontsize=8,
+                arrowprops={"arrowstyle": "-", "linewidth": 0.6, "shrinkA": 2, "shrinkB": 2})
+
+
+def _p_axis(ax: Axes) -> None:
+    for rule, level in RULES.items():
+        ax.axhline(level, color=GREY, linewidth=1, linestyle=RULE_LINES[rule], zorder=1)
+    ax.set_ylim(-0.03, 1.03)
+
+
+def _rule_handles() -> list[Line2D]:
+    return [Line2D([], [], color=GREY, linewidth=1, linestyle=RULE_LINES[rule], label=RULE_NAMES[rule])
+            for rule in RULES]
+
+
+def _update_axis(ax: Axes, last: int) -> None:
+    ax.set_xscale("symlog", linthresh=1, linscale=0.5)
+    ax.set_xlim(0, last)
+    ax.set_xticks([0, *(10**i for i in range(len(str(last)))), last])
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda u, _: f"{u:.0f}"))
+
+
+def _legend(fig: Figure, handles: list[Any]) -> None:
+    fig.legend(handles=handles, loc="outside lower center", ncols=2)

@@ -1,0 +1,170 @@
+"""The statistics of Section 4.6 along whole runs: a table per run, computed once and kept.
+
+A table is addressed by the run's key and the settings, so what was computed for other settings is never shown.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from regrow import graph
+from regrow.alternatives import NAMES, compare
+from regrow.figures import write_atomically
+from regrow.goodness import goodness_of_fit
+from regrow.matched import matched_p
+from regrow.progress import Progress
+from regrow.record import Record
+from regrow.tails import PAPER_XMIN, fit_tail, tail_of
+
+POOLED = "all hidden"  # as the paper seems to do
+RESULT_VERSION = 2  # raise it when the same settings would give other numbers than before
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+MATCHED_DRAWS = 5
+BLOCK = 8  # time points that a process takes at a time
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How every time point is tested; `matched_n` values are what "p matched" cuts every tail down to.
+
+    All hidden neurons together are looked at every `every` updates, each layer by itself every `layers_every`; all at
+    the first two and the last.
+    """
+
+    xmin: int = PAPER_XMIN
+    xmax: int | None = None
+    n_sets: int = 2500
+    matched_n: int = 300
+    every: int = 1
+    layers_every: int = 4
+
+    @property
+    def key(self) -> str:
+        """8 hex digits of everything that can change a table."""
+        return hashlib.sha256(json.dumps([RESULT_VERSION, asdict(self)]).encode()).hexdigest()[:8]
+
+
+def tables(records: Sequence[Record], settings: Settings, folder: Path, *, read_also: Sequence[Path] = (),
+           jobs: int = 1) -> pd.DataFrame:
+    """The tables of several runs under one another, read from `folder` or `read_also`, the rest computed and kept.
+
+    Columns: strategy, seed, layer ("all hidden", "hidden 1", ...), update, step, epoch, n_tail, alpha, sigma, D,
+    D sqrt(n), p, p error, p matched (see `matched.matched_p`; nan for shorter tails), best (the law of largest AIC
+    weight), weight (of the power law), and for each alternative law its ratio and p (see `alternatives.compare`).
+    A time point whose tail is empty or has only one value is a row of nan with n_tail.
+    """
+    missing = [record for record in records if find(record, settings, (folder, *read_also)) is None]
+    for record, table in _computed(missing, settings, jobs) if missing else ():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(_path(record, settings, folder), table.to_csv(index=False, float_format="%.6g").encode())
+    found = [find(record, settings, (folder, *read_also)) for record in records]
+    return pd.concat([pd.read_csv(path) for path in found if path is not None], ignore_index=True)
+
+
+def one_time_point(degrees: np.ndarray, settings: Settings, key: tuple[str, str, int]) -> dict[str, Any]:
+    """A row of the table, from the degrees of all neurons at one time; `key` seeds its Monte-Carlo test."""
+    tail = tail_of(np.asarray(degrees, np.int64), settings.xmin, settings.xmax)
+    if len(set(tail.tolist())) < 2:
+        return {"n_tail": len(tail)}
+    fit = fit_tail(degrees, settings.xmin, settings.xmax)
+    test, laws = goodness_of_fit(degrees, fit, settings.n_sets, key=key), compare(degrees, fit)
+    row = {"n_tail": fit.n_tail, "alpha": fit.alpha, "sigma": fit.sigma, "D": fit.D, "D sqrt(n)": test.D_sqrt_n,
+           "p": test.p, "p error": test.p_error, "p matched": np.nan, "best": laws.best,
+           "weight": laws.power_law.weight}
+    if fit.n_tail >= settings.matched_n:
+        row["p matched"] = matched_p(np.asarray(degrees)[None], settings.matched_n, xmin=settings.xmin,
+                                     xmax=settings.xmax, draws=MATCHED_DRAWS, key=key).p[0]
+    for name in NAMES:
+        row |= {f"ratio {name}": laws[name].ratio, f"p {name}": laws[name].p}
+    return row
+
+
+def _computed(records: Sequence[Record], settings: Settings, jobs: int) -> Iterator[tuple[Record, pd.DataFrame]]:
+    """Each run's table as soon as it is whole; time points are spread over processes of one thread each."""
+    work = [(record, block) for record in records for block in _blocks(record, settings)]
+    rows: dict[str, list[dict[str, Any]]] = {record.key: [] for record in records}
+    left = {record.key: sum(of is record for of, _ in work) for record in records}
+    with Progress(len(work), "power-law tests") as bar:
+        for done, (record, found) in enumerate(_spread(work, settings, jobs), start=1):
+            rows[record.key] += found
+            left[record.key] -= 1
+            bar.set(done)
+            if not left[record.key]:
+                yield record, _table(record, rows[record.key])
+
+
+Block = list[tuple[str, int, np.ndarray]]  # layer, update, degrees
+
+
+def _blocks(record: Record, settings: Settings) -> Iterator[Block]:
+    layers = graph.hidden_layer_degrees(record.in_degree, record.out_degree, record.layers)
+    times = range(len(record.steps))
+    # The first updates are where most happens, and where a power law comes nearest to fitting.
+    some, few = (sorted({*times[:3], *times[::every], times[-1]}) for every in (settings.every, settings.layers_every))
+    points: Block = [(POOLED, u, np.concatenate([degrees[u] for degrees in layers])) for u in some]
+    points += [(f"hidden {i}", u, degrees[u]) for i, degrees in enumerate(layers, start=1) for u in few]
+    for first in range(0, len(points), BLOCK):
+        yield points[first:first + BLOCK]
+
+
+def _spread(work: Sequence[tuple[Record, Block]], settings: Settings,
+            jobs: int) -> Iterator[tuple[Record, list[dict[str, Any]]]]:
+    if jobs <= 1 or len(work) <= 1:
+        for record, block in work:
+            yield record, _rows(record.key, block, settings)
+        return
+    with _one_thread_each(), ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        tasks = {pool.submit(_rows, record.key, block, settings): record for record, block in work}
+        for task in as_completed(tasks):
+            yield tasks[task], task.result()
+
+
+def _rows(key: str, block: Block, settings: Settings) -> list[dict[str, Any]]:
+    return [{"layer": layer, "update": update, **one_time_point(degrees, settings, (key, layer, update))}
+            for layer, update, degrees in block]
+
+
+def _table(record: Record, rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows).sort_values(["layer", "update"], ignore_index=True)
+    frame.insert(0, "strategy", record.config.method)
+    frame.insert(1, "seed", record.config.seed)
+    frame.insert(4, "step", record.steps[frame["update"]])
+    frame.insert(5, "epoch", record.epochs_at[frame["update"]])
+    return frame
+
+
+def _path(record: Record, settings: Settings, folder: Path) -> Path:
+    return folder / f"{record.key}-{settings.key}.csv"
+
+
+def find(record: Record, settings: Settings, folders: Iterable[Path]) -> Path | None:
+    """Where a run's table is kept, or None."""
+    paths = (_path(record, settings, folder) for folder in folders)
+    return next((path for path in paths if path.is_file()), None)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Processes that start meanwhile give one thread to every numerical library."""
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,118 @@
+"""p-values: calibrated under the null, as large as igraph's, reproducible, and worthless without refitting."""
+
+from __future__ import annotations
+
+import networkx as nx
+import numpy as np
+import pytest
+
+from regrow.errors import ConfigError, DataError
+from regrow.goodness import NULLS, RULES, goodness_of_fit
+from regrow.tail_sampling import sample
+from regrow.tails import fit_tail, select_xmin
+
+
+def null_p(count: int, alpha: float, n: int, xmax: int | None, null: str = "tail", n_sets: int = 400) -> np.ndarray:
+    rng, ps = np.random.default_rng(11), []
+    for i in range(count):
+        x = np.concatenate([sample(alpha, 110, n, rng, xmax), rng.integers(0, 110, n)])
+        ps.append(goodness_of_fit(x, fit_tail(x, 110, xmax), n_sets, null, ("calibration", i)).p)
+    return np.array(ps)
+
+
+@pytest.mark.parametrize(("alpha", "n", "xmax", "null"), [(2.5, 400, None, "tail"), (3.4, 700, None, "tail"),
+                                                          (2.2, 400, 1034, "tail"), (2.5, 400, None, "semi")])
+def test_p_is_uniform_if_the_law_is_true(alpha: float, n: int, xmax: int | None, null: str) -> None:
+    """So the usual rule rejects a tenth of true power laws, and the paper's 95 %."""
+    p = null_p(300, alpha, n, xmax, null)
+    assert 0.05 <= np.mean(p < RULES["usual"]) <= 0.16
+    assert 0.91 <= np.mean(p < RULES["paper"]) <= 0.98
+    assert p.mean() == pytest.approx(0.5, abs=0.06)
+
+
+def test_another_law_is_rejected() -> None:
+    x = np.random.default_rng(0).poisson(126, 1000)
+    tested = goodness_of_fit(x, fit_tail(x), 500)
+    assert tested.p == 0 and 0 < tested.p_error < 0.005
+    assert not tested.verdict_usual and not tested.verdict_paper
+    assert tested.D_sqrt_n == tested.D * np.sqrt(tested.n_tail) > 2
+
+
+def test_p_rises_merely_because_the_tail_gets_shorter() -> None:
+    """One log-normal tail, at two sizes: surely no power law with 1,200 values, often enough one with 75."""
+    x = np.exp(np.random.default_rng(1).normal(4.0, 1.0, 40_000)).astype(int)
+    x = x[x >= 110]
+    medians = []
+    for n in (1200, 75):
+        parts = x[:7 * n].reshape(7, n)
+        medians.append(np.median([goodness_of_fit(part, fit_tail(part), 200, key=i).p for i, part in enumerate(parts)]))
+    assert medians[0] == 0 and medians[1] > 0.05
+
+
+def test_without_refitting_p_would_be_too_large() -> None:
+    """Eq. 20 refits every synthetic set; measured against the law they were drawn from, they lie farther away."""
+    x = sample(2.5, 110, 400, np.random.default_rng(2))
+    fit = fit_tail(x)
+    refitted = goodness_of_fit(x, fit, 300).distances
+    rng, unfitted = np.random.default_rng(3), []
+    for _ in range(300):
+        k, seen = np.unique(sample(fit.alpha, 110, 400, rng), return_counts=True)
+        unfitted.append(np.abs(np.cumsum(seen) / 400 - (1 - fit.survival(k + 1))).max())
+    assert np.mean(unfitted) > 1.15 * refitted.mean()
+
+
+def test_p_of_a_chosen_xmin_is_igraphs() -> None:
+    """igraph chooses xmin anew for every synthetic set, so it is the oracle for null="reselect"."""
+    igraph = pytest.importorskip("igraph")
+    x = np.array([d for _, d in nx.barabasi_albert_graph(300, 3, seed=5).degree()])
+    tested = goodness_of_fit(x, select_xmin(x)[0], 4000, "reselect")
+    theirs = igraph.power_law_fit(x.tolist(), p_precision=0.02).p  # of 625 sets
+    spread = np.sqrt(theirs * (1 - theirs) / 625)
+    assert abs(tested.p - theirs) < 3.5 * np.hypot(tested.p_error, spread)
+    assert select_xmin(x)[0].D_observed == tested.D and np.unique(tested.xmins).size > 3
+
+
+def test_the_synthetic_sets_scatter_as_the_fit_says() -> None:
+    x = sample(2.5, 110, 500, np.random.default_rng(4))
+    fit = fit_tail(x)
+    for null in ("tail", "semi"):
+        tested = goodness_of_fit(x, fit, 2000, null)
+        assert tested.alphas.mean() == pytest.approx(fit.alpha, abs=4 * fit.sigma / np.sqrt(2000) + 0.01)
+        assert tested.alphas.std() == pytest.approx(fit.sigma, rel=0.1)
+        assert (tested.xmins == 110).all() and tested.n_sets == 2000
+
+
+def test_the_same_key_gives_the_same_p_whatever_the_chunks(monkeypatch) -> None:
+    x = np.concatenate([sample(2.5, 40, 200, np.random.default_rng(5)), np.arange(40)])
+    fit = select_xmin(x)[0]
+    for null in NULLS:
+        first = goodness_of_fit(x, fit, 300, null, ("a1b2", "fc1", 7))
+        monkeypatch.setattr("regrow.goodness.CHUNK", 1000)
+        again = goodness_of_fit(x, fit, 300, null, ("a1b2", "fc1", 7))
+        monkeypatch.undo()
+        assert np.array_equal(first.distances, again.distances) and first.p == again.p
+        assert not np.array_equal(first.distances, goodness_of_fit(x, fit, 300, null, ("a1b2", "fc1", 8)).distances)
+
+
+def test_verdicts_name_their_false_rejection_rates() -> None:
+    x = sample(2.5, 110, 400, np.random.default_rng(6))
+    tested = goodness_of_fit(x, fit_tail(x), 400)
+    usual, paper = tested.verdicts
+    assert "10 %" in usual and "95 %" in paper
+    assert tested.verdict_usual == usual.startswith("not") and tested.verdict_paper == paper.startswith("not")
+    assert tested.p == np.mean(tested.distances > tested.D), "Eq. 20"
+
+
+def test_what_cannot_be_tested_is_refused() -> None:
+    x = sample(2.5, 110, 100, np.random.default_rng(7))
+    fit = fit_tail(x)
+    with pytest.raises(DataError, match="All 30 values of the tail are equal"):
+        goodness_of_fit([110] * 30, fit_tail([110] * 30))
+    with pytest.raises(DataError, match="fit is of 100 values, but 99"):
+        goodness_of_fit(x[1:], fit)
+    with pytest.raises(ConfigError, match="no null 'tial'"):
+        goodness_of_fit(x, fit, null="tial")
+    with pytest.raises(ConfigError, match="1 synthetic set or more"):
+        goodness_of_fit(x, fit, 0)
+    with pytest.raises(ConfigError, match="select_xmin chooses"):
+        goodness_of_fit(x, fit_tail(x, int(np.sort(x)[-5])), null="reselect")

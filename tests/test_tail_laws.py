@@ -1,0 +1,135 @@
+"""Every law is normalised on its support, is the one that its formula says, and no other parameters are more likely."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from scipy import optimize, stats
+
+from regrow import rounded_laws, tail_laws
+from regrow.tail_laws import Law, Tail
+from regrow.tail_sampling import sample
+from regrow.tails import ends, fit_tail, tail_of
+
+RNG = np.random.default_rng(0)
+DATA = {  # law whose data they are -> values
+    "exponential": RNG.geometric(0.02, 1500) + 60,
+    "Poisson": RNG.poisson(126, 1500),
+    "negative binomial": RNG.negative_binomial(6, 0.04, 1500),
+    "log-normal": np.exp(RNG.normal(4.6, 0.6, 2000)).round().astype(int),
+    "stretched exponential": (120 * RNG.weibull(0.8, 2000)).round().astype(int),
+    "power law": sample(2.6, 110, 900, RNG),
+}
+FITS: dict[str, Callable[[Tail], Law]] = {
+    "exponential": tail_laws.exponential, "Poisson": tail_laws.poisson,
+    "negative binomial": tail_laws.negative_binomial, "log-normal": rounded_laws.log_normal,
+    "stretched exponential": rounded_laws.stretched_exponential,
+    "truncated power law": lambda tail: tail_laws.truncated_power_law(tail, alpha_of(tail)),
+}
+
+
+def tail(x: np.ndarray, xmin: int, xmax: int | None = None) -> Tail:
+    k, counts = np.unique(tail_of(x, xmin, xmax), return_counts=True)
+    return Tail(k.astype(float), counts.astype(float), xmin, ends(xmin, xmax)[1])
+
+
+def alpha_of(data: Tail) -> float:
+    values = np.repeat(data.k, data.counts.astype(int))
+    return fit_tail(values, data.start, None if np.isinf(data.end) else int(data.end) - 1).alpha
+
+
+def pmf(name: str, k: np.ndarray, v: dict[str, float]) -> np.ndarray:
+    """scipy's law, or the formula, not yet cut to the tail."""
+    if name == "exponential":
+        return np.exp(-v["rate"] * (k - 110))
+    if name == "Poisson":
+        return stats.poisson.pmf(k, v["mean"])
+    if name == "negative binomial":
+        return stats.nbinom.pmf(k, v["shape"], v["shape"] / (v["shape"] + v["mean"]))
+    if name == "truncated power law":
+        return (k / 110.0) ** -v["alpha"] * np.exp(-v["rate"] * (k - 110))
+    if name == "log-normal":
+        law = stats.lognorm(v["sigma"], scale=np.exp(v["mu"]))
+    else:
+        law = stats.weibull_min(v["beta"], scale=1 / v["rate"])
+    return law.sf(k - 0.5) - law.sf(k + 0.5)
+
+
+@pytest.mark.parametrize("xmax", [None, 400])
+@pytest.mark.parametrize("source", DATA)
+@pytest.mark.parametrize("name", FITS)
+def test_the_law_is_what_its_parameters_say(name: str, source: str, xmax: int | None) -> None:
+    law = FITS[name](tail(DATA[source], 110, xmax))
+    k = np.arange(110.0, (xmax or 1_000_000) + 1)
+    log_pmf = law.log_pmf(k)
+    heavy = xmax is None and source == "power law" and name in ("log-normal", "stretched exponential",
+                                                               "truncated power law")
+    assert np.exp(log_pmf).sum() == pytest.approx(1, abs=1e-3 if heavy else 1e-9)
+    if law.limit in ("", "uniform", "exponential") and not heavy:
+        with np.errstate(over="ignore"):
+            expected = pmf(name, k, law.parameters)
+        expected = expected / expected.sum()
+        seen = expected > 1e-9
+        np.testing.assert_allclose(np.exp(log_pmf[seen]), expected[seen], rtol=2e-5)
+
+
+@pytest.mark.parametrize("xmax", [None, 400])
+@pytest.mark.parametrize("source", DATA)
+@pytest.mark.parametrize("name", FITS)
+def test_no_other_parameters_are_more_likely(name: str, source: str, xmax: int | None) -> None:
+    """Against a simplex search over plain sums that starts at our answer."""
+    data = tail(DATA[source], 110, xmax)
+    law = FITS[name](data)
+    if law.limit:
+        return
+    support = np.arange(110.0, (xmax or 60_000) + 1)
+    names = list(law.parameters)
+
+    def cost(scaled: np.ndarray) -> float:
+        v = dict(zip(names, scaled * at, strict=True))
+        if name == "truncated power law" and min(v.values()) < 0:
+            return 1e12
+        with np.errstate(all="ignore"):
+            weights = pmf(name, support, v)
+            found = -data.counts @ np.log(pmf(name, data.k, v) / weights.sum())
+        return found if np.isfinite(found) else 1e12
+
+    at = np.array([law.parameters[n] for n in names])
+    best = optimize.minimize(cost, np.ones(len(names)), method="Nelder-Mead", options={"maxiter": 150, "fatol": 1e-7})
+    assert law.log_likelihood(data) > -best.fun - 1e-3
+
+
+@pytest.mark.parametrize(("name", "true"), [
+    ("exponential", {"rate": -np.log(0.98)}), ("Poisson", {"mean": 126}),
+    ("negative binomial", {"shape": 6, "mean": 144}), ("log-normal", {"mu": 4.6, "sigma": 0.6}),
+    ("stretched exponential", {"rate": 1 / 120, "beta": 0.8})])
+def test_parameters_come_back(name: str, true: dict[str, float]) -> None:
+    found = FITS[name](tail(DATA[name], 70)).parameters
+    assert found == pytest.approx(true, rel=0.15)
+
+
+def test_limits_are_told() -> None:
+    """A tail that bends upwards in a log-log plot runs every family into its power law."""
+    bent = np.concatenate([sample(3.5, 110, 800, np.random.default_rng(1)), np.arange(3000, 9000, 250)])
+    data = tail(bent, 110)
+    for name in ("log-normal", "stretched exponential", "truncated power law"):
+        assert FITS[name](data).limit == "power law", name
+    assert FITS["log-normal"](data).parameters["mu"] == -np.inf
+    assert FITS["negative binomial"](data).limit == "logarithmic"
+    narrow = tail(np.random.default_rng(2).binomial(300, 0.45, 800), 110)
+    assert FITS["negative binomial"](narrow).limit == "Poisson", "narrower than Poisson"
+    assert FITS["truncated power law"](narrow).limit == "exponential", "no negative exponents"
+    flat = tail(np.arange(110, 400), 110, 399)
+    assert FITS["exponential"](flat).limit == "uniform" and FITS["exponential"](flat).parameters["rate"] == 0
+
+
+def test_steep_and_tiny_tails() -> None:
+    """Two values that touch the start, and nearly everything at the start."""
+    for x in (np.array([110, 112]), np.repeat([110, 111], [500, 3]), np.repeat([1, 2, 3], [40, 8, 2])):
+        data = tail(x, int(x.min()))
+        for name, fit in FITS.items():
+            law = fit(data)
+            assert np.isfinite(law.log_pmf(data.k)).all() and law.log_pmf(data.k).max() <= 1e-12, name
+            assert np.exp(law.log_pmf(np.arange(float(x.min()), 10_000))).sum() == pytest.approx(1, abs=1e-4), name

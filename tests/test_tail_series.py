@@ -1,0 +1,87 @@
+"""The statistics along a run: what a row holds, that it is kept, and that processes change nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from regrow import derived, graph, study, tail_series
+from regrow.config import RunConfig
+from regrow.goodness import goodness_of_fit
+from regrow.record import Record
+from regrow.store import Store
+from regrow.tail_series import POOLED, Settings
+from regrow.tails import fit_tail
+
+FEW = Settings(xmin=8, n_sets=50, matched_n=20, every=3, layers_every=5)
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
+    config = RunConfig(hidden=(60, 30), train_limit=512, epochs=3, update_interval=2)
+    store = Store(tmp_path_factory.mktemp("store"))
+    return [store.ensure(config.but(grow=grow)) for grow in ("random", "gradient")]
+
+
+@pytest.fixture(scope="module")
+def table(records: list[Record], tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    return tail_series.tables(records, FEW, tmp_path_factory.mktemp("tails"))
+
+
+def test_a_row_is_what_the_functions_say(records: list[Record], table: pd.DataFrame) -> None:
+    record = records[1]
+    degrees = graph.hidden_degrees(record.in_degree, record.out_degree, record.layers)[3]
+    fit = fit_tail(degrees, FEW.xmin)
+    test = goodness_of_fit(degrees, fit, FEW.n_sets, key=(record.key, POOLED, 3))
+    row = table[(table["strategy"] == "gradient") & (table["layer"] == POOLED) & (table["update"] == 3)].iloc[0]
+    assert row["n_tail"] == fit.n_tail == (degrees >= FEW.xmin).sum()
+    assert row[["alpha", "D", "p"]].tolist() == pytest.approx([fit.alpha, fit.D, test.p], rel=1e-5)
+    assert row["step"] == record.steps[3] and row["epoch"] == pytest.approx(record.epochs_at[3], rel=1e-5)
+    layer = table[(table["strategy"] == "gradient") & (table["layer"] == "hidden 2") & (table["update"] == 5)].iloc[0]
+    second = graph.hidden_layer_degrees(record.in_degree, record.out_degree, record.layers)[1][5]
+    assert layer["n_tail"] == (second >= FEW.xmin).sum()
+
+
+def test_times_and_layers(records: list[Record], table: pd.DataFrame) -> None:
+    assert len(records[0].steps) == 7
+    at = {layer: sorted(set(group["update"])) for layer, group in table.groupby("layer")}
+    assert at == {POOLED: [0, 1, 2, 3, 6], "hidden 1": [0, 1, 2, 5, 6], "hidden 2": [0, 1, 2, 5, 6]}
+    assert table.groupby(["strategy", "layer"]).size().eq(5).all()
+
+
+def test_processes_change_nothing(records: list[Record], table: pd.DataFrame, tmp_path: Path) -> None:
+    pd.testing.assert_frame_equal(tail_series.tables(records, FEW, tmp_path, jobs=2), table)
+
+
+def test_what_is_kept_is_read_again(records: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = tail_series.tables(records[:1], FEW, tmp_path / "here")
+    monkeypatch.setattr(tail_series, "one_time_point", None)
+    pd.testing.assert_frame_equal(tail_series.tables(records[:1], FEW, tmp_path / "new", read_also=[tmp_path / "here"]),
+                                  first)
+    with pytest.raises(TypeError):  # other settings are another table
+        tail_series.tables(records[:1], Settings(xmin=9, n_sets=50), tmp_path / "here")
+
+
+def test_a_tail_that_cannot_be_tested_is_a_row_of_nan() -> None:
+    for degrees in (np.zeros(50, int), np.full(50, 9)):
+        row = tail_series.one_time_point(degrees, FEW, ("run", POOLED, 0))
+        assert row == {"n_tail": int((degrees >= 8).sum())}
+
+
+def test_quick_uses_the_scaled_threshold_and_paper_the_papers(records: list[Record]) -> None:
+    quick = derived.tail_settings(records[0], "quick")
+    assert quick.xmin == study.thresholds(records[0]).high and quick.n_sets < Settings().n_sets == 2500
+    assert Settings().xmin == 110 and Settings().key != FEW.key
+
+
+def test_tables_are_shipped_beside_the_records(records: list[Record], tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    assert derived.ship(records, store, tmp_path / "results") == 0
+    name = f"{records[0].key}-{derived.tail_settings(records[0], 'paper').key}.csv"
+    (store.root / "tails").mkdir(parents=True)
+    (store.root / "tails" / name).write_text("n_tail\n1\n")
+    assert derived.ship(records, store, tmp_path / "results") == 1
+    assert (tmp_path / "results" / "tails" / name).read_text() == "n_tail\n1\n"
