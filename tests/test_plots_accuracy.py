@@ -202,6 +202,17 @@ def test_both_borders_stand_side_by_side(tiny):
     assert ablations.mirrored(records[:2]).empty
 
 
+def test_edges_and_corners_of_the_input(tiny):
+    image = np.zeros((3, 32, 32), int)
+    image[:, 8:24, 8:24] = 1  # 768 connections inside
+    image[0, 0, :] = 8  # 256 on the upper edge, 64 of them in corners
+    config = RunConfig(dataset="cifar10", grow="gradient", augment="mirror_crop_flip")
+    record = replace(tiny, config=config, out_degree={tiny.layers[0]: np.tile(image.ravel(), (len(tiny.steps), 1))})
+    (row,) = ablations.input_edges([record, tiny]).to_dict("records")
+    assert row == {"border": "mirrored border (ours)", "rule": "gradient", "seeds": 1, "edge, %": 25.0,
+                   "corners, %": 6.2}
+
+
 def test_every_planned_ablation_has_its_row(tiny):
     planned = study.runs("ablations", "paper")
     found = ablations.table([replace(tiny, config=config) for config in planned])

@@ -214,7 +214,8 @@ def _fit(values: NDArray[np.int64], xmin: int, xmax: int | None) -> TailFit:
         sigma, log_likelihood = 1 / np.sqrt(n_tail * variance), -n_tail * (alpha * mean_log + log_sum)
     elif distinct.size > 1:  # ... unless it only seems so
         D = D_observed = log_likelihood = np.nan
-    found = {"few": n_tail < FEW, "degenerate": distinct.size == 1 or not np.isfinite(alpha), "outside": not USUAL[0] <= alpha <= USUAL[1]}
+    found = {"few": n_tail < FEW, "degenerate": distinct.size == 1 or not np.isfinite(alpha),
+             "outside": not USUAL[0] <= alpha <= USUAL[1]}
     return TailFit(alpha, float(sigma), (alpha - 1) / np.sqrt(n_tail), D, D_observed, n_tail, values.size,
                    log_likelihood, xmin, xmax, tuple(flag for flag, holds in found.items() if holds))
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from regrow import reported, study
 from regrow.config import RunConfig
+from regrow.cost import image_shape
+from regrow.data import PAD
+from regrow.graph import input_heat_map
 from regrow.plots.accuracy import DATASETS, mean_and_std
 from regrow.record import Record
 
@@ -59,6 +63,29 @@ def mirrored(records: Sequence[Record]) -> pd.DataFrame:
         if groups["mirror_crop_flip"]:
             row = {"rule": rule} | {name: _test(groups[border]) for border, name in BORDERS.items()}
             rows.append(row | {"the paper": f"{printed[rule].mean:.2f} ± {printed[rule].std:.2f}"})
+    return pd.DataFrame(rows)
+
+
+def input_edges(records: Sequence[Record]) -> pd.DataFrame:
+    """Where the input connections of the mirrored runs and of those beside them lie at the end of training.
+
+    A row per border and growth rule with the percentage of connections on the four outermost pixels all round (43.75 %
+    of the image), and in the four corners (6.25 %), mean over seeds. Black stripes and nothing else differ.
+    """
+    rows = []
+    mirrored_seeds = {(record.config.method, record.config.seed) for record in records
+                      if record.config.augment == "mirror_crop_flip"}
+    for border, name in BORDERS.items():
+        for rule in study.STRATEGIES:
+            maps = [input_heat_map(record.input_degrees()[-1], image_shape(record.config)) for record in records
+                    if record.config.but(seed=0) == RunConfig(dataset="cifar10", grow=rule, augment=border)
+                    and (rule, record.config.seed) in mirrored_seeds]
+            if maps:
+                image = np.mean(maps, axis=0) / np.sum(np.mean(maps, axis=0))
+                edge = 1 - image[PAD:-PAD, PAD:-PAD].sum()
+                middle = image[PAD:-PAD].sum() + image[:, PAD:-PAD].sum() - image[PAD:-PAD, PAD:-PAD].sum()
+                rows.append({"border": name, "rule": rule, "seeds": len(maps), "edge, %": round(100 * edge, 1),
+                             "corners, %": round(100 * (1 - middle), 1)})
     return pd.DataFrame(rows)
 
 
