@@ -10,6 +10,7 @@ import pytest
 
 from regrow import models, study
 from regrow.config import RunConfig
+from regrow.cost import total_steps
 from regrow.data import steps_per_epoch
 from regrow.errors import ConfigError
 from regrow.record import Record
@@ -30,8 +31,8 @@ CELLS: list[Cell] = [
                                             ("cifar10", "cifar100", "fashion_mnist"))),
 ]
 SIZES = {"table3": 100, "table4": 300, "table7": 600, "table8": 360, "fig13": 225, "fig15": 9, "fig16": 9, "sec5.3": 5,
-         "baselines": 10, "ablations": 28, "fig02": 15, "fig05": 15, "fig06": 15, "fig07": 15, "fig08": 15, "fig09": 15,
-         "fig12": 15, "fig18": 15, "fig19": 15, "fig20": 15}
+         "baselines": 10, "ablations": 28, "mirrored": 15, "fig02": 15, "fig05": 15, "fig06": 15, "fig07": 15,
+         "fig08": 15, "fig09": 15, "fig12": 15, "fig18": 15, "fig19": 15, "fig20": 15, "set_legacy": 3}
 QUICK_STEPS = steps_per_epoch(10_800, 128)  # 12,000 images less a tenth for validation
 
 
@@ -61,12 +62,13 @@ def test_group_sizes() -> None:
     assert {need: len(study.runs(need, "paper")) for need in study.NEEDS} == SIZES
 
 
-def test_1566_distinct_runs_and_none_double() -> None:
-    """1360 for the tables, 150 for two more pruning rules, 18 RBMs, 5 of Section 5.3, 5 static networks, 28 ablations;
-    the rest of Figure 13, the topology figures and the dense baselines are runs of the tables."""
+def test_1578_distinct_runs_and_none_double() -> None:
+    """1360 for the tables, 150 for two more pruning rules, 18 RBMs, 5 of Section 5.3, 5 static networks, 28 ablations,
+    12 more with a mirrored border; the rest of Figure 13, the topology figures and the dense baselines are runs of the
+    tables."""
     runs = study.distinct(study.NEEDS, "paper")
-    assert len(runs) == 1566 == 1360 + 150 + 18 + 5 + 5 + 28
-    assert len(set(runs)) == len({config.key for config in runs}) == 1566
+    assert len(runs) == 1578 == 1360 + 150 + 18 + 5 + 5 + 28 + 12
+    assert len(set(runs)) == len({config.key for config in runs}) == 1578
     assert set(runs) == {config for need in study.NEEDS for config in study.runs(need, "paper")}
 
 
@@ -122,6 +124,13 @@ def test_rbms_have_three_seeds() -> None:
         assert {(c.model, c.dataset, c.lr, c.batch_size, c.weight_decay, c.prune_rate) for c in runs} == {
             (model, "mnist", 0.1, 10, 2e-7, 0.3)}
         assert {(c.grow, c.seed) for c in runs} == set(product(RULES, range(3)))
+        assert {(c.epochs, c.momentum, c.nesterov) for c in runs} == {(30, 0.0, False)}
+        quick = study.runs(need, "quick")
+        assert {(c.model, c.grow, c.seed) for c in quick} == {(c.model, c.grow, c.seed) for c in runs}
+        smaller = {"dataset", "train_limit", "epochs", "update_interval"}
+        for small, full in zip(quick, runs, strict=True):
+            assert {name for name, value in small.to_dict().items() if full.to_dict()[name] != value} == smaller
+            assert len(update_steps(small, total_steps(small))) == 50
 
 
 def test_baselines_are_dense_and_static() -> None:
@@ -142,7 +151,7 @@ def test_switches_are_at_half_of_training() -> None:
 def test_quick_needs_no_data_but_what_is_shipped() -> None:
     for config in study.distinct(study.NEEDS, "quick"):
         assert config.dataset == "fashion_mnist_small"
-        assert config.model == "convnet" or config.hidden == (300, 100)
+        assert config.is_rbm or config.hidden == (300, 100)
 
 
 def test_quick_is_a_small_copy_of_the_paper() -> None:
@@ -155,7 +164,7 @@ def test_quick_is_a_small_copy_of_the_paper() -> None:
 def test_quick_ends_with_an_update_on_its_last_step_as_the_paper_does() -> None:
     assert QUICK_STEPS == 85
     for config in study.distinct(study.NEEDS, "quick"):
-        total = config.epochs * QUICK_STEPS
+        total = total_steps(config)
         if config.is_dynamic:
             assert update_steps(config, total)[-1] == total
         assert moment_steps(config, total) == sorted(set(moment_steps(config, total)))
@@ -164,15 +173,25 @@ def test_quick_ends_with_an_update_on_its_last_step_as_the_paper_does() -> None:
 
 
 def test_needs_without_a_quick_version_are_empty_there() -> None:
-    assert {need for need in study.NEEDS if not study.runs(need, "quick")} == {
-        "table7", "table8", "fig13", "fig15", "fig16", "sec5.3", "ablations"}
+    assert {need for need in study.NEEDS if not study.runs(need, "quick")} == {"sec5.3", "ablations", "mirrored"}
 
 
 def test_topology_figures_share_their_quick_runs() -> None:
-    figures = [need for need in study.NEEDS if need.startswith("fig") and study.runs(need, "quick")]
+    figures = [need for need in study.NEEDS if study.runs(need, "paper") == study.runs("fig05", "paper")]
     assert len(figures) == 10
     assert len(study.distinct(figures, "quick")) == 9
     assert set(study.runs("fig05", "quick")) <= set(study.runs("table4", "quick"))
+
+
+def test_quick_compares_the_same_things_as_the_paper() -> None:
+    """Figure 13 and Tables 7 and 8 vary what the paper varies, on the small network alone."""
+    for need, name in {"fig13": "prune", "table7": "sparsity", "table8": "grow", "set_legacy": "prune"}.items():
+        quick, paper = study.runs(need, "quick"), study.runs(need, "paper")
+        assert {(getattr(c, name), c.grow) for c in quick} == {(getattr(c, name), c.grow) for c in paper}
+        assert {(c.hidden, c.dataset, c.epochs) for c in quick} == {((300, 100), "fashion_mnist_small", 30)}
+        assert len(quick) == 3 * len({(getattr(c, name), c.grow) for c in quick})
+    assert set(study.runs("table4", "quick")) <= set(study.runs("fig13", "quick"))
+    assert set(study.runs("set_legacy", "paper")) <= set(study.runs("ablations", "paper"))
 
 
 def test_replay_reads_the_papers_runs() -> None:

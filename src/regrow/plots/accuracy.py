@@ -1,5 +1,5 @@
-"""Tables 3 and 4: the paper's accuracies beside ours (Section 5.2). A number of ours stands in a cell of the paper
-only if it was trained with exactly the paper's setting; everything else gets rows of its own."""
+"""Tables 3, 4, 7 and 8: the paper's accuracies beside ours (Section 5.2, Appendices C and E). A number of ours stands
+in a cell of the paper only if it was trained with exactly the paper's setting; everything else gets rows of its own."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from regrow import reported, study
 from regrow.config import RunConfig
 from regrow.record import Record
 from regrow.reported import Reported
+from regrow.style import style_of
 
 MODELS = {"convnet": "ConvNet", "mlp": "MLP", "resnet50-cifar": "ResNet-50", "resnet56": "ResNet-56",
           "vgg16": "VGG-16"}
@@ -33,13 +34,14 @@ def mean_and_std(values: Sequence[float]) -> str:
 
 
 def table(need: str, profile: str, records: Sequence[Record]) -> pd.DataFrame:
-    """Rows model x method x number, a column per data set; `need` is 'table3', 'table4' or 'table7'.
+    """Rows model x method x number, a column per data set; `need` is 'table3', 'table4', 'table7' or 'table8'.
 
     For each cell of the paper: its number, and ours or why there is none. Where records exist also our difference from
     the paper, median, number of seeds and of collapsed seeds (test accuracy at chance). A record counts for a cell if
     its config is one of `study.runs(need, "paper")`; all others (the quick network, static baselines) follow in rows
     of their own, in the column of their own data set, without a number of the paper. Accuracies are test accuracies
     in percent after the last epoch; no epoch is selected. A column says the sparsity where it is not the same for all.
+    A switch of strategies reads 'random → gradient'; data sets that the paper's table leaves out have no column.
     """
     grid = set(study.runs(need, "paper"))
     cells: dict[tuple[str, float, str, str], list[Record]] = {}
@@ -55,7 +57,8 @@ def table(need: str, profile: str, records: Sequence[Record]) -> pd.DataFrame:
     for cell in reported.load(int(need.removeprefix("table"))):
         printed.setdefault((cell.model, cell.sparsity, cell.method), []).append(cell)
     missing = "not in quick" if profile == "quick" else "not trained yet"
-    datasets = [*study.DATASETS, *dict.fromkeys(c.dataset for c in own if c.dataset not in study.DATASETS)]
+    used = {p.dataset for papers in printed.values() for p in papers} | {config.dataset for config in own}
+    datasets = [name for name in DATASETS if name in used]
 
     rows: list[dict[str, str]] = []
     for (model, sparsity, method), papers in printed.items():
@@ -68,7 +71,7 @@ def table(need: str, profile: str, records: Sequence[Record]) -> pd.DataFrame:
     for config, group in own.items():
         numbers = _numbers({config.dataset: group})
         numbers = {OWN: numbers.pop("ours")} | numbers
-        rows += _rows(_name(group[0]), config.method, config.sparsity, numbers, datasets)
+        rows += _rows(network_name(group[0]), config.method, config.sparsity, numbers, datasets)
     frame = pd.DataFrame(rows)
     return frame.drop(columns="sparsity") if frame["sparsity"].nunique() == 1 else frame
 
@@ -116,12 +119,12 @@ def _numbers(ours: dict[str, list[Record]], papers: dict[str, Reported] | None =
 def _rows(model: str, method: str, sparsity: float, numbers: dict[str, Cells],
           datasets: Sequence[str]) -> list[dict[str, str]]:
     """One row per kind of number that has at least one cell."""
-    head = {"model": model, "sparsity": f"{100 * sparsity:.0f} %", "method": method}
+    head = {"model": model, "sparsity": f"{100 * sparsity:.0f} %", "method": style_of(method).label}
     return [head | {"number": number} | {DATASETS.get(name, name): texts.get(name, NOTHING) for name in datasets}
             for number, texts in numbers.items() if texts]
 
 
-def _name(record: Record) -> str:
+def network_name(record: Record) -> str:
     """A network that is not one of the paper's by its sizes, 'MLP 784-300-100-10, 30 epochs'; others by their name."""
     config = record.config
     name = MODELS.get(config.model, config.model)
