@@ -39,10 +39,15 @@ def test_published_counts():
     assert per_image == pytest.approx(125.5e6, rel=0.01)
 
 
-def test_work_does_not_depend_on_the_strategy_and_rbms_are_not_counted():
+def test_work_does_not_depend_on_the_strategy():
     one = cost.multiply_adds(RunConfig(grow="random"))
     assert one == cost.multiply_adds(RunConfig(prune="none", grow="none", seed=3))
-    assert cost.multiply_adds(RunConfig(model="rbm-small", dataset="mnist")) == 0
+
+
+def test_a_step_of_a_boltzmann_machine_is_five_products():
+    one = RunConfig(model="rbm-small", dataset="mnist", epochs=1, train_limit=1)
+    assert cost.multiply_adds(one) == 5 * 784 * 250
+    assert cost.multiply_adds(one.but(model="rbm-big", epochs=3, train_limit=7)) == 5 * 784 * 1000 * 21
 
 
 @pytest.mark.parametrize(("config", "shape"), [

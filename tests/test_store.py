@@ -391,8 +391,8 @@ def test_a_store_that_is_a_file_is_one_sentence(tmp_path, monkeypatch):
 
 
 def test_what_cannot_be_trained_is_said_at_once(tmp_path):
-    with pytest.raises(RegrowError, match="does not train RBMs yet"):
-        check_trainable(RunConfig(model="rbm-small", dataset="mnist"))
+    with pytest.raises(RegrowError, match="RBMs take images as they are"):
+        check_trainable(RunConfig(model="rbm-small", dataset="mnist", image_format="rgb32"))
     with pytest.raises(RegrowError, match="cpu"):
         check_trainable(TINY, "gpu")
     if not torch.cuda.is_available():

@@ -72,6 +72,16 @@ def parser() -> argparse.ArgumentParser:
     add(ship, "need", "store")
     ship.add_argument("--accuracy-only", action="store_true", help="leave the wiring out: a few kilobytes a run")
     add(command("report", "write build/PROFILE/index.html from what is there"), "profile")
+    claims = command("claims", "every testable statement of the paper, with its verdict from full-scale records")
+    claims.add_argument("--details", action="store_true", help="with the effect and interval behind every verdict")
+    add(claims, "store", "json")
+    tails = command("tails", "fit a power law to the tail of whole numbers, test it, compare it with other laws")
+    tails.add_argument("file", type=Path, metavar="FILE", help="text file of whole numbers, one a line")
+    tails.add_argument("--xmin", default="auto", metavar="N|auto", help="where the tail begins (default: auto, where "
+                                                                        "data and fit are nearest)")
+    tails.add_argument("--xmax", type=int, metavar="N", help="the largest value possible (default: no end)")
+    tails.add_argument("--picture", type=Path, metavar="PATH", help="also draw it: PATH.svg .png .csv .json")
+    add(tails, "json")
     return top
 
 
@@ -89,7 +99,7 @@ def _report(arguments: argparse.Namespace) -> int:
 
 _ACTIONS = {"doctor": commands.doctor, "models": commands.models, "train": commands.train, "plan": commands.plan,
             "run": commands.run, "status": commands.status, "ship": commands.ship, "notebooks": _notebooks,
-            "report": _report}
+            "report": _report, "tails": commands.tails, "claims": commands.claims}
 _OPTIONS: dict[str, tuple[str, dict]] = {
     "json": ("--json", {"action": "store_true", "help": "print JSON"}),
     "store": ("--store", {"type": Path, "metavar": "DIR", "help": "folder of records (default build/PROFILE/store)"}),
@@ -105,7 +115,8 @@ _OPTIONS: dict[str, tuple[str, dict]] = {
 
 
 _FLAGS = [flag for flag, _ in _OPTIONS.values()] + ["--density", "--classes", "--keys", "--from", "--keep-going",
-                                                    "--force", "--dry-run", "--list", "--accuracy-only"]
+                                                    "--force", "--dry-run", "--list", "--accuracy-only", "--details",
+                                                    "--xmin", "--xmax", "--picture"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

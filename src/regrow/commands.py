@@ -62,7 +62,7 @@ def models(arguments: Namespace) -> int:
 
 
 def train(arguments: Namespace) -> int:
-    """Train one run (or find its record) and print its key, accuracies, seconds and connections."""
+    """Train one run (or find its record) and print its key, accuracies or measures, seconds and connections."""
     from regrow.cost import total_steps
     from regrow.progress import Progress
     from regrow.record import to_json
@@ -79,8 +79,13 @@ def train(arguments: Namespace) -> int:
         return 0
     print(f"key          {record.key}")
     print(f"record       {store.record_path(record.key)}")
-    print(f"validation   {record.val_accuracy[-1]:.2f} %")
-    print(f"test         {record.test_accuracy[-1]:.2f} %" + ("  (collapsed to chance)" if record.collapsed else ""))
+    if config.is_rbm:
+        for name, series in record.measures.items():
+            print(f"measure      {name} {series[-1]:.4f}")
+    else:
+        print(f"validation   {record.val_accuracy[-1]:.2f} %")
+        note = "  (collapsed to chance)" if record.collapsed else ""
+        print(f"test         {record.test_accuracy[-1]:.2f} %{note}")
     print(f"seconds      {record.provenance['seconds']:.1f}")
     for layer, count in record.connections.items():
         print(f"connections  {layer} {count:,}")
@@ -126,8 +131,6 @@ def plan(arguments: Namespace) -> int:
                    f"{2 * r['multiply_adds'] / 1e15:,.1f}", r["title"]) for r in rows])
     print(f"\n{len(every)} distinct runs, {done} done. 'not above': runs that no earlier line lists; steps and PFLOP "
           "(masked-dense arithmetic) count those only.")
-    if any(config.is_rbm for config in every):
-        print("The RBM runs are planned; this version does not train them yet, so their PFLOP are not counted.")
     if arguments.keys:
         for config in every:
             print(config.key, store.status(config), " ".join(_changed(config)))
@@ -136,17 +139,15 @@ def plan(arguments: Namespace) -> int:
 
 def run(arguments: Namespace) -> int:
     """Train what is missing; 1 if a run failed."""
-    from regrow import sweep
+    from regrow import derived, sweep
 
     if arguments.jobs < 0:
         raise ConfigError(f"--jobs must be 1 or more, not {arguments.jobs}.")
-    every = study.distinct(_needs(arguments), _trained(arguments.profile))
-    configs = [config for config in every if not config.is_rbm]
-    if left_out := len(every) - len(configs):
-        print(f"{left_out} RBM runs are left out: this version does not train them yet.", file=sys.stderr)
+    configs = study.distinct(_needs(arguments), _trained(arguments.profile))
     store = _store(arguments)
     result = sweep.run(configs, store, jobs=arguments.jobs, device=arguments.device, engine=arguments.engine,
                        data_root=arguments.data)
+    derived.ensure(_needs(arguments), arguments.profile, store, jobs=arguments.jobs or sweep.default_jobs())
     if arguments.json:
         _print_json({"trained": result.trained, "present": result.present, "failed": result.failed})
     else:
@@ -178,7 +179,7 @@ def status(arguments: Namespace) -> int:
 
 def ship(arguments: Namespace) -> int:
     """Compact copies of the paper profile's finished runs, and results/runs.csv with what each of them is."""
-    from regrow import compact, shipping
+    from regrow import compact, derived, shipping
 
     arguments.profile = "paper"
     store = _store(arguments)
@@ -189,7 +190,42 @@ def ship(arguments: Namespace) -> int:
         if record is not None and not (arguments.accuracy_only and target.is_file()):
             compact.save(record, target, topology=not arguments.accuracy_only)
             copied += 1
-    print(f"{copied} records copied; {shipping.write_list(SHIPPED)} lists all that are there.")
+    shipped = [record for config in study.runs("fig07", "paper") if (record := store.get(config)) is not None]
+    tables = derived.ship(shipped, store, SHIPPED)
+    print(f"{copied} records and {tables} tables of statistics copied; {shipping.write_list(SHIPPED)} lists all "
+          "that are there.")
+    return 0
+
+
+def tails(arguments: Namespace) -> int:
+    """Print what the tail of a file's whole numbers is like; draw it if asked."""
+    from regrow import tails_report
+
+    if arguments.xmin != "auto" and not arguments.xmin.isdecimal():
+        raise ConfigError(f"--xmin must be auto or a whole number of 1 or more, not {arguments.xmin!r}.")
+    numbers = tails_report.read_numbers(arguments.file)
+    xmin = None if arguments.xmin == "auto" else int(arguments.xmin)
+    report = tails_report.report(numbers, xmin, arguments.xmax)
+    if arguments.json:
+        _print_json(report)
+    else:
+        print(tails_report.text(report))
+    if arguments.picture:
+        path = tails_report.picture(numbers, report, arguments.picture, arguments.file.name)
+        print(f"regrow: drew {path} and its svg, csv and json.", file=sys.stderr)
+    return 0
+
+
+def claims(arguments: Namespace) -> int:
+    """Print the ledger of the paper's claims. Never from quick runs."""
+    from regrow import claims as ledger
+
+    store = Store(arguments.store or default_store("paper"), read_also=(SHIPPED,))
+    entries = ledger.evaluate(ledger.Evidence(store))
+    if arguments.json:
+        _print_json(ledger.to_dicts(entries))
+    else:
+        print(ledger.text(entries, details=arguments.details))
     return 0
 
 

@@ -56,6 +56,7 @@ def save(full: Record, path: Path, *, topology: bool = True) -> None:
     """Write the compact form of a record of a fully connected network.
 
     Without `topology`, for tables that read accuracies only, no mask is kept, and degrees at the start and the end.
+    A single layer, as a Boltzmann machine has it, has no paths through hidden neurons.
     """
     if not topology:
         full = _ends(full)
@@ -67,7 +68,8 @@ def save(full: Record, path: Path, *, topology: bool = True) -> None:
     arrays |= {f"packed_masks/{layer}": packed[[LAST] if topology else []]
                for layer, packed in full.packed_masks.items()}
     arrays |= {"moment_degrees": full.input_degrees()[:None if topology else 0],
-               "moment_paths": (full.input_paths() if topology else full.input_degrees()[:0]).astype(np.int32)}
+               "moment_paths": (full.input_paths() if topology and len(full.layers) > 1
+                                else full.input_degrees()[:0]).astype(np.int32)}
     head = full.head() | {"format": FORMAT, "provenance": full.provenance}
     arrayfile.write(path, arrays, head, zipfile.ZIP_LZMA)
 
@@ -77,7 +79,7 @@ def _ends(full: Record) -> Record:
     rows = sorted({0, len(full.steps) - 1})
     series: dict[str, Any] = {name: {layer: array[rows] for layer, array in getattr(full, name).items()}
                               for name in ("in_degree", "out_degree", "explored")}
-    return replace(full, steps=full.steps[rows], prune_rates=full.prune_rates[rows], **series)
+    return replace(full, steps=full.steps[rows], prune_rates=full.prune_rates[rows], final={}, **series)
 
 
 def load(path: Path) -> Record:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
-from math import ceil
+from math import ceil, prod
 
 import torch
 from torch import nn
 
-from regrow import models
+from regrow import models, rbm
 from regrow.config import RunConfig
 from regrow.datasets import known
 
@@ -48,9 +48,13 @@ def _forward(config: RunConfig) -> int:
 
 
 def multiply_adds(config: RunConfig) -> float:
-    """Multiply-adds of training the run with masked-dense matrices: forward, and twice that backward. 0 for RBMs."""
+    """Multiply-adds of training the run with masked-dense matrices: forward, and twice that backward.
+
+    An RBM's step is five such products: to hidden and back, to hidden again, and the statistics of both phases.
+    """
     if config.is_rbm:
-        return 0.0
+        weights = rbm.HIDDEN_UNITS[config.model] * prod(image_shape(config))
+        return 5.0 * weights * config.epochs * train_images(config)
     network = RunConfig(model=config.model, dataset=config.dataset, image_format=config.image_format,
                         hidden=config.hidden, stem=config.stem)
     return 3.0 * _forward(network) * config.epochs * train_images(config)

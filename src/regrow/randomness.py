@@ -1,7 +1,7 @@
 """One seeded generator per purpose, so that no source of chance disturbs another.
 
-Purposes in use: init, mask, order, augmentation, growth, split. Runs of one seed that differ only in their strategy
-therefore share initial weights, initial masks and data order.
+Purposes in use: init, mask, order, augmentation, growth, split, gibbs. Runs of one seed that differ only in their
+strategy therefore share initial weights, initial masks and data order.
 """
 
 from __future__ import annotations

@@ -42,8 +42,8 @@ class Record:
     steps_per_epoch: int
     learning_rate: Array  # [epochs]
     train_loss: Array  # [epochs], mean over the epoch's batches
-    val_accuracy: Array  # [epochs], percent
-    test_accuracy: Array  # [epochs], percent; the last one is the result, none is selected
+    val_accuracy: Array  # [epochs], percent; nan for Boltzmann machines
+    test_accuracy: Array  # [epochs], the same; the last one is the result, none is selected
     steps: Array  # int64 [U+1]
     prune_rates: Array  # [U+1], nan before training
     in_degree: dict[str, Array]  # int16 (int32 where that is too small) [U+1, n_out]
@@ -51,6 +51,8 @@ class Record:
     explored: dict[str, Array]  # int64 [U+1], connections ever active (in-time over-parameterisation)
     moment_steps: Array  # int64 [6]
     packed_masks: dict[str, Array]  # uint8 [6, ceil(size / 8)]
+    measures: dict[str, Array] = field(default_factory=dict)  # [epochs] each, of Boltzmann machines: rbm.MEASURES
+    final: dict[str, Array] = field(default_factory=dict)  # theirs at the end: rbm.FINAL
     provenance: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -108,10 +110,19 @@ class Record:
 
     @property
     def collapsed(self) -> bool:
-        """The final test accuracy is at chance, up to half as much again (for example 1.5 % with 100 classes)."""
+        """The final test accuracy is at chance, up to half as much again (for example 1.5 % with 100 classes).
+
+        Never true of a Boltzmann machine, which has no accuracy; it may have diverged.
+        """
+        if self.config.is_rbm:
+            return False
         classes = list(self.shapes.values())[-1][0]
         chance = 100.0 / classes
         return self.diverged or float(self.test_accuracy[-1]) <= 1.5 * chance
+
+    def results(self) -> dict[str, Array]:
+        """What there is to say per epoch: the accuracies of a classifier, or the measures of a Boltzmann machine."""
+        return self.measures or {"val_accuracy": self.val_accuracy, "test_accuracy": self.test_accuracy}
 
     def masks(self, moment: int) -> dict[str, Array]:
         """Boolean masks per layer at a moment, 0 = before training, 5 = end."""
@@ -131,8 +142,8 @@ class Record:
     def arrays(self) -> dict[str, Array]:
         """Every series under the name that it has in the file."""
         arrays = {name: getattr(self, name) for name in _SERIES}
-        for name in _PER_LAYER:
-            arrays |= {f"{name}/{layer}": array for layer, array in getattr(self, name).items()}
+        for name in _PER_LAYER + _OF_RBMS:
+            arrays |= {f"{name}/{part}": array for part, array in getattr(self, name).items()}
         return arrays
 
     def save(self, path: Path) -> None:
@@ -142,6 +153,7 @@ class Record:
 
 _SERIES = ("learning_rate", "train_loss", "val_accuracy", "test_accuracy", "steps", "prune_rates", "moment_steps")
 _PER_LAYER = ("in_degree", "out_degree", "explored", "packed_masks")
+_OF_RBMS = ("measures", "final")  # empty for classifiers, whose files do not mention them
 
 
 def load(path: Path) -> Record:
@@ -158,6 +170,8 @@ def decode(path: Path, arrays: dict[str, Array], head: dict[str, Any]) -> Record
         parts: dict[str, Any] = {name: {layer: arrays[f"{name}/{layer}"] for layer in head["layers"]}
                                  for name in _PER_LAYER}
         parts |= {name: arrays[name] for name in _SERIES}
+        parts |= {name: {key.removeprefix(f"{name}/"): array for key, array in arrays.items()
+                         if key.startswith(f"{name}/")} for name in _OF_RBMS}
         record = Record(config=config, shapes={layer: tuple(head["shapes"][layer]) for layer in head["layers"]},
                         steps_per_epoch=head["steps_per_epoch"], provenance=head["provenance"], **parts)
     except (ConfigError, KeyError, TypeError) as error:
@@ -183,8 +197,8 @@ def unpacked(packed: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]])
 
 
 def to_json(record: Record) -> str:
-    """The result in a few numbers, for `--json`."""
+    """The result in a few numbers, for `--json`. A number that is not finite becomes null."""
+    numbers = {name: float(series[-1]) for name, series in record.results().items()}
     return json.dumps({"key": record.key, "config": record.config.to_dict(), "connections": record.connections,
-                       "val_accuracy": round(float(record.val_accuracy[-1]), 4),
-                       "test_accuracy": round(float(record.test_accuracy[-1]), 4),
+                       **{name: round(value, 4) if math.isfinite(value) else None for name, value in numbers.items()},
                        "seconds": record.provenance.get("seconds")})

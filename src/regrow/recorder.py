@@ -29,6 +29,11 @@ class Recorder:
                             ("val_accuracy", val_accuracy), ("test_accuracy", test_accuracy)):
             self._add(name, value, np.float64)
 
+    def measures(self, values: Mapping[str, float]) -> None:
+        """End of an epoch of a Boltzmann machine."""
+        for name, value in values.items():
+            self._add(f"measures/{name}", value, np.float64)
+
     def topology(self, step: int, rate: float, masks: Mapping[str, Tensor], explored: Mapping[str, Tensor]) -> None:
         """Degrees after an update (or before training, with step 0)."""
         self._add("steps", step, np.int64)
@@ -52,13 +57,13 @@ class Recorder:
         self.rows = {name: list(array) for name, array in arrays.items()}
 
     def record(self, config: RunConfig, shapes: Mapping[str, tuple[int, ...]], steps_per_epoch: int,
-               provenance: Mapping[str, Any]) -> Record:
-        """The finished record."""
-        series: dict[str, Any] = {}
+               provenance: Mapping[str, Any], final: Mapping[str, Tensor] | None = None) -> Record:
+        """The finished record; `final` is what it keeps of a Boltzmann machine."""
+        series: dict[str, Any] = {"final": {name: value.cpu().numpy().copy() for name, value in (final or {}).items()}}
         for name, array in self.arrays().items():
-            series_name, _, layer = name.partition("/")
-            if layer:
-                series.setdefault(series_name, {})[layer] = array
+            series_name, _, part = name.partition("/")  # a layer, or what is measured
+            if part:
+                series.setdefault(series_name, {})[part] = array
             else:
                 series[name] = array
         return Record(config=config, shapes=dict(shapes), steps_per_epoch=steps_per_epoch,

@@ -15,7 +15,7 @@ import torch
 from regrow import schedule
 from regrow.config import RunConfig
 from regrow.data import Dataset, steps_per_epoch
-from regrow.engines.engine import Engine, new_engine
+from regrow.engines.engine import Engine, Measured, new_engine
 from regrow.errors import ConfigError
 from regrow.record import Record
 from regrow.recorder import Recorder
@@ -61,7 +61,8 @@ def train(run: Run, dataset: Dataset, *, save: Callable[[Run], None] | None = No
     advance(run, dataset, save=save, progress=progress)
     shapes = {name: tuple(mask.shape) for name, mask in run.engine.masks.items()}
     made = {**(provenance or {}), "seconds": round(run.seconds, 3)}
-    return run.recorder.record(run.config, shapes, run.steps_per_epoch, made)
+    final = run.engine.final() if isinstance(run.engine, Measured) else None
+    return run.recorder.record(run.config, shapes, run.steps_per_epoch, made, final)
 
 
 def advance(run: Run, dataset: Dataset, *, save: Callable[[Run], None] | None = None,
@@ -95,6 +96,8 @@ def advance(run: Run, dataset: Dataset, *, save: Callable[[Run], None] | None = 
                 recorder.epoch(learning_rate=lr, train_loss=engine.take_loss() / per_epoch,
                                val_accuracy=engine.accuracy(dataset.validation),
                                test_accuracy=engine.accuracy(dataset.test))
+                if isinstance(engine, Measured):
+                    recorder.measures(engine.measures())
             run.seconds = time.perf_counter() - began
             if save is not None:
                 save(run)

@@ -60,9 +60,8 @@ def checkpoint_key(configs: Sequence[RunConfig], engine: str) -> str:
 
 def check_trainable(config: RunConfig, device: str = "cpu") -> None:
     """Raise RegrowError, in one sentence, for a run that this version or this machine cannot train."""
-    if config.is_rbm:
-        raise RegrowError(f"{config.model} is in the plan (Appendix D), but this version does not train RBMs yet; "
-                          "leave them out with --only.")
+    if config.is_rbm and (config.image_format != "native" or config.amp):
+        raise RegrowError("RBMs take images as they are and train in full precision: leave image_format and amp out.")
     if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
         raise RegrowError(f"There is no device {device!r}; use --device cpu, cuda, or cuda:1 for the second GPU.")
     number = int(device.partition(":")[2] or 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from regrow.data import Dataset, ImageSet
 from regrow.errors import ConfigError, RegrowError
 
 BREAK_EVEN_DENSITY = 0.5  # sparse is faster below; measured by `python -m bench engines`
+RBM_BREAK_EVEN_DENSITY = 0.2  # with 10 images a step, most places in a tile of the sparse engine are empty
 
 
 class Engine(Protocol):
@@ -38,6 +39,17 @@ class Engine(Protocol):
     def load_state(self, state: Mapping[str, Tensor]) -> None: ...
 
 
+@runtime_checkable
+class Measured(Protocol):
+    """What an engine of a Boltzmann machine can do besides: there, the accuracies are nan.
+
+    `measures` go into the record every epoch, `final` once at the end.
+    """
+
+    def measures(self) -> Mapping[str, float]: ...
+    def final(self) -> Mapping[str, Tensor]: ...
+
+
 def check_engine(name: str) -> None:
     """Raise ConfigError, naming the nearest one, for an engine that does not exist."""
     if name not in ENGINES:
@@ -54,15 +66,18 @@ def chosen_engine(config: RunConfig, device: str, engine: str = "auto") -> str:
     check_engine(engine)
     fits_sparse = device == "cpu" and sparse.supports(config)
     if engine == "auto":
-        if fits_sparse and 1 - config.sparsity <= BREAK_EVEN_DENSITY:
+        break_even = RBM_BREAK_EVEN_DENSITY if config.is_rbm else BREAK_EVEN_DENSITY
+        if fits_sparse and 1 - config.sparsity <= break_even:
             return "sparse"
         return "batched" if device != "cpu" and batched.supports(config) else "dense"
     if engine == "sparse" and not fits_sparse:
-        raise RegrowError("The sparse engine trains MLPs on the CPU, in full precision and with optimizer state on "
-                          "connections only; use --engine dense for this run.")
+        raise RegrowError("The sparse engine trains MLPs, and RBMs with up to 64 images a step, on the CPU, in full "
+                          "precision and with optimizer state on connections only; use --engine dense for this run.")
     if engine == "batched" and not batched.supports(config):
         raise RegrowError("The batched engine trains MLPs whose optimizer state is on connections only; use --engine "
                           "dense for this run.")
+    if engine == "compiled" and config.is_rbm:
+        raise RegrowError("RBMs have no passes to compile; use --engine dense for this run.")
     return engine
 
 
@@ -74,8 +89,13 @@ def new_engine(config: RunConfig, dataset: Dataset, total_steps: int, device: to
     name = chosen_engine(config, device.type, name)
     if name == "sparse":
         from regrow.engines.sparse import SparseEngine
+        from regrow.engines.sparse_rbm import SparseRbmEngine
 
-        return SparseEngine(config, dataset, total_steps)
+        return (SparseRbmEngine if config.is_rbm else SparseEngine)(config, dataset, total_steps)
+    if config.is_rbm:
+        from regrow.engines.rbm import RbmEngine
+
+        return RbmEngine(config, dataset, total_steps, device)
     from regrow.engines.dense import DenseEngine
 
     return DenseEngine(config, dataset, total_steps, device, compiled=name == "compiled")

@@ -2,6 +2,7 @@
 
 It computes what the dense engine computes, to rounding. Dense gradients are formed only when a rule needs them: one
 matrix product per update for gradient growth, a sum over the last steps before an update for momentum growth.
+`SparseNetwork` is what Boltzmann machines (`engines/sparse_rbm.py`) have in common with it.
 """
 
 from __future__ import annotations
@@ -29,37 +30,39 @@ FORGOTTEN = 1e-9
 
 
 def supports(config: RunConfig) -> bool:
-    """MLPs in full precision whose optimizer state lives on connections only.
+    """MLPs, and RBMs with a tile of images a step, in full precision with optimizer state on connections only.
 
     grown_buffer="keep" is the dense engine's with that of places which have long been empty left out: until the next
     update it has decayed to the fraction momentum^update_interval.
     """
     kept = config.grown_buffer == "keep" and config.momentum**config.update_interval > FORGOTTEN
-    return config.model == "mlp" and not (config.amp or kept or ranks_buffer(config))
+    fits = config.model == "mlp" or (config.is_rbm and config.batch_size <= TILE)
+    return fits and not (config.amp or kept or ranks_buffer(config))
 
 
-class SparseEngine:
-    """The network of one run. The same verbs as the dense engine."""
+class SparseNetwork:
+    """Layers that exist only where there is a connection, their batches, their optimizer and their rewiring."""
 
-    def __init__(self, config: RunConfig, dataset: Dataset, total_steps: int) -> None:
+    def __init__(self, config: RunConfig, dataset: Dataset, total_steps: int, start: Topology,
+                 biases: Mapping[str, Tensor], *, mean: tuple[float, ...], std: tuple[float, ...], rows: int) -> None:
+        """`start` has masks and dense weights; a layer's gradient in a step is the sum of `rows` outer products.
+
+        mean and std normalise the pixels as in data.Dataset.
+        """
         self.config, self.total_steps, self.dataset = config, total_steps, dataset
-        model = models.build(config, classes=dataset.classes, image_shape=dataset.image_shape)
-        start = Topology(config, models.maskable(model))
-        self.masks, self.explored = start.masks, start.explored
-        biases = dict(model.named_parameters())
-        self.layers = {name: SparseLinear(weight, biases[f"{name}.bias"], self.masks[name])
+        self.masks, self.explored, self.needs = start.masks, start.explored, start.needs
+        self.layers = {name: SparseLinear(weight, biases[name], self.masks[name])
                        for name, weight in start.weights.items()}
         self.dtype = getattr(torch, config.dtype)
         tiles = -(-config.batch_size // TILE)
         numpy_dtype = next(iter(self.layers.values())).dtype
-        sizes = [layer.n_in for layer in self.layers.values()] + [dataset.classes]
+        sizes = [layer.n_in for layer in self.layers.values()] + [list(self.layers.values())[-1].n_out]
         self.activations = [aligned((tiles, n, TILE), numpy_dtype) for n in sizes]
         self.deltas = [aligned((tiles, n, TILE), numpy_dtype) for n in sizes]
         self.scale, self.shift = (part.flatten().numpy() for part in scale_and_shift(
-            dataset.mean, dataset.std, self.dtype, torch.device("cpu")))
+            mean, std, self.dtype, torch.device("cpu")))
         self.updates = frozenset(schedule.update_steps(config, total_steps))
-        self.needs = start.needs
-        self.averages = {name: GradientAverage(layer.n_out, layer.n_in, tiles * TILE, config.growth_beta, self.dtype)
+        self.averages = {name: GradientAverage(layer.n_out, layer.n_in, rows, config.growth_beta, self.dtype)
                          for name, layer in self.layers.items()
                          if "average" in self.needs and not bool(self.masks[name].all())}
         self.gradients: dict[str, Tensor] = {}
@@ -84,35 +87,6 @@ class SparseEngine:
         for draw in draws(self.dataset, batch_size=config.batch_size, seed=config.seed, epoch=epoch,
                           augment=config.augment, start=start):
             yield self._load(train.images, draw), train.labels.index_select(0, draw.chosen)
-
-    def _forward(self, x: np.ndarray) -> None:
-        """Activations of every layer from a batch of tiles."""
-        tiles = len(x)
-        layers = list(self.layers.values())
-        for index, layer in enumerate(layers):
-            y = self.activations[index + 1][:tiles]
-            layer.forward(x, y)
-            if layer is not layers[-1]:
-                kernels.relu(y)
-            x = y
-
-    def backward(self, images: Tensor, labels: Tensor, step: int) -> None:
-        """Loss and gradients of a batch of tiles, and whatever dense gradient a coming update will read."""
-        tiles = len(images)
-        self._forward(images.numpy())
-        acts, deltas = [a[:tiles] for a in self.activations], [d[:tiles] for d in self.deltas]
-        self.loss += kernels.cross_entropy(acts[-1], labels.numpy(), deltas[-1])
-        names = list(self.layers)
-        remembers = bool(self.averages) and self._remembers(step)
-        for index in range(len(names) - 1, -1, -1):
-            name, x, dy = names[index], acts[index], deltas[index + 1]
-            self.layers[name].backward(x, dy, deltas[index] if index else None)
-            if index:
-                kernels.relu_backward(x, deltas[index])
-            if remembers and name in self.averages:
-                self.averages[name].add(dy, x)
-            if step in self.updates and "gradient" in self.needs and not bool(self.masks[name].all()):
-                self.gradients[name] = torch.bmm(torch.from_numpy(dy), torch.from_numpy(x).mT).sum(0)
 
     def _remembers(self, step: int) -> bool:
         """Whether a gradient of this step still counts at the next update (Eq. 10)."""
@@ -150,16 +124,6 @@ class SparseEngine:
         loss, self.loss = self.loss, 0.0
         return loss
 
-    def accuracy(self, images: ImageSet) -> float:
-        """Accuracy in percent, never augmented."""
-        correct = 0
-        for chosen in torch.arange(len(images.labels)).split(self.config.batch_size):
-            tiles = self._load(images.images, Draw(chosen)).numpy()
-            self._forward(tiles)
-            logits = self.activations[-1][:len(tiles)].transpose(0, 2, 1).reshape(len(tiles) * TILE, -1)[:len(chosen)]
-            correct += int((logits.argmax(1) == images.labels[chosen].numpy()).sum())
-        return percent(correct, len(images.labels))
-
     def state(self) -> dict[str, Tensor]:
         """Everything that a resumed run needs."""
         state = {f"mask/{name}": mask for name, mask in self.masks.items()}
@@ -181,3 +145,53 @@ class SparseEngine:
         for name, average in self.averages.items():
             average.load_state({part: state[f"average/{name}/{part}"] for part in ("value", "dy", "x")})
         self.loss = float(state["loss"])
+
+
+class SparseEngine(SparseNetwork):
+    """The MLP of one run. The same verbs as the dense engine."""
+
+    def __init__(self, config: RunConfig, dataset: Dataset, total_steps: int) -> None:
+        model = models.build(config, classes=dataset.classes, image_shape=dataset.image_shape)
+        start = Topology(config, models.maskable(model))
+        biases = {name: model.get_parameter(f"{name}.bias") for name in start.weights}
+        super().__init__(config, dataset, total_steps, start, biases, mean=dataset.mean, std=dataset.std,
+                         rows=-(-config.batch_size // TILE) * TILE)
+
+    def _forward(self, x: np.ndarray) -> None:
+        """Activations of every layer from a batch of tiles."""
+        tiles = len(x)
+        layers = list(self.layers.values())
+        for index, layer in enumerate(layers):
+            y = self.activations[index + 1][:tiles]
+            layer.forward(x, y)
+            if layer is not layers[-1]:
+                kernels.relu(y)
+            x = y
+
+    def backward(self, images: Tensor, labels: Tensor, step: int) -> None:
+        """Loss and gradients of a batch of tiles, and whatever dense gradient a coming update will read."""
+        tiles = len(images)
+        self._forward(images.numpy())
+        acts, deltas = [a[:tiles] for a in self.activations], [d[:tiles] for d in self.deltas]
+        self.loss += kernels.cross_entropy(acts[-1], labels.numpy(), deltas[-1])
+        names = list(self.layers)
+        remembers = bool(self.averages) and self._remembers(step)
+        for index in range(len(names) - 1, -1, -1):
+            name, x, dy = names[index], acts[index], deltas[index + 1]
+            self.layers[name].backward(x, dy, deltas[index] if index else None)
+            if index:
+                kernels.relu_backward(x, deltas[index])
+            if remembers and name in self.averages:
+                self.averages[name].add(dy, x)
+            if step in self.updates and "gradient" in self.needs and not bool(self.masks[name].all()):
+                self.gradients[name] = torch.bmm(torch.from_numpy(dy), torch.from_numpy(x).mT).sum(0)
+
+    def accuracy(self, images: ImageSet) -> float:
+        """Accuracy in percent, never augmented."""
+        correct = 0
+        for chosen in torch.arange(len(images.labels)).split(self.config.batch_size):
+            tiles = self._load(images.images, Draw(chosen)).numpy()
+            self._forward(tiles)
+            logits = self.activations[-1][:len(tiles)].transpose(0, 2, 1).reshape(len(tiles) * TILE, -1)[:len(chosen)]
+            correct += int((logits.argmax(1) == images.labels[chosen].numpy()).sum())
+        return percent(correct, len(images.labels))

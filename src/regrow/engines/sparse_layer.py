@@ -55,6 +55,13 @@ class SparseLinear:
         kernels.fill_bias(self.bias, y)
         kernels.multiply(self.indptr, self.indices, self.weight, x, y)
 
+    def transposed(self, y: np.ndarray, bias: np.ndarray, x: np.ndarray) -> None:
+        """x = W^T y + bias."""
+        starts, rows, order = self.by_input
+        kernels.gather(self.weight, order, self.weight_by_input)
+        kernels.fill_bias(bias, x)
+        kernels.multiply(starts, rows, self.weight_by_input, y, x)
+
     def backward(self, x: np.ndarray, dy: np.ndarray, dx: np.ndarray | None) -> None:
         """Gradients of the existing connections and the bias, and dx unless it is None."""
         kernels.sampled_product(self.indptr, self.indices, dy, x, self.gradient)

@@ -81,7 +81,7 @@ def figure08(records: Iterable[Record]) -> tuple[Figure, pd.DataFrame]:
 
     The first column, before training, is ours; the others are the paper's five.
     """
-    return _heat_grid(records, input_maps, "connections per pixel")
+    return heat_grid(records, input_maps, "connections per pixel")
 
 
 def figure18(records: Iterable[Record]) -> tuple[Figure, pd.DataFrame]:
@@ -128,16 +128,20 @@ def _binned(degrees: NDArray[np.int16], width: int, largest: int) -> pd.DataFram
 
 def figure19(records: Iterable[Record]) -> tuple[Figure, pd.DataFrame]:
     """First hidden layer on the image, as figure08: paths of two connections that start from each pixel."""
-    return _heat_grid(records, hidden_maps, "paths pixel → hidden 1 → hidden 2")
+    return heat_grid(records, hidden_maps, "paths pixel → hidden 1 → hidden 2")
 
 
-def _heat_grid(records: Iterable[Record], maps: Callable[[Record], NDArray[np.int64]],
-               label: str) -> tuple[Figure, pd.DataFrame]:
-    """Frame: method, epoch, y, x, value (mean over seeds)."""
+def heat_grid(records: Iterable[Record], maps: Callable[[Record], NDArray[np.int64]], label: str,
+              shown: float = 1.0) -> tuple[Figure, pd.DataFrame]:
+    """A row for each strategy, a column for each moment, mean over seeds, one colour scale from 0 on.
+
+    The scale ends where the fraction `shown` of all values lies below; an arrow on the colour bar stands for the rest.
+    Frame: method, epoch, y, x, value.
+    """
     groups = by_method(records)
     mean = {method: np.mean([maps(record) for record in group], axis=0) for method, group in groups.items()}
     moments = next(iter(groups.values()))[0].moments
-    top = max(float(heat.max()) for heat in mean.values())
+    top = float(np.quantile(np.stack(list(mean.values())), shown))
     fig, axes = plt.subplots(len(groups), len(moments), figsize=(7, 0.9 + 1.0 * len(groups)), sharex=True, sharey=True,
                              squeeze=False)
     image: Any = None
@@ -153,7 +157,7 @@ def _heat_grid(records: Iterable[Record], maps: Callable[[Record], NDArray[np.in
         ax.tick_params(labelsize=7)
     fig.supxlabel("x (pixels)", fontsize=9)
     fig.supylabel("y (pixels)", fontsize=9)
-    bar = fig.colorbar(image, ax=axes, shrink=0.8, aspect=30, pad=0.01)
+    bar = fig.colorbar(image, ax=axes, shrink=0.8, aspect=30, pad=0.01, extend="neither" if shown == 1 else "max")
     bar.set_label(f"{label}, mean over seeds")
     plt.close(fig)
     return fig, pd.concat([_long(method, moments, heat) for method, heat in mean.items()], ignore_index=True)

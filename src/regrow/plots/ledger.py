@@ -56,6 +56,7 @@ def ledger_figure(entries: Sequence[Entry]) -> tuple[Figure, pd.DataFrame]:
     ticks = [-30, -10, -3, -1, 0, 1, 3, 10, 30]
     ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     ax.set(yticks=range(len(order)), yticklabels=order, xlim=(-FAR, FAR), ylim=(len(order) - 0.4, -0.6),
+           ylabel="claim",
            xlabel="distance from the threshold, towards what the paper says, in half-widths of the interval")
     ax.minorticks_off()
     ax.grid(axis="y", color="#E5E5E5", linewidth=0.6)
