@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Run every test: linter, types, unit tests, then the notebooks in the quick profile with their tagged cells compared.
+# Run every test: linter, types, units, widgets in a browser, then the notebooks in the quick profile, tagged cells compared.
 set -euo pipefail
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" >/dev/null && pwd -P)
 cd -- "$root"
@@ -25,10 +25,24 @@ stage() { # NAME COMMAND...: run it, and remember if it failed
     "$@" || failed="$failed${failed:+, }$name"
 }
 
+prepare_browser() { # get playwright and a Chromium, where they can be had; the tests skip what is missing and say so
+    local name
+    "$python" -c 'import playwright' 2>/dev/null ||
+        "$python" -m pip install --disable-pip-version-check --no-input --quiet -c constraints.txt -e '.[browser]' ||
+        { say "playwright could not be installed"; return; }
+    for name in chromium chromium-browser google-chrome google-chrome-stable; do
+        if command -v $name >/dev/null; then return; fi
+    done
+    PLAYWRIGHT_DOWNLOAD_CONNECTION_TIMEOUT=15000 "$python" -m playwright install chromium >/dev/null 2>&1 ||
+        say "there is no Chromium and none could be downloaded"
+}
+
 store=$root/build/quick/store
 stage ruff "$python" -m ruff check .
 stage mypy "$python" -m mypy
-stage "unit tests" env OMP_NUM_THREADS=1 "$python" -m pytest -n 2 tests
+stage "unit tests" env OMP_NUM_THREADS=1 "$python" -m pytest -n 2 -m "not browser" tests
+prepare_browser
+stage "browser tests" env OMP_NUM_THREADS=1 "$python" -m pytest -rs tests/test_browser.py
 stage "quick training" "$python" -m regrow run --profile quick --store "$store"
 stage notebooks env OMP_NUM_THREADS=1 REGROW_PROFILE=quick REGROW_STORE="$store" \
     "$python" -m pytest --nbval-lax --nbval-current-env -n 2 --dist loadfile notebooks
