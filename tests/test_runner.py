@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -131,6 +132,15 @@ def test_keep_going_runs_the_rest_and_says_why_each_failed(options: Options, boo
     assert run_all([bad, good, unchecked], together, inputs=lambda e: "", check=check, progress=log) == 3
     assert "1 done, 1 fresh, 1 check failed" in log.getvalue()
     assert not options.failed(bad).exists() and options.output(bad).exists()
+
+
+def test_replay_says_what_has_no_records_and_goes_on(options: Options, books: Path) -> None:
+    bare = entry(books, "01", "from regrow.errors import NotRecorded", "raise NotRecorded('`regrow run` trains it.')")
+    good, said = entry(books, "02", "1"), io.StringIO()
+    assert run_all([bare, good], replace(options, profile="replay"), progress=said) == 0
+    assert "no records" in said.getvalue() and "`regrow run` trains it." in said.getvalue()
+    assert "1 done, 1 no records" in said.getvalue()
+    assert run_all([bare, good], options, progress=io.StringIO()) == 1  # elsewhere it is a failure
 
 
 def test_the_first_failure_stops_the_rest_and_takes_the_stamp_away(options: Options, books: Path) -> None:

@@ -24,7 +24,7 @@ from typing import Any
 import psutil
 
 import regrow
-from regrow.errors import RegrowError
+from regrow.errors import NotRecorded, RegrowError
 from regrow.notebook_index import Entry
 
 LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "pandas", "matplotlib", "seaborn", "networkx", "powerlaw",
@@ -79,7 +79,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a notebook ended: status is done, fresh, failed, check failed or skipped."""
+    """How a notebook ended: status is done, fresh, failed, check failed, skipped, or, in replay, no records."""
 
     id: str
     status: str
@@ -201,7 +201,9 @@ def finish(run: Run, options: Options) -> Outcome:
     if partial.exists():
         os.replace(partial, options.failed(entry))
     message = _reason(code, options.failed(entry), options.log(entry))
-    return Outcome(entry.id, "failed", seconds, message, options.log(entry))
+    # Replay draws what has been shipped; the message says what has not, and the command that makes it.
+    unshipped = options.profile == "replay" and message.startswith(f"{NotRecorded.__name__}: ")
+    return Outcome(entry.id, "no records" if unshipped else "failed", seconds, message, options.log(entry))
 
 
 def _reason(code: int, notebook: Path, log: Path) -> str:

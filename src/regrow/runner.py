@@ -198,7 +198,7 @@ class _Board:
 
     def summary(self) -> str:
         counts = [(s, sum(o.status == s for o in self.outcomes))
-                  for s in ("done", "fresh", "failed", "check failed", "skipped")]
+                  for s in ("done", "fresh", "no records", "failed", "check failed", "skipped")]
         shown = ", ".join(f"{n} {status}" for status, n in counts if n) or "nothing to do"
         return f"{shown} in {clock(time.monotonic() - self.began)}."
 
