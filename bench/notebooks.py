@@ -41,8 +41,9 @@ def _row(profile: str, only: str) -> dict[str, Any]:
     if process.returncode != 0:
         raise RegrowError(f"`{' '.join(command[1:])}` ended with exit code {process.returncode}; run it by itself.")
     count = sum(1 for _ in (ROOT / "notebooks").glob("*.ipynb")) if not only else len(only.split(","))
-    return {"profile": profile, "notebooks": count, "seconds": seconds, "peak_rss_mb": peak / 1e6, "core_seconds":
-            after.children_user + after.children_system - before.children_user - before.children_system}
+    processor = after.children_user + after.children_system - before.children_user - before.children_system
+    return {"profile": profile, "notebooks": count, "seconds": seconds, "core_seconds": processor,
+            "peak_rss_mb": peak / 1e6}
 
 
 def _watch(process: subprocess.Popen[str]) -> int:

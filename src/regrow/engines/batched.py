@@ -86,17 +86,17 @@ class BatchedEngine:
             yield images.flatten(2), labels
 
     def _logits(self, x: Tensor) -> Tensor:
-        """[R, B, features] -> [R, B, classes]."""
+        """[R, B, features] -> [R, classes, B]. With weights on the left their gradients are laid out as they are."""
+        x = x.mT
         for layer, weight in zip(self.layers, self.weights, strict=True):
-            x = torch.baddbmm(self.parameters[f"{layer}.bias"][:, None], x, weight.mT)
+            x = torch.baddbmm(self.parameters[f"{layer}.bias"][:, :, None], weight, x)
             x = x if layer == self.layers[-1] else F.relu(x)
         return x
 
     def backward(self, images: Tensor, labels: Tensor, step: int) -> None:
         """Loss and gradients of every run."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.common.amp):
-            losses = F.cross_entropy(self._logits(images).flatten(0, 1), labels.flatten(), reduction="none")
-            losses = losses.view(labels.shape).mean(1)
+            losses = F.cross_entropy(self._logits(images), labels, reduction="none").mean(1)
         self.optimizer.zero_grad()
         losses.sum().backward()  # no run's loss depends on another's weights
         self.loss += losses.detach()
@@ -134,7 +134,7 @@ class BatchedEngine:
         """Accuracies in percent, never augmented."""
         correct = torch.zeros(len(self.configs), dtype=torch.int64, device=self.device)
         for x, labels in evaluation_batches(images, self.dataset, dtype=getattr(torch, self.common.dtype)):
-            predicted = self._logits(x.flatten(1).expand(len(self.configs), -1, -1)).argmax(2)
+            predicted = self._logits(x.flatten(1).expand(len(self.configs), -1, -1)).argmax(1)
             correct += (predicted == labels).sum(1)
         return [percent(count, len(images.labels)) for count in correct.tolist()]
 
