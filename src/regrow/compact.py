@@ -56,10 +56,13 @@ def save(full: Record, path: Path, *, topology: bool = True) -> None:
     """Write the compact form of a record of a fully connected network.
 
     Without `topology`, for tables that read accuracies only, no mask is kept, and degrees at the start and the end.
-    A single layer, as a Boltzmann machine has it, has no paths through hidden neurons.
+    A Boltzmann machine, whose single layer has no paths through hidden neurons, keeps the degrees at the moments.
     """
+    rows = {0, len(full.steps) - 1}
     if not topology:
-        full = _ends(full)
+        full = replace(_at(full, rows), final={})
+    elif full.config.is_rbm:
+        full = _at(full, rows | {full.update_at(moment) for moment in range(len(full.moment_steps))})
     first = full.layers[0]
     arrays = {name: array for name, array in full.arrays().items() if "degree/" not in name}
     arrays |= {f"{kind}/{layer}": np.diff(series, axis=0, prepend=np.zeros_like(series[:1]))
@@ -74,12 +77,12 @@ def save(full: Record, path: Path, *, topology: bool = True) -> None:
     arrayfile.write(path, arrays, head, zipfile.ZIP_LZMA)
 
 
-def _ends(full: Record) -> Record:
-    """The record with its first and last topology only."""
-    rows = sorted({0, len(full.steps) - 1})
+def _at(full: Record, updates: set[int]) -> Record:
+    """The record with its topology at some updates only."""
+    rows = sorted(updates)
     series: dict[str, Any] = {name: {layer: array[rows] for layer, array in getattr(full, name).items()}
                               for name in ("in_degree", "out_degree", "explored")}
-    return replace(full, steps=full.steps[rows], prune_rates=full.prune_rates[rows], final={}, **series)
+    return replace(full, steps=full.steps[rows], prune_rates=full.prune_rates[rows], **series)
 
 
 def load(path: Path) -> Record:
