@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from regrow import claims, study
-from regrow.claims import Evidence, accuracy, statistics, topology
+from regrow.claims import Evidence, accuracy, statistics, structure, topology
 from regrow.claims.judgement import (
     CLAIMS,
     MIXED,
@@ -173,7 +173,7 @@ def test_topology_predicates_read_any_record(tiny: Record) -> None:
             for rule in study.STRATEGIES}
     evidence = Invented(runs=runs)
     same = {"hubs-soon", "random-uniform", "momentum-stable", "backbone", "symmetry", "attention", "rank-fast"}
-    for claim in topology.CLAIMS:
+    for claim in (*topology.CLAIMS, *structure.CLAIMS):
         outcome = claim.decide(evidence)
         assert outcome.effects and all(np.isfinite(one.mean) for one in outcome.effects), claim.id
         if claim.id in same:  # the same run under three names: no rule can be ahead

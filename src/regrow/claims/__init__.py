@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from regrow.claims import accuracy, mechanism, statistics, topology
+from regrow.claims import accuracy, mechanism, statistics, structure, topology
 from regrow.claims.evidence import Evidence, NotMeasured
 from regrow.claims.judgement import CLAIMS, LEVEL, NOT_MEASURED, VERDICTS, Claim, Outcome
 
-LEDGER: tuple[Claim, ...] = (*topology.CLAIMS, *statistics.CLAIMS, *accuracy.CLAIMS, *mechanism.CLAIMS)
+LEDGER: tuple[Claim, ...] = (*topology.CLAIMS, *structure.CLAIMS, *statistics.CLAIMS, *accuracy.CLAIMS,
+                             *mechanism.CLAIMS)
 Entry = tuple[Claim, Outcome]
 
 
