@@ -26,6 +26,7 @@ QUANTITIES = {"alpha": r"exponent $\alpha$", "sigma": r"standard error $\sigma$ 
               "p": "p-value (Eq. 20)"}
 RULE_LINES: dict[str, Any] = {"usual": (0, (1, 1)), "paper": "--"}
 RULE_NAMES = {"usual": "usual rule: not rejected above 0.1", "paper": "the paper's rule: not rejected from 0.95"}
+TAIL_LINE = (0, (4, 1.5, 1, 1.5))
 GREY = "#595959"
 FEW_TIMES = 80  # below, every time gets a point of its own
 
@@ -35,8 +36,9 @@ FEW_TIMES = 80  # below, every time gets a point of its own
 def figure7(series: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     """Exponent, its standard error, D and p of the hidden neurons together over training, mean and band over seeds.
 
-    Times at which a run has no tail to fit are left out of its strategy's mean. Frame: strategy, epoch, quantity, mean,
-    sd (over seeds, ddof 1), seeds.
+    The tail sizes that p was computed from stand on a second axis, since p rises merely when tails get shorter. Times
+    at which a run has no tail to fit are left out of its strategy's mean. Frame: strategy, epoch, quantity, mean, sd
+    (over seeds, ddof 1), seeds.
     """
     pooled = series[series["layer"] == POOLED]
     fig, axes = plt.subplots(2, 2, figsize=(7, 5), sharex=True)
@@ -51,11 +53,12 @@ def figure7(series: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         ax.set(title=f"({letter}) {label}", ylabel=label.split(" (")[0], xlim=(0, pooled["epoch"].max()))
         ax.set_ylim(bottom=None if quantity == "alpha" else 0)
     _p_axis(axes[1, 1])
+    _tail_sizes(axes[1, 1], pooled, "epoch")
     axes[1, 1].set_title("(d) p-value (Eq. 20) and both rules")
     _name_peak(axes[1, 1], rows)
     for ax in axes[1]:
         ax.set_xlabel("epoch")
-    _legend(fig, axes[0, 0].get_legend_handles_labels()[0] + _rule_handles())
+    _legend(fig, axes[0, 0].get_legend_handles_labels()[0] + [*_rule_handles(), _tail_handle()])
     plt.close(fig)
     return fig, pd.concat(rows, ignore_index=True)
 
@@ -85,6 +88,8 @@ def honest_figure(series: pd.DataFrame, matched_n: int) -> tuple[Figure, pd.Data
         ax.set_ylabel(title.split(",")[0].split(" at ")[0])
         if column.startswith("p"):
             _p_axis(ax)
+        if column == "p":
+            _tail_sizes(ax, part, "update")
         rows.append(part[["strategy", "seed", "layer", "update", "epoch"]].assign(panel=letter, value=part[column]))
     axes[1, 0].set_ylim(bottom=0)
     axes[1, 1].set_yscale("log")
@@ -105,7 +110,7 @@ def honest_figure(series: pd.DataFrame, matched_n: int) -> tuple[Figure, pd.Data
                       **style_of(s).line) for s in strategies]
     band = plt.Rectangle((0, 0), 1, 1, color="#000000", alpha=0.15, linewidth=0)
     band.set_label("nine in ten true power laws (d)")
-    _legend(fig, [*handles, *_rule_handles(), band])
+    _legend(fig, [*handles, *_rule_handles(), _tail_handle(), band])
     plt.close(fig)
     return fig, pd.concat(rows, ignore_index=True)
 
@@ -172,7 +177,7 @@ def _name_peak(ax: Axes, rows: list[pd.DataFrame]) -> None:
     peak = max((frame.loc[frame["mean"].idxmax()] for frame in rows if frame["quantity"].iloc[0] == "p"),
                key=lambda row: row["mean"])
     ax.annotate(f"highest mean: {peak['mean']:.2f},\n{style_of(peak['strategy']).label}, epoch {peak['epoch']:.1f}",
-                (peak["epoch"], peak["mean"]), (0.35, 0.6), textcoords="axes fraction", va="center", fontsize=8,
+                (peak["epoch"], peak["mean"]), (0.35, 0.34), textcoords="axes fraction", va="center", fontsize=8,
                 arrowprops={"arrowstyle": "-", "linewidth": 0.6, "shrinkA": 2, "shrinkB": 2})
 
 
@@ -180,6 +185,24 @@ def _p_axis(ax: Axes) -> None:
     for rule, level in RULES.items():
         ax.axhline(level, color=GREY, linewidth=1, linestyle=RULE_LINES[rule], zorder=1)
     ax.set_ylim(-0.03, 1.03)
+
+
+def _tail_sizes(ax: Axes, part: pd.DataFrame, time: str) -> None:
+    """Neurons in the tail on a second axis to the right, mean over seeds."""
+    right = ax.twinx()
+    for strategy in part["strategy"].unique():
+        curves = _curves(part, strategy, "n_tail", time)
+        right.plot(curves.index, curves.mean(axis=1), color=style_of(strategy).colour, linewidth=1,
+                   linestyle=TAIL_LINE, alpha=0.8)
+    right.set(ylabel="neurons in the tail", ylim=(0, None))
+    right.spines["right"].set_visible(True)
+    right.spines["right"].set_color(GREY)
+    right.tick_params(colors=GREY)
+    right.yaxis.label.set_color(GREY)
+
+
+def _tail_handle() -> Line2D:
+    return Line2D([], [], color=GREY, linewidth=1, linestyle=TAIL_LINE, label="neurons in the tail (right axis)")
 
 
 def _rule_handles() -> list[Line2D]:
