@@ -73,7 +73,11 @@ def test_a_time_without_a_tail_is_left_out(series):
 
 def test_honest_figure_draws_every_seed(series):
     fig, frame = hypothesis.honest_figure(series, matched_n=50)
-    assert [ax.get_title()[:3] for ax in fig.axes] == [f"({letter})" for letter in "abcdefgh"]
+    assert [ax.get_title()[:3] for ax in fig.axes if ax.get_title()] == [f"({letter})" for letter in "abcdefgh"]
+    right = [ax for ax in fig.axes if not ax.get_title()]
+    assert len(right) == 3 and {ax.get_ylabel() for ax in right} == {"neurons in the tail"}  # beside each p curve
+    first = series[(series["layer"] == POOLED) & (series["strategy"] == STRATEGIES[0])]
+    assert right[0].get_lines()[0].get_ydata()[0] == pytest.approx(first[first["update"] == 0]["n_tail"].mean())
     curves = [line for line in fig.axes[0].get_lines() if len(line.get_xdata()) == len(UPDATES)]
     assert len(curves) == len(STRATEGIES) * len(SEEDS)
     assert "50 neurons" in fig.axes[1].get_title()
