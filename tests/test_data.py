@@ -181,6 +181,13 @@ def test_a_mirrored_border_is_numpys_reflection(colour):
     assert torch.equal(found, data.normalise(torch.from_numpy(crops.copy()), colour, torch.float64)[order])
 
 
+@pytest.mark.parametrize("augment", data.AUGMENTATIONS)
+def test_a_draw_gives_the_images_of_its_batch(colour, augment):
+    plan = data.draws(colour, batch_size=8, seed=1, epoch=0, augment=augment)
+    for draw, (x, _) in zip(plan, _epoch(colour, augment=augment), strict=True):
+        assert torch.equal(data.normalise(data.drawn(colour.train.images, draw), colour), x)
+
+
 @pytest.mark.parametrize("augment", ["none", "flip", "crop_flip", "mirror_crop_flip"])
 @pytest.mark.parametrize("start", [0, 1, 4, 5])
 def test_resuming_in_the_middle_gives_the_same_remaining_batches(colour, augment, start):

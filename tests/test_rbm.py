@@ -266,6 +266,14 @@ def test_its_result_as_json(finished: Record) -> None:
 
 # ---------------------------------------------------------------------------------------------------------- engines
 
+@pytest.mark.parametrize("augment", ["none", "crop_flip", "mirror_crop_flip"])
+def test_both_engines_see_the_same_images(augment: str, dataset: Dataset) -> None:
+    config = SMALL.but(augment=augment)
+    dense, tiled = (train.start(config, dataset, engine=name).engine for name in ("dense", "sparse"))
+    for (images, _), (tiles, _) in zip(dense.batches(0, 0), tiled.batches(0, 0), strict=True):
+        torch.testing.assert_close(tiles[0, :, :len(images)].T, images, atol=1e-6, rtol=0)
+
+
 def test_growth_ranks_the_phase_difference_at_every_position(dataset: Dataset) -> None:
     engine = RbmEngine(SMALL, dataset, 93, torch.device("cpu"))
     for step, (images, labels) in zip(range(1, 10), engine.batches(0, 0), strict=False):

@@ -191,15 +191,20 @@ def draws(dataset: Dataset, *, batch_size: int, seed: int, epoch: int, augment: 
             yield Draw(chosen)
 
 
+def drawn(images: Tensor, draw: Draw) -> Tensor:
+    """The images of a draw, gathered, cropped and flipped: uint8 [N, C, H, W] -> [B, C, H, W]."""
+    x = images.index_select(0, draw.chosen)
+    if draw.offsets is None or draw.flips is None:
+        return x
+    return pad_crop_flip(x, draw.offsets, draw.flips, mirrored=draw.mirrored)
+
+
 def batches(dataset: Dataset, *, batch_size: int, seed: int, epoch: int, augment: str = "none",
             dtype: torch.dtype = torch.float32, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
     """Training batches (x [B, C, H, W], y int64 [B]) of one epoch, as `draws` decides them."""
     images, labels = dataset.train.images, dataset.train.labels
     for draw in draws(dataset, batch_size=batch_size, seed=seed, epoch=epoch, augment=augment, start=start):
-        x = images.index_select(0, draw.chosen)
-        if draw.offsets is not None and draw.flips is not None:
-            x = pad_crop_flip(x, draw.offsets, draw.flips, mirrored=draw.mirrored)
-        yield normalise(x, dataset, dtype), labels.index_select(0, draw.chosen)
+        yield normalise(drawn(images, draw), dataset, dtype), labels.index_select(0, draw.chosen)
 
 
 def evaluation_batches(image_set: ImageSet, dataset: Dataset, batch_size: int = 1000,

@@ -6,7 +6,7 @@ forward and backward passes compiled by torch.compile.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -19,23 +19,16 @@ from regrow.recorder import percent
 from regrow.topology import Topology, gradients_of, momentum_buffers
 
 
-class DenseEngine:
-    """Model, optimizer and wiring of one run."""
+class MaskedEngine:
+    """What engines with dense weights share: optimizer, wiring, and what is summed up as the loss."""
 
-    def __init__(self, config: RunConfig, dataset: Dataset, total_steps: int, device: torch.device, *,
-                 compiled: bool = False, channels_last: bool | None = None) -> None:
-        """`channels_last` is how convolutions want their images on a GPU; None: there, and only there."""
-        self.config, self.dataset, self.device = config, dataset, device
-        self.total_steps = total_steps
+    def __init__(self, config: RunConfig, dataset: Dataset, total_steps: int, device: torch.device,
+                 parameters: Iterable[Tensor], weights: Mapping[str, Tensor]) -> None:
+        self.config, self.dataset, self.device, self.total_steps = config, dataset, device, total_steps
         self.updates = frozenset(schedule.update_steps(config, total_steps))
-        self.model = models.build(config, classes=dataset.classes, image_shape=dataset.image_shape).to(device)
-        last = device.type == "cuda" and config.model != "mlp" if channels_last is None else channels_last
-        self.memory_format = torch.channels_last if last else torch.contiguous_format
-        self.model.to(memory_format=self.memory_format)  # type: ignore[call-overload]
-        self.network = torch.compile(self.model) if compiled else self.model
-        self.topology = Topology(config, models.maskable(self.model))
-        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=config.lr, momentum=config.momentum,
-                                         nesterov=config.nesterov, weight_decay=config.weight_decay, fused=True)
+        self.topology = Topology(config, weights)
+        self.optimizer = torch.optim.SGD(parameters, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov,
+                                         weight_decay=config.weight_decay, fused=True)
         self.gradients: dict[str, Tensor] = {}
         self.loss = torch.zeros((), dtype=torch.float64, device=device)  # nothing in a step waits for it
 
@@ -51,21 +44,8 @@ class DenseEngine:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
 
-    def batches(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images [B, C, H, W] and labels [B] of an epoch, from batch `start` on."""
-        config = self.config
-        for images, labels in batches(self.dataset, batch_size=config.batch_size, seed=config.seed, epoch=epoch,
-                                      augment=config.augment, dtype=getattr(torch, config.dtype), start=start):
-            yield images.contiguous(memory_format=self.memory_format), labels
-
-    def backward(self, images: Tensor, labels: Tensor, step: int) -> None:
-        """Loss and gradients. A dense weight has a dense gradient: that is all that growth needs (Eqs. 9 and 10)."""
-        self.model.train()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.amp):
-            loss = F.cross_entropy(self.network(images), labels)
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.loss += loss.detach()
+    def keep_gradients(self, step: int) -> None:
+        """What growth needs of a step's gradients, which are dense as the weights are (Eqs. 9 and 10)."""
         gradients = gradients_of(self.topology.weights)
         self.topology.average_gradients(gradients)
         if step in self.updates:
@@ -89,6 +69,37 @@ class DenseEngine:
         loss = self.loss.item()
         self.loss.zero_()
         return loss
+
+
+class DenseEngine(MaskedEngine):
+    """Model, optimizer and wiring of one run."""
+
+    def __init__(self, config: RunConfig, dataset: Dataset, total_steps: int, device: torch.device, *,
+                 compiled: bool = False, channels_last: bool | None = None) -> None:
+        """`channels_last` is how convolutions want their images on a GPU; None: there, and only there."""
+        self.model = models.build(config, classes=dataset.classes, image_shape=dataset.image_shape).to(device)
+        last = device.type == "cuda" and config.model != "mlp" if channels_last is None else channels_last
+        self.memory_format = torch.channels_last if last else torch.contiguous_format
+        self.model.to(memory_format=self.memory_format)  # type: ignore[call-overload]
+        self.network = torch.compile(self.model) if compiled else self.model
+        super().__init__(config, dataset, total_steps, device, self.model.parameters(), models.maskable(self.model))
+
+    def batches(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images [B, C, H, W] and labels [B] of an epoch, from batch `start` on."""
+        config = self.config
+        for images, labels in batches(self.dataset, batch_size=config.batch_size, seed=config.seed, epoch=epoch,
+                                      augment=config.augment, dtype=getattr(torch, config.dtype), start=start):
+            yield images.contiguous(memory_format=self.memory_format), labels
+
+    def backward(self, images: Tensor, labels: Tensor, step: int) -> None:
+        """Loss and gradients."""
+        self.model.train()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.amp):
+            loss = F.cross_entropy(self.network(images), labels)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.loss += loss.detach()
+        self.keep_gradients(step)
 
     @torch.no_grad()
     def accuracy(self, images: ImageSet) -> float:

@@ -13,80 +13,38 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from regrow import rbm, schedule
+from regrow import rbm
 from regrow.config import RunConfig
-from regrow.data import Dataset, ImageSet, draws, pad_crop_flip
+from regrow.data import Dataset, ImageSet, drawn, draws
+from regrow.engines.dense import MaskedEngine
 from regrow.rbm import EXAMPLES, FINAL, LAYER, Rbm
-from regrow.topology import Topology, momentum_buffers
+from regrow.topology import momentum_buffers
 
 
-class RbmEngine:
-    """Machine, optimizer and wiring of one run."""
+class RbmEngine(MaskedEngine):
+    """Machine, optimizer and wiring of one run. What is summed up as the loss is the reconstruction error."""
 
     def __init__(self, config: RunConfig, dataset: Dataset, total_steps: int, device: torch.device) -> None:
-        self.config, self.dataset, self.device, self.total_steps = config, dataset, device, total_steps
-        self.updates = frozenset(schedule.update_steps(config, total_steps))
         start = rbm.initial(config, math.prod(dataset.image_shape))
         self.rbm = Rbm(*(nn.Parameter(part.to(device)) for part in start))
-        self.topology = Topology(config, {LAYER: self.rbm.weight})
-        self.optimizer = torch.optim.SGD(self.rbm, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov,
-                                         weight_decay=config.weight_decay, fused=True)
-        self.gradients: dict[str, Tensor] = {}
-        self.loss = torch.zeros((), dtype=torch.float64, device=device)  # nothing in a step waits for it
-
-    @property
-    def masks(self) -> dict[str, Tensor]:
-        return self.topology.masks
-
-    @property
-    def explored(self) -> dict[str, Tensor]:
-        return self.topology.explored
-
-    def set_learning_rate(self, lr: float) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
+        super().__init__(config, dataset, total_steps, device, self.rbm, {LAYER: self.rbm.weight})
 
     def batches(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Grey levels [B, V] and labels [B], which nothing reads, of an epoch, from batch `start` on."""
         config, train = self.config, self.dataset.train
         for draw in draws(self.dataset, batch_size=config.batch_size, seed=config.seed, epoch=epoch,
                           augment=config.augment, start=start):
-            images = train.images.index_select(0, draw.chosen)
-            if draw.offsets is not None and draw.flips is not None:
-                images = pad_crop_flip(images, draw.offsets, draw.flips)
-            yield rbm.grey(images, self.rbm.weight.dtype), train.labels.index_select(0, draw.chosen)
+            yield rbm.grey(drawn(train.images, draw), self.rbm.weight.dtype), train.labels.index_select(0, draw.chosen)
 
     @torch.no_grad()
     def backward(self, images: Tensor, labels: Tensor, step: int) -> None:
-        """CD-1 in place of a loss's gradient; what is summed up as the loss is the reconstruction error."""
+        """CD-1 in place of a loss's gradient."""
         uniform = rbm.gibbs_noise(self.config, step, len(images), self.device)
         gradient, reconstruction = rbm.contrastive_divergence(self.rbm, images, uniform)
         self.loss += nn.functional.mse_loss(reconstruction, images)
         for parameter, part in zip(self.rbm, gradient, strict=True):
             parameter.grad = part
-        self.topology.average_gradients({LAYER: gradient.weight})
-        if step in self.updates:
-            self.gradients = self.topology.dense_gradients({LAYER: gradient.weight})
-
-    def step(self) -> None:
-        """SGD on the connections that exist, and on the biases."""
-        assert self.rbm.weight.grad is not None
-        self.topology.mask_gradients({LAYER: self.rbm.weight.grad})
-        self.optimizer.step()
-        if self.topology.buffers_leak:
-            self.topology.mask_weights()
-
-    def update(self, step: int) -> None:
-        """Prune and grow."""
-        buffers = momentum_buffers(self.optimizer, self.topology.weights)
-        self.topology.update(step, self.total_steps, self.gradients, buffers)
-        self.gradients = {}
-
-    def take_loss(self) -> float:
-        """Sum of the batches' reconstruction errors since the last call; waits for the device."""
-        loss = self.loss.item()
-        self.loss.zero_()
-        return loss
+        self.keep_gradients(step)
 
     def accuracy(self, images: ImageSet) -> float:
         """nan: there is nothing that classifies."""
