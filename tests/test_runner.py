@@ -23,7 +23,7 @@ from regrow.notebook_run import stale, stamp_of
 from regrow.runner import Options, check_parameters, dry_run, execute, list_table, read_index, run_all, select
 
 PARAMETERS = 'profile = "auto"\nstore = ""\nout = ""'
-KILLED = "import os, signal\nprint('before', flush=True)\nos.kill(os.getpid(), signal.SIGKILL)"
+KILLED = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"  # at once: before the kernel's own messages are out
 
 
 def write_notebook(path: Path, *cells: str, parameters: str | None = PARAMETERS) -> None:

@@ -11,6 +11,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import signal
 import subprocess
 import sys
@@ -209,16 +210,19 @@ def finish(run: Run, options: Options) -> Outcome:
 def _reason(code: int, notebook: Path, log: Path) -> str:
     """One line on why a notebook failed: the exception and its cell, a killed kernel, or the log's last line."""
     try:
-        cells = [c for c in json.loads(notebook.read_text(encoding="utf-8"))["cells"] if c["cell_type"] == "code"]
+        all_cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     except (OSError, ValueError, KeyError):
-        cells = []
+        all_cells = []
+    cells = [c for c in all_cells if c["cell_type"] == "code"]
     lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").split("\n") if line.strip()]
     last = lines[-1] if lines else f"papermill ended with exit code {code} and said nothing"
     if code < 0:
         return f"papermill was killed by {signal.Signals(-code).name}; too little memory is the usual cause"
     if code == DEAD_KERNEL or "DeadKernelError" in last:
-        ran = [c for c in cells if c.get("execution_count")]
-        where = f" in {_place(ran[-1])}" if ran else ""
+        # The kernel may die before its word that the cell has begun arrives: the log knows which cell was sent last.
+        sent = [int(n) for n in re.findall(r"Executing Cell (\d+)", "\n".join(lines))]
+        code_cells = [c for c in all_cells[:sent[-1]] if c["cell_type"] == "code"] if sent else []
+        where = f" in {_place(code_cells[-1] | {'execution_count': len(code_cells)})}" if code_cells else ""
         return f"the kernel was killed{where}; too little memory is the usual cause"
     for cell in reversed(cells):
         for output in cell["outputs"]:
