@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Run every test: linter, types, units, widgets in a browser, then the notebooks in the quick profile, tagged cells compared.
+# Run every test: linter, types, units, widgets in a browser, a Ray cluster, then the notebooks, tagged cells compared.
 set -euo pipefail
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" >/dev/null && pwd -P)
 cd -- "$root"
@@ -37,12 +37,20 @@ prepare_browser() { # get playwright and a Chromium, where they can be had; the 
         say "there is no Chromium and none could be downloaded"
 }
 
+prepare_cluster() { # get Ray, where it can be had; the tests of clusters are skipped without it
+    "$python" -c 'import ray' 2>/dev/null ||
+        "$python" -m pip install --disable-pip-version-check --no-input --quiet -c constraints.txt -e '.[cluster]' ||
+        say "Ray could not be installed"
+}
+
 store=$root/build/quick/store
 stage ruff "$python" -m ruff check .
 stage mypy "$python" -m mypy
-stage "unit tests" env OMP_NUM_THREADS=1 "$python" -m pytest -n 2 -m "not browser" tests
+stage "unit tests" env OMP_NUM_THREADS=1 "$python" -m pytest -n 2 -m "not browser and not cluster" tests
 prepare_browser
-stage "browser tests" env OMP_NUM_THREADS=1 "$python" -m pytest -rs tests/test_browser.py
+stage "browser tests" env OMP_NUM_THREADS=1 "$python" -m pytest -rs -m browser tests
+prepare_cluster
+stage "cluster tests" env OMP_NUM_THREADS=1 "$python" -m pytest -rs -m cluster tests
 stage "quick training" "$python" -m regrow run --profile quick --store "$store"
 stage notebooks env OMP_NUM_THREADS=1 REGROW_PROFILE=quick REGROW_STORE="$store" \
     "$python" -m pytest --nbval-lax --nbval-current-env -n 2 --dist loadfile notebooks

@@ -16,6 +16,7 @@ BENCHMARKS = {
     "pipeline": "the data pipeline alone against DataLoader + torchvision transforms",
     "batched": "15 MLPs in one batch and the CNNs' steps against a plain loop, on the GPU if there is one",
     "store": "record and checkpoint writing against training time",
+    "sweep": "many runs in one process and in two: what a second core brings",
     "notebooks": "every notebook replayed, and the quick profile with its training; peak memory",
     "selection": "choosing the largest scores of 3.1 million: ours, torch.topk, a full sort",
     "topology": "k-shells against networkx and igraph, the matrix of Kendall's tau against a scipy loop",

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from regrow import arrayfile
-from regrow.errors import StoreError
+from regrow.errors import RegrowError, StoreError
 
 ARRAYS = {"a/b": np.arange(5, dtype=np.int16), "empty": np.zeros((0, 3)), "scalar": np.float64(2.5).reshape(()),
           "nan": np.array([np.nan, -0.0, np.inf]), "bits": np.eye(3, dtype=bool)}
@@ -189,3 +189,29 @@ def test_the_file_is_complete_before_it_gets_its_name(tmp_path, monkeypatch):
     arrayfile.write(path, ARRAYS, {"format": "f"}, zipfile.ZIP_STORED)
     assert seen == [(tmp_path, path, {"format": "f"})]
     assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_what_the_system_does_not_let_us_read_is_not_damaged(tmp_path, monkeypatch):
+    path = tmp_path / "x.npz"
+    arrayfile.write(path, ARRAYS, {"format": "f"}, zipfile.ZIP_DEFLATED)
+
+    def refuse(self: Path) -> bytes:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(RegrowError, match=r"cannot be read \(Permission denied\)") as caught:
+        arrayfile.read(path)
+    assert not isinstance(caught.value, StoreError), "which would have it moved aside"
+
+
+def test_odd_headers_warn_nobody(tmp_path):
+    """zipfile and numpy warn of things that only a damaged file has; one sentence is enough."""
+    path = tmp_path / "x.npz"
+    with warnings.catch_warnings(), zipfile.ZipFile(path, "w") as archive:
+        warnings.simplefilter("ignore")
+        for _ in range(2):
+            archive.writestr("head.npy", b"")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(StoreError):
+            arrayfile.read(path)

@@ -31,6 +31,7 @@ ROWS: dict[str, dict[str, set]] = {
     "pipeline": {"pipeline": {"batched uint8", "DataLoader + torchvision"}},
     "batched": {"case": {"mlp", "convnet"}, "engine": {"usual", "dense", "batched"}, "runs": {1, 3}},
     "store": {"part": {"training step", "degrees", "masks", "checkpoint", "record"}},
+    "sweep": {"workers": {1, 2}},
     "notebooks": {"profile": {"replay", "quick"}},
     "selection": {"method": {"rules.largest", "torch.topk", "full sort"}},
     "topology": {"method": {"regrow.k_shells", "networkx", "igraph", "regrow.kendall_matrix", "scipy loop"}},

@@ -5,7 +5,6 @@ Nothing outside this machine is asked for anything. Screenshots are in pytest's 
 
 from __future__ import annotations
 
-import html
 import json
 import os
 import secrets
@@ -20,21 +19,15 @@ from typing import Any
 
 import nbformat
 import pytest
+from chromium import PATIENCE, launched, sync_api
 
 from regrow import session, widgets
-from regrow.widgets import examples, page
+from regrow.widgets import examples
 from regrow.widgets.panel import STATIC, Panel, stops
-
-try:
-    from playwright import sync_api
-except ImportError:  # an extra
-    sync_api = None  # type: ignore[assignment]
 
 pytestmark = pytest.mark.browser
 
 ROOT = Path(__file__).resolve().parents[1]
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
 FOLDERS = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_SETTINGS_DIR",
            "JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR", "MPLCONFIGDIR")
 LAB = ["--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", "--ServerApp.port=0",
@@ -42,7 +35,6 @@ LAB = ["--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", "--ServerApp.
        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--ServerApp.terminals_enabled=False"]
 SETTINGS = {"notebook-extension/tracker": {"windowingMode": "none"},  # all cells are on the page
             "apputils-extension/notification": {"fetchNews": "false"}}
-PATIENCE = 180_000  # milliseconds; machines that run tests are busy
 
 # The notebook in front, as JupyterLab knows it.
 PANEL = "window.jupyterapp?.shell?.currentWidget"
@@ -74,27 +66,10 @@ BLINKS = """box => {
 }"""
 
 
-def chromium_path(engine: Any) -> str:
-    found = [path for name in NAMES if (path := shutil.which(name))]
-    if not found and Path(engine.executable_path).is_file():  # of `playwright install chromium`
-        found = [engine.executable_path]
-    if not found:
-        pytest.skip("there is no Chromium on this machine (Debian and Ubuntu: the package chromium)")
-    return found[0]
-
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    if sync_api is None:
-        pytest.skip("playwright is not installed (pip install -e .[browser])")
-    with sync_api.sync_playwright() as engines:
-        path = chromium_path(engines.chromium)
-        try:
-            chromium = engines.chromium.launch(executable_path=path, args=FLAGS)
-        except sync_api.Error as error:
-            pytest.skip(f"{path} does not start here: {error.message.splitlines()[0]}")
+    with launched() as chromium:
         yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")
@@ -274,60 +249,3 @@ def test_an_exception_in_a_callback_does_not_stay_hidden(open_notebook: Callable
     it.locator(".noUi-handle").focus()
     it.keyboard.press("ArrowRight")
     it.wait_for_function("window.kernelErrors.some(text => text.includes('ZeroDivisionError'))")
-
-
-# ------------------------------------------------------------------------------------------- a page without a kernel
-
-@pytest.fixture(scope="module")
-def static_page(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The gallery executed with static forms and exported."""
-    from nbclient import NotebookClient
-
-    notebook = nbformat.read(ROOT / "notebooks" / "widgets.ipynb", as_version=4)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(STATIC, "1")
-        NotebookClient(notebook, timeout=600, kernel_name="python3",
-                       resources={"metadata": {"path": str(ROOT / "notebooks")}}).execute()
-    path = tmp_path_factory.mktemp("page") / "widgets.html"
-    page.write_page(notebook, path, "Widgets for teachers")
-    return path
-
-
-def test_static_forms_live_without_kernel_and_network(browser: Any, static_page: Path, tmp_path: Path) -> None:
-    assert static_page.stat().st_size < 25_000_000
-    asked: list[str] = []
-    complaints: list[str] = []
-    context = browser.new_context(viewport={"width": 1200, "height": 1600}, offline=True)
-
-    def local_only(route: Any) -> None:
-        if route.request.url.startswith(("file:", "data:", "blob:")):
-            route.continue_()
-        else:
-            asked.append(route.request.url)
-            route.abort()
-
-    context.route("**/*", local_only)
-    it = context.new_page()
-    it.set_default_timeout(PATIENCE)
-    it.on("pageerror", lambda error: complaints.append(str(error)))
-    it.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    it.goto(static_page.as_uri())
-    forms, expected = it.locator(".regrow-static"), gallery()
-    it.wait_for_function("n => document.querySelectorAll('.regrow-static img').length === n", arg=len(expected) + 1)
-    for number, panel in enumerate([*expected, expected[0]]):  # the last cell shows the first widget again
-        form = forms.nth(number)
-        stack = panel.static().children[1]
-        frames, at = [frame.value for frame in stack.children], stack.selected_index
-        handle = form.locator(".noUi-handle")
-        assert handle.get_attribute("aria-label") == panel.controls[panel.walk].description
-        handle.focus()
-        for key in ("ArrowRight", "ArrowLeft", "ArrowLeft"):
-            at = min(max(at + (1 if key == "ArrowRight" else -1), 0), len(frames) - 1)
-            it.keyboard.press(key)
-            it.wait_for_function("([form, source]) => form.querySelector('img')?.src === source",
-                                 arg=[form.element_handle(), picture_of(frames[at])])
-            assert form.locator("[role=status]").inner_text() in html.unescape(frames[at])
-        form.screenshot(path=tmp_path / f"static{number}.png")
-    it.screenshot(path=tmp_path / "page.png")
-    context.close()
-    assert (asked, complaints) == ([], [])

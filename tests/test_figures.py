@@ -258,7 +258,7 @@ def test_check_figure_catches(saved: Path, name: str, spoil, sentence: str) -> N
 def test_a_failed_write_leaves_the_old_file(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = (saved / "fig05.svg").read_bytes()
     monkeypatch.setattr(os, "fsync", lambda fd: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(style.FigureError, match=r"fig05 cannot be written to .* \(disk full\)"):
         figures.save_figure(drawing(), "fig05", data=DATA, alt=ALT, out=saved, profile="paper")
     assert (saved / "fig05.svg").read_bytes() == before and len(list(saved.iterdir())) == 4
 

@@ -128,7 +128,7 @@ def finish(root: Path, undisturbed: str, first_step: int | None = None) -> None:
 @pytest.mark.parametrize("step", [1, 2, 3, 4, 7, 10, 15, 16])
 def test_killed_after_a_step(tmp_path, kill, undisturbed, step):
     assert kill(tmp_path, "step", step) == signal.SIGKILL
-    assert Store(tmp_path).status(CONFIG) == "running"
+    assert Store(tmp_path).status(CONFIG) == "interrupted"
     finish(tmp_path, undisturbed, step + 1)
 
 

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 TESTED = PROJECT["dependencies"] + EXTRAS["test"]
-SCRIPTS = ["run_all.sh", "run_tests.sh", ".ci/run", "scripts/setup_env.sh"]
+SCRIPTS = ["run_all.sh", "run_tests.sh", ".ci/run", "scripts/setup_env.sh", "scripts/slurm_ray.sh"]
 IMPORTED_AS = {"PIL": "pillow", "yaml": "pyyaml"}
 UNPINNED = re.compile(r"nvidia-|cuda-|triton")  # come with CUDA builds of PyTorch
 
@@ -75,7 +75,7 @@ def test_every_dependency_says_why_it_is_there() -> None:
 
 
 def test_every_dependency_is_pinned_within_its_bounds() -> None:
-    for requirement in map(Requirement, TESTED):
+    for requirement in map(Requirement, TESTED + EXTRAS["cluster"]):
         version = pins()[canonicalize_name(requirement.name)]
         assert version in requirement.specifier, requirement
 

@@ -1,4 +1,4 @@
-"""`python -m regrow notebooks` end to end, on two tiny notebooks: train, execute, check, pages, exit codes."""
+"""`python -m regrow notebooks` end to end, on two tiny notebooks: train, execute, check, site, exit codes."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setattr(module, "REPOSITORY", tmp_path)
     monkeypatch.setattr(regenerate, "INDEX", tmp_path / "notebooks" / "index.yml")
     monkeypatch.setattr(study, "distinct", lambda needs, profile: (TINY,) if list(needs) else ())
+    monkeypatch.setattr(regenerate, "judge", lambda: ([], "there are no records."))
     monkeypatch.delenv("REGROW_STORE", raising=False)
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks" / "index.yml").write_text(INDEX)
@@ -51,9 +52,9 @@ def write(repository: Path, source: str) -> None:
 def test_from_nothing_to_a_page_and_then_nothing_to_do(repository: Path, capfd: pytest.CaptureFixture[str]) -> None:
     write(repository, DRAW)
     assert cli.main(["notebooks", "--jobs", "1"]) == 0
-    page = repository / "build" / "quick" / "index.html"
-    assert page.is_file() and "fig05.png" in page.read_text() and str(page) in capfd.readouterr().out
-    assert (repository / "build" / "quick" / "notebooks" / "09.html").is_file()
+    page = repository / "build" / "quick" / "site" / "index.html"
+    assert page.is_file() and "thumbnails/fig05.png" in page.read_text() and str(page) in capfd.readouterr().out
+    assert "figures/fig05.svg" in page.with_name("09.html").read_text()
     assert cli.main(["notebooks"]) == 0
     assert "0 of 1 runs are missing" in (said := capfd.readouterr()).out and "fresh" in said.err
     (repository / "build" / "quick" / "figures" / "fig05.csv").unlink()
@@ -82,5 +83,29 @@ def test_list_and_report(repository: Path, capsys: pytest.CaptureFixture[str]) -
     assert cli.main(["notebooks", "--list", "--json"]) == 0
     assert [entry["figures"] for entry in json.loads(capsys.readouterr().out)] == [["fig05"]]
     assert cli.main(["report"]) == 0
-    assert "python -m regrow notebooks" in (repository / "build" / "quick" / "index.html").read_text()
+    said = capsys.readouterr()
+    page = repository / "build" / "quick" / "site" / "index.html"
+    assert "python -m regrow notebooks" in page.read_text() and "MB. Open" in said.out and said.err == ""
+    assert cli.main(["report", "--build", str(repository / "elsewhere")]) == 0
+    assert (repository / "elsewhere" / "quick" / "site" / "09.html").is_file()
     assert runner.read_index(regenerate.INDEX)[0].id == "09"
+
+
+def test_the_gallery_of_widgets_comes_last(repository: Path) -> None:
+    write(repository, DRAW)
+    assert [entry.id for entry in regenerate.read_entries()] == ["09"]
+    (repository / "notebooks" / "widgets.ipynb").write_text("{}")
+    gallery = regenerate.read_entries()[-1]
+    assert gallery.id == "widgets" and set(gallery.needs) <= set(study.NEEDS) and gallery.products == ()
+
+
+def test_a_large_site_and_pictures_without_words_are_said(repository: Path, monkeypatch: pytest.MonkeyPatch,
+                                                          capsys: pytest.CaptureFixture[str]) -> None:
+    write(repository, DRAW)
+    monkeypatch.setattr(regenerate, "LARGEST_SITE", 1)
+    written = regenerate.site.Written(repository / "index.html", 3, 4_000_000, ("09.ipynb (2)",))
+    monkeypatch.setattr(regenerate.site, "write", lambda material, folder: written)
+    assert cli.main(["report"]) == 0
+    said = capsys.readouterr()
+    assert "09.ipynb (2)" in said.err and "the site has 4 MB; 1 were meant" in said.err
+    assert said.out == f"3 files, 4.0 MB. Open {repository / 'index.html'}\n"

@@ -22,7 +22,7 @@ from regrow import arrayfile, checkpoint, record, train
 from regrow.config import RunConfig
 from regrow.errors import DataError, NotRecorded, RegrowError, StoreError
 from regrow.store import Store, require
-from regrow.training import check_trainable
+from regrow.training import check_trainable, checkpoint_key
 
 TINY = RunConfig(hidden=(20, 10), train_limit=256, epochs=2, batch_size=64, update_interval=2)
 
@@ -111,7 +111,7 @@ def test_a_run_stopped_after_any_step_goes_on_exactly(tmp_path, step, kind, engi
     store, other = Store(tmp_path / "a"), Store(tmp_path / "b")
     with pytest.raises(Stopped):
         store.ensure(config, checkpoint_seconds=0, engine=engine, progress=stop_at(step))
-    assert store.status(config) == "running" and store.get(config) is None
+    assert store.status(config) == "interrupted" and store.get(config) is None
     steps: list[int] = []
     resumed = store.ensure(config, checkpoint_seconds=0, engine=engine, progress=steps.append)
     assert steps == list(range(step + 1, 9)) and resumed.provenance["resumed"]
@@ -438,3 +438,39 @@ def test_two_processes_ask_for_the_same_run(tmp_path, finished):
     assert [out.strip() for out, _ in outputs] == [record.load(finished).result_sha256] * 2, outputs
     assert len(list(tmp_path.glob("trained-by-*"))) == 1, "one trains, the other waits"
     assert len(list((tmp_path / "store" / "records").iterdir())) == 1
+
+
+def test_files_of_a_killed_batch_are_taken_away(tmp_path):
+    """Runs that train together have a checkpoint of a name of its own."""
+    store, configs = Store(tmp_path), [TINY.but(seed=seed) for seed in range(2)]
+    leftover = store.root / "checkpoints" / f"{arrayfile.WRITING}{checkpoint_key(configs, 'batched')}-abc"
+    leftover.parent.mkdir(parents=True)
+    leftover.write_bytes(b"half of it")
+    store.ensure_all(configs, engine="batched")
+    assert not leftover.exists()
+
+
+def test_damaged_files_never_replace_one_another(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    monkeypatch.setattr("time.time_ns", lambda: 5)  # a clock that stands still
+    for content in (b"one", b"two"):
+        path = store.record_path(TINY.key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        with pytest.warns(UserWarning, match="moved to"):
+            assert store.get(TINY) is None
+    assert sorted(kept.read_bytes() for kept in (store.root / "damaged").iterdir()) == [b"one", b"two"]
+
+
+def test_a_lock_that_cannot_be_made_is_one_sentence(tmp_path):
+    (tmp_path / "locks").write_text("in the way")
+    with pytest.raises(StoreError, match=r"^Cannot lock .*--store\.$"):
+        Store(tmp_path).ensure(TINY)
+
+
+def test_nothing_is_written_for_a_run_that_cannot_be_trained(tmp_store, tmp_path):
+    for config, options in ((TINY.but(update_interval=9), {}), (TINY, {"engine": "jax"}), (TINY, {"device": "gpu"}),
+                            (TINY.but(train_limit=10_801), {}), (TINY.but(dataset="mnist"), {"data_root": tmp_path})):
+        with pytest.raises(RegrowError):
+            Store(tmp_store).ensure(config, **options)
+    assert not tmp_store.exists()

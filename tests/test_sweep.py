@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -15,9 +16,10 @@ import pytest
 
 from regrow import sweep
 from regrow.config import RunConfig
-from regrow.errors import ConfigError, StoreError
+from regrow.errors import ConfigError, RegrowError, StoreError
 from regrow.progress import Progress
 from regrow.store import Store
+from regrow.sweep import ray_cluster, ray_node
 
 TINY = RunConfig(hidden=(20, 10), train_limit=256, epochs=2, batch_size=64, update_interval=2)
 LONG = TINY.but(epochs=5_000, seed=9)
@@ -75,7 +77,7 @@ def test_progress_moves_and_counts_every_run(swept):
 
 
 def test_nothing_to_do_starts_no_process(swept, monkeypatch):
-    monkeypatch.setattr(sweep, "_start", None)
+    monkeypatch.setattr(sweep.local, "_start", None)
     assert sweep.run([TINY, TINY.but(seed=2)], swept[0]) == sweep.Result(0, 2, {})
 
 
@@ -86,6 +88,78 @@ def test_failed_runs_are_tried_again(swept):
     store.fail(config, "out of memory")
     assert sweep.run([config, TINY], store, jobs=1) == sweep.Result(1, 1, {})
     assert store.status(config) == "done"
+
+
+def test_failed_runs_can_be_left_out(swept):
+    """So that a sweep that is started again does not spend hours on what fails each time."""
+    store, config = swept[0], TINY.but(seed=6)
+    store.fail(config, "Traceback\nout of memory\n")
+    assert sweep.run([config, TINY], store, jobs=1, retry_failed=False) == sweep.Result(
+        0, 1, {}, {config.key: "out of memory"})
+    assert store.status(config) == "failed"
+
+
+def test_the_log_of_a_failed_run(swept):
+    store = swept[0]
+    log = store.failure_path(BAD_LIMIT.key).read_text()
+    assert BAD_LIMIT.key in log and "train_limit=10801" in log and "epochs=2" in log and "cpu, engine auto" in log
+    assert store.failure(BAD_LIMIT) == swept[2].failed[BAD_LIMIT.key]
+    words = next(line for line in log.splitlines() if line.startswith("config")).split()[1:]
+    assert RunConfig.from_strings(words) == BAD_LIMIT
+
+
+def test_workers_have_one_thread_and_the_parent_what_it_had(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    with sweep.local._one_thread_each():
+        assert {os.environ[name] for name in sweep.local.THREADS} == {"1"}
+    assert os.environ["OMP_NUM_THREADS"] == "7" and "MKL_NUM_THREADS" not in os.environ
+
+
+# ---- a Ray cluster that cannot be had; one that can is in test_cluster.py ----
+
+
+@pytest.mark.parametrize(("options", "named"), [
+    ({"address": "auto"}, "--engine ray"), ({"engine": "ray", "address": "nowhere"}, "HOST:PORT"),
+    ({"engine": "ray", "address": "127.0.0.1:1"}, "Nothing answers"),
+    ({"engine": "ray", "address": "ray://127.0.0.1:99999"}, "Nothing answers"),
+    ({"engine": "ray", "address": "auto", "jobs": 2}, "--num-cpus")])
+def test_wrong_addresses_are_one_sentence(options, named, tmp_path):
+    if options.get("engine") == "ray":
+        pytest.importorskip("ray", reason="Ray is not installed")
+    with pytest.raises(RegrowError, match=named) as error:
+        sweep.run([TINY], Store(tmp_path), **options)
+    assert "\n" not in str(error.value) and not Store(tmp_path).has(TINY)
+
+
+def test_without_ray_the_remedy_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(RegrowError, match=r"pip install .*cluster"):
+        sweep.run([TINY], Store(tmp_path), engine="ray")
+
+
+def test_a_damaged_record_from_a_node_is_not_taken(swept, tmp_path):
+    store, data = Store(tmp_path), swept[0].record_path(TINY.key).read_bytes()
+    with pytest.warns(UserWarning, match="moved to"), pytest.raises(StoreError, match="came damaged"):
+        ray_cluster._keep(store, TINY, data[:-100])
+    store.fail(TINY, "an earlier time")
+    ray_cluster._keep(store, TINY, data)
+    assert store.record_path(TINY.key).read_bytes() == data and store.status(TINY) == "done"
+    assert not store.failure_path(TINY.key).exists() and not list(tmp_path.rglob(".writing-*"))
+
+
+def test_scratch_is_ones_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("REGROW_SCRATCH", str(tmp_path / "scratch"))
+    assert ray_node.scratch().stat().st_mode & 0o077 == 0
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    with pytest.raises(RegrowError, match="REGROW_SCRATCH"):
+        ray_node.scratch()
+
+
+def test_a_new_store_has_a_new_name_on_the_nodes(tmp_path):
+    one, other = Store(tmp_path), Store(tmp_path / "other")
+    other.check_writable()
+    assert ray_cluster._home(one) == ray_cluster._home(one) != ray_cluster._home(other)
 
 
 def test_a_killed_worker_costs_only_its_run(tmp_path):
@@ -121,7 +195,7 @@ def test_a_damaged_record_counts_as_missing(swept, tmp_path):
 
 
 def test_a_store_that_cannot_be_written_is_said_before_any_process_starts(tmp_path, monkeypatch):
-    monkeypatch.setattr(sweep, "_start", None)
+    monkeypatch.setattr(sweep.local, "_start", None)
     (tmp_path / "store").write_text("a file")
     with pytest.raises(StoreError, match="cannot be written"):
         sweep.run([TINY], Store(tmp_path / "store"))
@@ -142,8 +216,8 @@ def test_ctrl_c_ends_the_workers_at_once(tmp_path, monkeypatch):
 def test_runs_that_fit_train_together(tmp_path):
     """Asked for on the CPU; on a GPU it is what auto does. The records are those of runs trained alone."""
     runs = [TINY.but(grow=grow, seed=seed) for seed in (1, 2) for grow in ("random", "gradient")]
-    assert [len(task) for task in sweep._tasks([*runs, RunConfig(model="convnet")], "cuda", "auto")] == [1, 4]
-    assert [len(task) for task in sweep._tasks(runs, "cpu", "auto")] == [1, 1, 1, 1]
+    assert [len(task) for task in sweep.divided([*runs, RunConfig(model="convnet")], "cuda", "auto")] == [1, 4]
+    assert [len(task) for task in sweep.divided(runs, "cpu", "auto")] == [1, 1, 1, 1]
     store = Store(tmp_path)
     assert sweep.run(runs, store, jobs=1, engine="batched") == sweep.Result(4, 0, {})
     for config in runs:
@@ -161,6 +235,7 @@ def test_one_worker_per_usable_core():
 def test_own_files_only(swept):
     store: Store = swept[0]
     folders = {path.name for path in Path(store.root).iterdir()}
-    assert folders <= {"records", "checkpoints", "failed", "locks"} and not list(store.root.rglob(".writing-*"))
+    assert folders <= {"records", "checkpoints", "failed", "locks", "running"}
+    assert not list(store.root.rglob(".writing-*"))
     shutil.rmtree(store.root / "locks")  # of no consequence
     assert store.has(TINY)

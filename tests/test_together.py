@@ -104,7 +104,7 @@ def test_what_runs_share_is_everything_that_shapes_a_step() -> None:
 
 
 def test_the_store_keeps_a_record_per_run_and_trains_only_what_is_missing(tmp_path: Path) -> None:
-    short = [config.but(epochs=1, train_limit=256) for config in DYNAMIC[:3]]
+    short = [config.but(epochs=1, train_limit=256, update_interval=2) for config in DYNAMIC[:3]]
     store = Store(tmp_path)
     first = store.ensure(short[1], engine="batched")
     records = store.ensure_all(short)
@@ -118,7 +118,7 @@ def test_the_store_keeps_a_record_per_run_and_trains_only_what_is_missing(tmp_pa
 
 
 def test_a_killed_batch_resumes_where_it_was(tmp_path: Path) -> None:
-    short = [config.but(epochs=3, train_limit=256) for config in DYNAMIC[:3]]
+    short = [config.but(epochs=3, train_limit=256, update_interval=2) for config in DYNAMIC[:3]]
     whole = [record.result_sha256 for record in Store(tmp_path / "whole").ensure_all(short)]
     store, steps = Store(tmp_path / "killed"), []
 

@@ -34,7 +34,6 @@ from regrow.widgets import (
     layer_density,
     one_update,
     onion,
-    page,
     panel,
     rates,
     tail_fitting,
@@ -199,16 +198,6 @@ def test_a_notebook_shows_the_static_form_where_it_is_told_to(panels: dict[str, 
     assert shown() == it.model_id
     monkeypatch.setenv(panel.STATIC, "1")
     assert shown() != it.model_id
-
-
-def test_a_page_loads_nothing_from_outside(tmp_path: Path) -> None:
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("Hello", id="a")])
-    page.write_page(notebook, tmp_path / "page.html", "A page")
-    text = (tmp_path / "page.html").read_text()
-    assert "<title>A page</title>" in text
-    assert re.findall(r'<script[^>]*src="([^"]*)"', text) == ["embed.js"]
-    assert not re.search(r'(src|href)="(https?:)?//|@import|url\(["\']?(https?:)?//', text)
-    assert (tmp_path / "embed.js").stat().st_size > 1_000_000
 
 
 # ---------------------------------------------------------------------------------------------- one widget at a time

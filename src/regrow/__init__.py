@@ -11,13 +11,17 @@ from regrow.errors import RegrowError
 from regrow.record import Record
 from regrow.store import Store
 
-__all__ = ["Record", "RegrowError", "RunConfig", "Store", "__version__", "growth", "pruning"]
+__all__ = ["Record", "RegrowError", "RunConfig", "Store", "__version__", "growth", "observe", "pruning"]
 
 
 def __getattr__(name: str) -> object:
-    """The decorators for own rules come with torch, which takes a second to import; records are read without it."""
+    """What comes with torch, which takes a second to import; records are read without it."""
     if name in ("growth", "pruning"):
         from regrow import rules
 
         return getattr(rules, name)
+    if name == "observe":
+        from regrow.observation import observe
+
+        return observe
     raise AttributeError(f"module 'regrow' has no attribute {name!r}")

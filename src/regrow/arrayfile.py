@@ -7,9 +7,11 @@ A file is an ordinary `.npz`; its member `head` is UTF-8 JSON. Anybody can read 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from regrow.errors import StoreError
+from regrow.errors import RegrowError, StoreError
 
 HEAD = "head"
 WRITING = ".writing-"  # begins the name of a file that is not finished
@@ -65,16 +67,24 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], head: Mapping[str, Any],
 def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Arrays and head of a file.
 
-    Raises FileNotFoundError if there is none, and StoreError, one sentence, for one that is truncated, changed or
-    foreign.
+    Raises FileNotFoundError if there is none, StoreError, one sentence, for one that is truncated, changed or foreign,
+    and RegrowError for one that the system does not let us read.
     """
     try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        head = json.loads(bytes(arrays.pop(HEAD)))
-        sealed = head.pop("sha256")
+        content = io.BytesIO(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FileNotFoundError(path) from error
+    except IsADirectoryError as error:
+        raise StoreError(f"{path} is a folder and not a file of ours.") from error
+    except OSError as error:  # says nothing of what is in it, so it must not count as damaged
+        raise RegrowError(f"{path} cannot be read ({error.strerror}): mend the disk or its permissions.") from error
+    try:
+        with warnings.catch_warnings():  # what zipfile and numpy say of a header that is damaged is not for the user
+            warnings.simplefilter("ignore")
+            with np.load(content, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+        head = json.loads(bytes(arrays.pop(HEAD)))
+        sealed = head.pop("sha256")
     except Exception as error:  # damaged bytes reach many parsers: zip, zlib, npy headers, JSON
         raise StoreError(f"{path} is truncated, damaged or not a file of ours ({type(error).__name__}).") from error
     if digest(arrays, head) != sealed:

@@ -57,6 +57,7 @@ CHOICES: dict[str, dict[str, str]] = {
         "random": "anywhere (SET)",
         "gradient": "where the dense gradient is largest (RigL)",
         "momentum": "where the running average of the dense gradient is largest (SNFS, Eq. 10)",
+        "l3": "where most paths of length three end (a link predictor, not in the paper)",
     },
     "prune_schedule": {
         "cosine": "p0 (1 + cos(pi t / T)) / 2, Eq. 5",
@@ -81,6 +82,11 @@ CHOICES: dict[str, dict[str, str]] = {
     },
     "dtype": {"float32": "single precision", "float64": "double precision, for checks"},
 }
+
+# Rules from files of the user's (see own_rules): they take part in every study, after those of the paper.
+OWN: dict[str, list[str]] = {"prune": [], "grow": []}
+# "grow NAME" or "prune NAME" -> digest of the code of a rule that is not ours; part of the key of a run that uses it.
+FINGERPRINTS: dict[str, str] = {}
 
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},

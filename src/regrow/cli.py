@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from regrow import __version__, commands
+from regrow import __version__, commands, own_rules
 from regrow.choices import ENGINES
 from regrow.config import nearest
 from regrow.errors import RegrowError
@@ -54,15 +54,22 @@ def parser() -> argparse.ArgumentParser:
                     formatter_class=argparse.RawDescriptionHelpFormatter)
     train.add_argument("words", nargs="*", metavar="KEY=VALUE", help="for example: grow=random hidden=300,100 epochs=5")
     add(train, "store", "data", "device", "engine", "json")
-    plan = command("plan", "list every run that a profile's figures and tables need, and what they cost")
-    add(plan, "profile_paper", "need", "store", "json")
+    plan = command("plan", "list every run that a profile's figures and tables need, and what is left of them costs")
+    add(plan, "profile_paper", "need", "store", "jobs", "json")
     plan.add_argument("--keys", action="store_true", help="also list every run, a line each")
+    plan.add_argument("--hardware", default="cpu", metavar="DEVICE|FILE",
+                      help="cpu (default) or cuda[:N], measured here in under a minute; or what --save-times wrote on "
+                           "another machine")
+    plan.add_argument("--no-measure", action="store_true", help="count runs and arithmetic only, at once")
+    plan.add_argument("--save-times", type=Path, metavar="FILE", help="keep the measured step times as JSON")
+    plan.add_argument("--workers", metavar="N,N", help="also simulate the schedule on so many cores or GPUs: 1,4,16")
     run = command("run", "train what a profile's figures and tables lack; resumes")
-    add(run, "profile", "need", "store", "data", "device", "engine", "jobs", "json")
-    status = command("status", "done, running, failed and waiting runs, from the store alone")
+    add(run, "profile", "need", "store", "data", "device", "sweep_engine", "address", "jobs", "retry", "json")
+    status = command("status", "done, running, failed and waiting runs with rates and time left, from the store alone")
     add(status, "profile", "need", "store", "json")
-    notebooks = command("notebooks", "train what is missing, execute the notebooks, check figures, write the index")
-    add(notebooks, "profile", "store", "data", "device", "jobs", "json")
+    status.add_argument("--watch", type=float, metavar="SECONDS", help="again every so many seconds, until all is done")
+    notebooks = command("notebooks", "train what is missing, execute the notebooks, check figures, write the site")
+    add(notebooks, "profile", "store", "data", "device", "sweep_engine", "address", "jobs", "retry", "json")
     notebooks.add_argument("--only", metavar="IDS", help="notebooks, figures or tables: 05,fig12,table4")
     notebooks.add_argument("--from", dest="start", metavar="ID", help="this notebook and all after it")
     for flag, text in (("--keep-going", "go on after a failed notebook"), ("--force", "run fresh notebooks too"),
@@ -71,7 +78,7 @@ def parser() -> argparse.ArgumentParser:
     ship = command("ship", "write compact copies of finished full-scale records to results/")
     add(ship, "need", "store")
     ship.add_argument("--accuracy-only", action="store_true", help="leave the wiring out: a few kilobytes a run")
-    add(command("report", "write build/PROFILE/index.html from what is there"), "profile")
+    add(command("report", "write the site, build/PROFILE/site, from what is there"), "profile", "build")
     claims = command("claims", "every testable statement of the paper, with its verdict from full-scale records")
     claims.add_argument("--details", action="store_true", help="with the effect and interval behind every verdict")
     add(claims, "store", "json")
@@ -82,6 +89,18 @@ def parser() -> argparse.ArgumentParser:
     tails.add_argument("--xmax", type=int, metavar="N", help="the largest value possible (default: no end)")
     tails.add_argument("--picture", type=Path, metavar="PATH", help="also draw it: PATH.svg .png .csv .json")
     add(tails, "json")
+    beyond = command("beyond", "watch training runs for a question of Section 8 and write the tables of its notebook")
+    beyond.add_argument("name", metavar="NAME", help="mechanism: who gains and loses connections, who is active")
+    beyond.add_argument("--runs", type=int, metavar="N", help="only the first N runs: one seed of every rule, the next")
+    beyond.add_argument("--out", type=Path, metavar="DIR", help="folder of tables (default: STORE/beyond/tables, or "
+                                                                "results/beyond in profile paper)")
+    add(beyond, "profile", "store", "data")
+    torture = command("torture", "kill, damage, starve and mislead regrow for a while and count what was lost: nothing")
+    torture.add_argument("--minutes", type=float, default=10.0, metavar="M",
+                         help="how long, at most (default 10: 200 kills, 300 damaged files, 300 mistakes)")
+    torture.add_argument("--seed", type=int, default=0, metavar="N", help="other moments and places (default 0)")
+    torture.add_argument("--only", metavar="KINDS", help="for example kills,damage (default: every kind)")
+    add(torture, "json")
     return top
 
 
@@ -91,23 +110,62 @@ def _notebooks(arguments: argparse.Namespace) -> int:
     return notebooks(arguments)
 
 
+def _beyond(arguments: argparse.Namespace) -> int:
+    from regrow.beyond.command import beyond  # pandas and scipy
+
+    return beyond(arguments)
+
+
 def _report(arguments: argparse.Namespace) -> int:
     from regrow.regenerate import write_report
 
     return write_report(arguments)
 
 
-_ACTIONS = {"doctor": commands.doctor, "models": commands.models, "train": commands.train, "plan": commands.plan,
-            "run": commands.run, "status": commands.status, "ship": commands.ship, "notebooks": _notebooks,
-            "report": _report, "tails": commands.tails, "claims": commands.claims}
+def _plan(arguments: argparse.Namespace) -> int:
+    from regrow.plan import plan
+
+    return plan(arguments)
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from regrow.status import status
+
+    return status(arguments)
+
+
+def _torture(arguments: argparse.Namespace) -> int:
+    from regrow.torture.command import torture
+
+    return torture(arguments)
+
+
+def _folder(text: str) -> Path:
+    if not text:  # as from a shell variable that is not set; it would mean the current folder
+        raise argparse.ArgumentTypeError("the name of the folder is empty")
+    return Path(text)
+
+
+_ACTIONS = {"doctor": commands.doctor, "models": commands.models, "train": commands.train, "plan": _plan,
+            "torture": _torture,
+            "run": commands.run, "status": _status, "ship": commands.ship, "notebooks": _notebooks,
+            "report": _report, "tails": commands.tails, "claims": commands.claims, "beyond": _beyond}
 _OPTIONS: dict[str, tuple[str, dict]] = {
     "json": ("--json", {"action": "store_true", "help": "print JSON"}),
-    "store": ("--store", {"type": Path, "metavar": "DIR", "help": "folder of records (default build/PROFILE/store)"}),
-    "data": ("--data", {"type": Path, "metavar": "DIR", "help": "data root (default $REGROW_DATA or "
+    "store": ("--store", {"type": _folder, "metavar": "DIR", "help": "folder of records (build/PROFILE/store)"}),
+    "data": ("--data", {"type": _folder, "metavar": "DIR", "help": "data root (default $REGROW_DATA or "
                                                                 "~/.cache/regrow/data)"}),
     "device": ("--device", {"default": "cpu", "help": "cpu or cuda[:N] (default cpu)"}),
     "engine": ("--engine", {"default": "auto", "help": "; ".join(f"{name}: {what}" for name, what in ENGINES.items())}),
-    "jobs": ("--jobs", {"type": int, "default": 0, "metavar": "N", "help": "processes at once (default: cores)"}),
+    "sweep_engine": ("--engine", {"default": "auto", "help": "; ".join(
+        [*(f"{name}: {what}" for name, what in ENGINES.items()), "ray: auto, on a Ray cluster (docs/cluster.md)"])}),
+    "address": ("--address", {"default": "", "metavar": "ADDRESS", "help": "of the Ray cluster: auto, HOST:PORT or "
+                              "ray://HOST:PORT (default: a new one on this machine)"}),
+    "retry": ("--retry-failed", {"action": "store_true", "help": "try runs again that failed in an earlier sweep"}),
+    "jobs": ("--jobs", {"type": int, "default": 0, "metavar": "N", "help": "processes at once (default: cores, or one "
+                        "per GPU)"}),
+    "build": ("--build", {"type": Path, "metavar": "DIR", "help": "folder of executed notebooks and figures, by "
+                                                                  "profile (default build)"}),
     "need": ("--only", {"metavar": "IDS", "help": "figures or tables: table4,fig12"}),
     "profile": ("--profile", {"default": "quick", "metavar": "NAME", "help": "quick (default), paper or replay"}),
     "profile_paper": ("--profile", {"default": "paper", "metavar": "NAME", "help": "paper (default) or quick"}),
@@ -116,13 +174,15 @@ _OPTIONS: dict[str, tuple[str, dict]] = {
 
 _FLAGS = [flag for flag, _ in _OPTIONS.values()] + ["--density", "--classes", "--keys", "--from", "--keep-going",
                                                     "--force", "--dry-run", "--list", "--accuracy-only", "--details",
-                                                    "--xmin", "--xmax", "--picture"]
+                                                    "--xmin", "--xmax", "--picture", "--hardware", "--no-measure",
+                                                    "--save-times", "--workers", "--watch", "--runs", "--out"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     warnings.showwarning = _say_warning
     try:
+        own_rules.load()
         arguments = parser().parse_args(argv)
         return arguments.act(arguments)
     except RegrowError as error:
@@ -134,6 +194,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except OSError as error:  # wherever it comes from, the disk or its permissions are at fault
+        print(f"regrow: {error.filename or 'A file'} cannot be read or written ({error.strerror or error}): free some "
+              "space, mend the permissions, or choose another folder.", file=sys.stderr)
+        return 2
 
 
 def _say_warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, file: object = None,

@@ -22,7 +22,7 @@ def doctor(arguments: Namespace) -> int:
 
     checks = checks_of.checks(arguments.store or default_store("quick"), arguments.data)
     if arguments.json:
-        _print_json([{"name": c.name, "ok": c.ok, "detail": c.detail, "remedy": c.remedy} for c in checks])
+        print_json([{"name": c.name, "ok": c.ok, "detail": c.detail, "remedy": c.remedy} for c in checks])
     else:
         print(checks_of.report(checks))
     return 0 if all(check.ok for check in checks) else 2
@@ -50,14 +50,14 @@ def models(arguments: Namespace) -> int:
         rows.append({"model": name, "classes": classes, "parameters": everything, "maskable": maskable, "connections": {
             init: connection_counts(shapes, arguments.density, init) for init in CHOICES["init"]}})
     if arguments.json:
-        _print_json(rows)
+        print_json(rows)
         return 0
     for row in rows:
         print(f"\n{row['model']}, {row['classes']} classes: {row['parameters']:,} parameters, "
               f"{row['maskable']:,} maskable weights, connections at density {arguments.density:g}:")
         table = row["connections"]
         layers = [(layer, *(f"{table[init][layer]:,}" for init in table)) for layer in table["erk"]]
-        _print_table(("layer", *table), [*layers, ("total", *(f"{sum(c.values()):,}" for c in table.values()))])
+        print_table(("layer", *table), [*layers, ("total", *(f"{sum(c.values()):,}" for c in table.values()))])
     return 0
 
 
@@ -84,7 +84,8 @@ def train(arguments: Namespace) -> int:
             print(f"measure      {name} {series[-1]:.4f}")
     else:
         print(f"validation   {record.val_accuracy[-1]:.2f} %")
-        note = "  (collapsed to chance)" if record.collapsed else ""
+        note = ("  (the loss became infinite or no number)" if record.diverged else
+                "  (collapsed to chance)" if record.collapsed else "")
         print(f"test         {record.test_accuracy[-1]:.2f} %{note}")
     print(f"seconds      {record.provenance['seconds']:.1f}")
     for layer, count in record.connections.items():
@@ -105,76 +106,29 @@ def train_help() -> str:
     return "\n".join(lines)
 
 
-def plan(arguments: Namespace) -> int:
-    """List the runs behind every figure and table, grouped; a run that several need counts once in the total."""
-    from regrow.cost import multiply_adds, total_steps
-
-    needs, store = _needs(arguments), _store(arguments)
-    rows: list[dict[str, Any]] = []
-    seen: set[RunConfig] = set()
-    for need in needs:
-        configs = study.runs(need, arguments.profile)
-        new = [config for config in configs if config not in seen]
-        seen |= set(configs)
-        rows.append({"need": need, "title": study.NEEDS[need].title, "runs": len(configs), "new": len(new),
-                     "done": sum(store.has(config) for config in configs),
-                     "steps": sum(total_steps(c) for c in new), "multiply_adds": sum(map(multiply_adds, new)),
-                     "keys": [config.key for config in configs]})
-    every = study.distinct(needs, arguments.profile)
-    done = sum(store.has(config) for config in every)
-    if arguments.json:
-        _print_json({"profile": arguments.profile, "distinct": len(every), "done": done, "needs": rows,
-                     "configs": {config.key: config.to_dict() for config in every}})
-        return 0
-    _print_table(("id", "runs", "not above", "done", "steps", "PFLOP", "what"),
-                 [(r["need"], r["runs"], r["new"], r["done"], f"{r['steps']:,}",
-                   f"{2 * r['multiply_adds'] / 1e15:,.1f}", r["title"]) for r in rows])
-    print(f"\n{len(every)} distinct runs, {done} done. 'not above': runs that no earlier line lists; steps and PFLOP "
-          "(masked-dense arithmetic) count those only.")
-    if arguments.keys:
-        for config in every:
-            print(config.key, store.status(config), " ".join(_changed(config)))
-    return 0
-
-
 def run(arguments: Namespace) -> int:
     """Train what is missing; 1 if a run failed."""
     from regrow import derived, sweep
 
     if arguments.jobs < 0:
         raise ConfigError(f"--jobs must be 1 or more, not {arguments.jobs}.")
-    configs = study.distinct(_needs(arguments), _trained(arguments.profile))
-    store = _store(arguments)
+    configs = study.distinct(needs_of(arguments), _trained(arguments.profile))
+    store = store_of(arguments)
     result = sweep.run(configs, store, jobs=arguments.jobs, device=arguments.device, engine=arguments.engine,
-                       data_root=arguments.data)
-    derived.ensure(_needs(arguments), arguments.profile, store, jobs=arguments.jobs or sweep.default_jobs())
+                       address=arguments.address, data_root=arguments.data, retry_failed=arguments.retry_failed)
+    derived.ensure(needs_of(arguments), arguments.profile, store, jobs=arguments.jobs or sweep.default_jobs())
     if arguments.json:
-        _print_json({"trained": result.trained, "present": result.present, "failed": result.failed})
+        print_json({"trained": result.trained, "present": result.present, "failed": result.failed,
+                    "skipped": result.skipped})
     else:
         print(f"{result.trained} runs trained, {result.present} were there, {len(result.failed)} failed "
               f"({store.root}).")
         for key, error in result.failed.items():
             print(f"  {key}: {error}")
-    return 1 if result.failed else 0
-
-
-def status(arguments: Namespace) -> int:
-    """Counts of done, running, failed and waiting runs per figure and table."""
-    needs, store = _needs(arguments), _store(arguments)
-    words = ("done", "running", "failed", "waiting")
-
-    def counts(configs: Sequence[RunConfig]) -> dict[str, int]:
-        found = [store.status(config) for config in configs]
-        return {word: found.count(word) for word in words}
-
-    rows = {need: counts(study.runs(need, arguments.profile)) for need in needs}
-    total = counts(study.distinct(needs, arguments.profile))
-    if arguments.json:
-        _print_json({"profile": arguments.profile, "store": str(store.root), "needs": rows, "total": total})
-    else:
-        table = [(need, *row.values()) for need, row in (rows | {"distinct": total}).items()]
-        _print_table(("id", *words), table)
-    return 0
+        if result.skipped:
+            print(f"{len(result.skipped)} runs failed earlier and were left out: --retry-failed tries them again, "
+                  "'python -m regrow status' names their errors.")
+    return 1 if result.failed or result.skipped else 0
 
 
 def ship(arguments: Namespace) -> int:
@@ -182,9 +136,9 @@ def ship(arguments: Namespace) -> int:
     from regrow import compact, derived, shipping
 
     arguments.profile = "paper"
-    store = _store(arguments)
+    store = store_of(arguments)
     copied = 0
-    for config in study.distinct(_needs(arguments), "paper"):
+    for config in study.distinct(needs_of(arguments), "paper"):
         record = store.get(config)
         target = SHIPPED / "records" / f"{config.key}.npz"
         if record is not None and not (arguments.accuracy_only and target.is_file()):
@@ -207,7 +161,7 @@ def tails(arguments: Namespace) -> int:
     xmin = None if arguments.xmin == "auto" else int(arguments.xmin)
     report = tails_report.report(numbers, xmin, arguments.xmax)
     if arguments.json:
-        _print_json(report)
+        print_json(report)
     else:
         print(tails_report.text(report))
     if arguments.picture:
@@ -223,7 +177,7 @@ def claims(arguments: Namespace) -> int:
     store = Store(arguments.store or default_store("paper"), read_also=(SHIPPED,))
     entries = ledger.evaluate(ledger.Evidence(store))
     if arguments.json:
-        _print_json(ledger.to_dicts(entries))
+        print_json(ledger.to_dicts(entries))
     else:
         print(ledger.text(entries, details=arguments.details))
     return 0
@@ -235,33 +189,28 @@ def _trained(profile: str) -> str:
     return profile
 
 
-def _needs(arguments: Namespace) -> list[str]:
+def needs_of(arguments: Namespace) -> list[str]:
     """The ids of --only, or all of them."""
     study.check_profile(arguments.profile)
     if arguments.only is None:
         return list(study.NEEDS)
     needs = [need.strip() for need in arguments.only.split(",") if need.strip()]
+    if not needs:
+        raise ConfigError("--only names no figure or table: write, for example, --only table4,fig12, or leave it out.")
     for need in needs:
         study.runs(need, arguments.profile)  # refuses an unknown id
     return needs
 
 
-def _store(arguments: Namespace) -> Store:
+def store_of(arguments: Namespace) -> Store:
     return Store(arguments.store or default_store(arguments.profile))
 
 
-def _changed(config: RunConfig) -> list[str]:
-    """The keys of a config that differ from the defaults, as typed on the command line."""
-    default = RunConfig().to_dict()
-    return [f"{name}={','.join(map(str, value)) if isinstance(value, list) else value}"
-            for name, value in config.to_dict().items() if value != default[name]]
-
-
-def _print_json(value: Any) -> None:
+def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2))
 
 
-def _print_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+def print_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     table = [[str(cell) for cell in row] for row in (head, *rows)]
     widths = [max(len(row[i]) for row in table) for i in range(len(head))]
     for row in table:

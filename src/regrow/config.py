@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
 from typing import Any, get_type_hints
 
-from regrow.choices import CHOICES, PRESETS
+from regrow.choices import CHOICES, FINGERPRINTS, PRESETS
 from regrow.errors import ConfigError
 
 # Raise this when the same config would give another result than before: every key changes with it.
@@ -108,10 +108,13 @@ class RunConfig:
     def key(self) -> str:
         """Content address of the run: 16 hex digits of everything that can change its result.
 
-        Only values that differ from the defaults are hashed, so a field added later leaves older keys as they are.
+        Only values that differ from the defaults are hashed, so a field added later leaves older keys as they are. The
+        code of a rule that somebody registered counts as well: another code is another run.
         """
         changed = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
-        text = json.dumps([RESULT_VERSION, changed], sort_keys=True)
+        named = [f"prune {self.prune}", *(f"grow {rule}" for rule in self.grow_phases)]
+        own = {rule: FINGERPRINTS[rule] for rule in named if rule in FINGERPRINTS}
+        text = json.dumps([RESULT_VERSION, changed, *([own] if own else [])], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def to_dict(self) -> dict[str, Any]:

@@ -29,6 +29,12 @@ def total_steps(config: RunConfig) -> int:
     return config.epochs * ceil(train_images(config) / config.batch_size)
 
 
+def evaluated_images(config: RunConfig) -> int:
+    """Images that are looked at after every epoch: validation and test; for a Boltzmann machine validation alone."""
+    facts = known(config.dataset)
+    return facts.validation if config.is_rbm else facts.validation + facts.test
+
+
 @cache
 def _forward(config: RunConfig) -> int:
     model = models.outline(config, known(config.dataset).classes, image_shape(config))

@@ -6,6 +6,7 @@ import hashlib
 import os
 import socket
 import sys
+import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -113,7 +114,7 @@ def read(name: str, root: Path | None = None, download: bool = True) -> RawArray
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as stored:
             missing = [key for key in KEYS if key not in stored.files]
             arrays = {key: stored[key] for key in KEYS if key not in missing}
         if not all(isinstance(array, np.ndarray) for array in arrays.values()):  # numpy hands other files out as bytes
@@ -135,7 +136,7 @@ def _read_official(name: str, root: Path, download: bool) -> dict[str, np.ndarra
             raise _unavailable(name, reader, root, error, "downloading is off") from error
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with FileLock(root / f".{name}.lock"), _network_timeout(NETWORK_TIMEOUT):
+        with FileLock(root / f".{name}.lock"), _network_timeout(NETWORK_TIMEOUT), _archives_stay_inside():
             print(f"Fetching {name} into {root}", file=sys.stderr)
             return _official_arrays(reader, root, download=True)
     except Exception as error:  # no network, no permission, full disk, damaged files
@@ -178,6 +179,22 @@ def _network_timeout(seconds: float) -> Iterator[None]:
         yield
     finally:
         socket.setdefaulttimeout(before)
+
+
+@contextmanager
+def _archives_stay_inside() -> Iterator[None]:
+    """No member of a tar file is written outside the folder it is unpacked into, not even through a link.
+
+    The checksum is compared before; this is for the day that someone makes another file with the same one.
+    """
+    before = getattr(tarfile.TarFile, "extraction_filter", None)
+    if hasattr(tarfile, "data_filter"):  # Python 3.11.4 and later
+        tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
+    try:
+        yield
+    finally:
+        if hasattr(tarfile, "data_filter"):
+            tarfile.TarFile.extraction_filter = before
 
 
 def _checked(facts: Facts, arrays: Mapping[str, np.ndarray], source: Path) -> RawArrays:

@@ -117,9 +117,13 @@ def _write_all(out: Path, stem: str, files: Mapping[str, bytes], about: dict[str
     """Write the files, then the json with their digests: check_* then sees a set that was interrupted half way."""
     digests = {ext: hashlib.sha256(content).hexdigest() for ext, content in files.items()}
     text = json.dumps(about | {"sha256": digests}, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    out.mkdir(parents=True, exist_ok=True)
-    for ext, content in (*files.items(), ("json", text.encode())):
-        write_atomically(out / f"{stem}.{ext}", content)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for ext, content in (*files.items(), ("json", text.encode())):
+            write_atomically(out / f"{stem}.{ext}", content)
+    except OSError as error:
+        raise FigureError(f"{stem} cannot be written to {out} ({error.strerror or error}): free some space, mend the "
+                          "permissions, or choose another folder.") from error
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -172,6 +172,7 @@ def _environment(options: Options) -> dict[str, str]:
     return os.environ | {
         "OMP_NUM_THREADS": "1",
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # with Agg no notebook would show a figure
+        "REGROW_STATIC_WIDGETS": "1",  # see widgets.panel: widgets stay alive on the site, without a kernel
         "JUPYTER_PATH": absolute("JUPYTER_PATH", str(options.folder / "jupyter")),
         "PYTHONPATH": absolute("PYTHONPATH"),
     }

@@ -201,4 +201,5 @@ def to_json(record: Record) -> str:
     numbers = {name: float(series[-1]) for name, series in record.results().items()}
     return json.dumps({"key": record.key, "config": record.config.to_dict(), "connections": record.connections,
                        **{name: round(value, 4) if math.isfinite(value) else None for name, value in numbers.items()},
+                       "diverged": record.diverged, "collapsed": record.collapsed,
                        "seconds": record.provenance.get("seconds")})

@@ -1,4 +1,4 @@
-"""From nothing to figures: train what is missing, execute the notebooks, check what they drew, write the pages."""
+"""From nothing to figures: train what is missing, execute the notebooks, check what they drew, write the site."""
 
 from __future__ import annotations
 
@@ -9,21 +9,30 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from regrow import derived, figures, report, runner, study, sweep
+from regrow import claims, derived, figures, runner, site, study, sweep
 from regrow.config import RunConfig
+from regrow.errors import RegrowError
 from regrow.notebook_index import Entry
 from regrow.session import REPOSITORY, SHIPPED, default_store, figure_folder
 from regrow.store import Store
 
 INDEX = REPOSITORY / "notebooks" / "index.yml"
+LARGEST_SITE = 60  # MB
+
+
+def read_entries() -> tuple[Entry, ...]:
+    """The notebooks of the map, and after them the gallery of widgets, which belongs to no section of the paper."""
+    gallery = INDEX.with_name("widgets.ipynb")
+    extra = (Entry("widgets", gallery, "Widgets for teachers", "every widget", needs=("fig05",),
+                   minutes={"quick": 0.5, "paper": 0.5}),) if gallery.is_file() else ()
+    return (*runner.read_index(INDEX), *extra)
 
 
 def notebooks(arguments: Namespace) -> int:
     """What run_all.sh does: 0 fine, 1 a run or a notebook failed, 3 a figure check failed, 130 interrupted."""
     study.check_profile(arguments.profile)
-    entries = runner.read_index(INDEX)
+    entries = read_entries()
     if arguments.list:
         described = [{**asdict(entry), "path": entry.file} for entry in entries]
         print(json.dumps(described, indent=2) if arguments.json else runner.list_table(entries))
@@ -50,45 +59,56 @@ def notebooks(arguments: Namespace) -> int:
         configs = _runs(chosen, profile)
         missing = sum(not store.has(config) for config in configs)
         print(f"1 of 3: training, {missing} of {len(configs)} runs are missing", flush=True)
-        result = sweep.run(configs, store, jobs=arguments.jobs, device=arguments.device, data_root=arguments.data)
+        result = sweep.run(configs, store, jobs=arguments.jobs, device=arguments.device, engine=arguments.engine,
+                           address=arguments.address, data_root=arguments.data, retry_failed=arguments.retry_failed)
         for key, error in result.failed.items():
             print(f"regrow: run {key} failed: {error}", file=sys.stderr)
-        if result.failed and not arguments.keep_going:
+        if result.skipped:
+            print(f"regrow: {len(result.skipped)} runs failed earlier and were left out: --retry-failed tries them "
+                  "again", file=sys.stderr)
+        if (result.failed or result.skipped) and not arguments.keep_going:
             return 1
         derived.ensure((need for entry in chosen for need in entry.needs), profile, store, jobs=options.jobs)
     print(f"2 of 3: executing {len(chosen)} notebooks", flush=True)
     code = runner.run_all(chosen, options, inputs=inputs, check=check)
     if code == 130:
         return code
-    print("3 of 3: writing pages", flush=True)
-    print(f"Open {write_pages(entries, options)}")
+    print("3 of 3: writing the site", flush=True)
+    write_site(entries, options)
     return code
 
 
 def write_report(arguments: Namespace) -> int:
-    """Write the index of a profile from what is on disk."""
+    """Write the site of a profile from what is on disk."""
     profile = arguments.profile
     study.check_profile(profile)
-    options = runner.Options(profile, default_store(profile), figure_folder(profile), build=REPOSITORY / "build")
-    print(f"Open {write_pages(runner.read_index(INDEX), options)}")
+    build = arguments.build or REPOSITORY / "build"
+    drawn = figure_folder(profile) if arguments.build is None or profile == "paper" else build / profile / "figures"
+    options = runner.Options(profile, default_store(profile), drawn, build=build)
+    write_site(read_entries(), options)
     return 0
 
 
-def write_pages(entries: Sequence[Entry], options: runner.Options) -> Path:
-    """Export the executed notebooks to HTML (again only if they changed) and write the index; returns its path."""
-    statuses = {}
-    for entry in entries:
-        executed = options.folder / "notebooks" / entry.file
-        failed = executed.with_name(f"{executed.stem}.failed.ipynb")
-        if failed.is_file() or executed.is_file():
-            notebook = failed if failed.is_file() else executed
-            html = notebook.with_suffix(".html")
-            if not html.is_file() or html.stat().st_mtime < notebook.stat().st_mtime:
-                html = report.executed_html(notebook)
-            statuses[entry.id] = {"status": "failed" if failed.is_file() else "ok", "html": html, "ipynb": notebook,
-                                  "log": options.log(entry)}
-    described: list[dict[str, Any]] = [{**asdict(entry), "file": entry.file} for entry in entries]
-    return report.write_index(options.profile, options.folder, described, statuses, products=options.out)
+def write_site(entries: Sequence[Entry], options: runner.Options) -> None:
+    """Write build/<profile>/site and say where it is, how large, and what is amiss with it."""
+    judged, why = judge()
+    material = site.Material(options.profile, tuple(entries), options.folder / "notebooks", options.out,
+                             REPOSITORY / "figures", judged, why)
+    written = site.write(material, options.folder / "site")
+    size = written.size / 1e6
+    for name in written.undescribed:
+        print(f"regrow: pictures without an alt text (the key alt of a cell's metadata): {name}.", file=sys.stderr)
+    if size > LARGEST_SITE:
+        print(f"regrow: the site has {size:.0f} MB; {LARGEST_SITE} were meant to be enough.", file=sys.stderr)
+    print(f"{written.files} files, {size:.1f} MB. Open {written.index}")
+
+
+def judge() -> tuple[list[claims.Entry], str]:
+    """The ledger of claims from full-scale records, whatever the profile; empty with the reason if they are damaged."""
+    try:
+        return claims.evaluate(claims.Evidence(Store(default_store("paper"), read_also=(SHIPPED,)))), ""
+    except RegrowError as error:
+        return [], str(error)
 
 
 def _runs(entries: Sequence[Entry], profile: str) -> list[RunConfig]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,7 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from regrow.choices import CHOICES
+from regrow import own_rules
+from regrow.choices import CHOICES, FINGERPRINTS
+from regrow.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ def pruning(name: str, *, elementwise: bool = False) -> Callable[[PruningRule], 
     """
 
     def register(rule: PruningRule) -> PruningRule:
+        _check_name("prune", name, rule, PRUNING.get(name))
         PRUNING[name] = rule
         ELEMENTWISE.discard(name)
         if elementwise:
@@ -62,11 +68,31 @@ def growth(name: str, *, needs: str = "") -> Callable[[GrowthScore], GrowthScore
     """Register `score(layer) -> tensor`; `needs` lists 'gradient' and/or 'average' if the score reads them."""
 
     def register(score: GrowthScore) -> GrowthScore:
+        _check_name("grow", name, score, GROWTH[name].score if name in GROWTH else None)
         GROWTH[name] = GrowthRule(score, frozenset(needs.split()))
         CHOICES["grow"].setdefault(name, (score.__doc__ or name).splitlines()[0])
         return score
 
     return register
+
+
+def _check_name(kind: str, name: str, rule: Callable[..., Tensor], present: Callable[..., Tensor] | None) -> None:
+    """Refuse names that a config cannot hold or that are ours; take the fingerprint of a rule that is not ours."""
+    if not re.fullmatch(r"\w[^>=]*", name) or not name.isprintable() or name == "none":
+        raise ConfigError(f"A rule cannot be called {name!r}: use letters, digits, - and _.")
+    if _is_ours(rule):
+        return
+    if present is not None and _is_ours(present):
+        raise ConfigError(f"There is a built-in rule {name!r} already; give yours another name.")
+    try:
+        code = inspect.getsource(rule).encode()
+    except (OSError, TypeError):  # typed at a prompt
+        code = rule.__code__.co_code
+    FINGERPRINTS[f"{kind} {name}"] = hashlib.sha256(code).hexdigest()[:16]
+
+
+def _is_ours(rule: Callable[..., Tensor]) -> bool:
+    return (rule.__module__ or "").startswith("regrow.")
 
 
 def largest(scores: Tensor, among: Tensor, n: int) -> Tensor:
@@ -120,3 +146,6 @@ def positions(mask: Tensor) -> Tensor:
 def smallest(scores: Tensor, among: Tensor, n: int) -> Tensor:
     """As `largest`, for the n smallest scores."""
     return largest(-scores, among, n)
+
+
+own_rules.load()  # last, since those files import this module

@@ -4,13 +4,14 @@ need be. Nothing is ever overwritten with something else, and nothing damaged is
 from __future__ import annotations
 
 import os
+import socket
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from regrow import arrayfile, compact
+from regrow import arrayfile, compact, heartbeat
 from regrow.config import RunConfig
 from regrow.errors import NotRecorded, StoreError
 from regrow.record import Record
@@ -53,12 +54,30 @@ class Store:
         return None
 
     def status(self, config: RunConfig) -> str:
-        """'done', 'failed', 'running' (a checkpoint is there) or 'waiting', from the store alone."""
-        if self.has(config):
-            return "done"
-        if self.failure_path(config.key).is_file():
-            return "failed"
-        return "running" if self.checkpoint_path(config.key).is_file() else "waiting"
+        """How a run stands, from the store alone: see `statuses`."""
+        return self.statuses([config])[0]
+
+    def statuses(self, configs: Sequence[RunConfig]) -> list[str]:
+        """'done', 'running', 'failed', 'interrupted' or 'waiting' for each config.
+
+        Running is what gives signs of life or is locked, interrupted what was begun and is not running.
+        """
+        beats = heartbeat.read(self.root)
+        alive = {key for beat in beats if beat.alive for key in beat.keys}
+        begun = {key for beat in beats for key in beat.keys}
+
+        def status(config: RunConfig) -> str:
+            key = config.key
+            if self.has(config):
+                return "done"
+            left_something = key in begun or self.checkpoint_path(key).is_file()
+            if key in alive or (left_something and self._is_locked(key)):
+                return "running"
+            if self.failure(config) is not None:
+                return "failed"
+            return "interrupted" if left_something else "waiting"
+
+        return [status(config) for config in configs]
 
     def ensure(self, config: RunConfig, *, device: str = "cpu", engine: str = "auto", data_root: Path | None = None,
                progress: Callable[[int], None] | None = None,
@@ -77,7 +96,11 @@ class Store:
         """The same for several runs of one kind (see `together.groups`), in their order; they train together on the
         batched engine and one after the other on any other."""
         found = {config: self.get(config) for config in configs}
-        if None in found.values():
+        lacking = [config for config, record in found.items() if record is None]
+        if lacking:
+            from regrow import training  # imports torch, which reading does not need
+
+            training.check_ready(lacking, device, engine, data_root)
             with self._locks(config.key for config in configs):
                 # Another process may have finished some of them while we waited.
                 found = {config: record or self.get(config) for config, record in found.items()}
@@ -89,19 +112,22 @@ class Store:
     def _train(self, configs: list[RunConfig], device: str, engine: str, data_root: Path | None,
                progress: Callable[[int], None] | None, checkpoint_seconds: float) -> dict[RunConfig, Record]:
         from regrow import training
+        from regrow.cost import total_steps
         from regrow.engines.engine import chosen_engine
 
-        for config in configs:
-            training.check_trainable(config, device)
-            for unfinished in self.root.glob(f"*/{arrayfile.WRITING}{config.key}-*"):
-                unfinished.unlink(missing_ok=True)  # of a killed process: nobody else writes while we hold the lock
         engine = chosen_engine(configs[0], device, engine)
+        for name in {*(config.key for config in configs), training.checkpoint_key(configs, engine)}:
+            for unfinished in self.root.glob(f"*/{arrayfile.WRITING}{name}-*"):
+                unfinished.unlink(missing_ok=True)  # of a killed process: nobody else writes while we hold the lock
+        where = f"{socket.gethostname()}, {device}, {engine}"
         done: dict[RunConfig, Record] = {}
         for task in [configs] if engine == "batched" else [[config] for config in configs]:
-            path = self.checkpoint_path(training.checkpoint_key(task, engine))
-            records = training.trained(task, device=device, engine=engine, data_root=data_root, checkpoint_path=path,
-                                       checkpoint_seconds=checkpoint_seconds, damaged=self._move_aside,
-                                       progress=progress)
+            name = training.checkpoint_key(task, engine)
+            path, keys = self.checkpoint_path(name), [config.key for config in task]
+            with heartbeat.beating(self.root, name, keys, total_steps(task[0]), where, progress) as beat:
+                records = training.trained(task, device=device, engine=engine, data_root=data_root,
+                                           checkpoint_path=path, checkpoint_seconds=checkpoint_seconds,
+                                           damaged=self._move_aside, progress=beat)
             for config, record in zip(task, records, strict=True):
                 record.save(self.record_path(config.key))
                 self.failure_path(config.key).unlink(missing_ok=True)
@@ -109,8 +135,16 @@ class Store:
             path.unlink(missing_ok=True)
         return done
 
+    def failure(self, config: RunConfig) -> str | None:
+        """The error of a run that failed, the last line of what was kept; None if it did not fail."""
+        try:
+            lines = self.failure_path(config.key).read_text(errors="replace").split("\n")
+        except OSError:
+            return None
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
     def fail(self, config: RunConfig, text: str) -> None:
-        """Keep the error of a run that failed."""
+        """Keep the error of a run that failed: a log that ends in one line which says it."""
         path = self.failure_path(config.key)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -136,15 +170,30 @@ class Store:
         if self.root not in path.parents:
             warnings.warn(f"{error} It is not used.", stacklevel=3)
             return
-        target = self.root / "damaged" / f"{path.parent.name}-{path.name}.{time.time_ns()}"
+        folder, name, number = self.root / "damaged", f"{path.parent.name}-{path.name}", time.time_ns()
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
+            while (target := folder / f"{name}.{number}").exists():  # a clock may go backwards
+                number += 1
             path.rename(target)
         except FileNotFoundError:
             return  # another process was faster
         except OSError as blocked:
             raise StoreError(f"{error} It could not be moved aside ({blocked.strerror}).") from blocked
         warnings.warn(f"{error} It was moved to {target}.", stacklevel=3)
+
+    def _is_locked(self, key: str) -> bool:
+        """Whether a process of this machine, or of one with the same disk, trains this run."""
+        try:
+            import fcntl
+
+            with (self.root / "locks" / key).open() as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except (ImportError, OSError):
+            return False
+        return False
 
     @contextmanager
     def _locks(self, keys: Iterable[str]) -> Iterator[None]:
@@ -158,8 +207,12 @@ class Store:
         with ExitStack() as files:
             for key in sorted(keys):  # always in the same order, so that two processes never wait for each other
                 path = self.root / "locks" / key
-                path.parent.mkdir(parents=True, exist_ok=True)
-                fcntl.flock(files.enter_context(path.open("w")), fcntl.LOCK_EX)
+                try:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    fcntl.flock(files.enter_context(path.open("w")), fcntl.LOCK_EX)
+                except OSError as error:
+                    raise StoreError(f"Cannot lock {path} ({error.strerror}): free some space, mend the permissions, "
+                                     "or choose another folder with --store.") from error
             yield
 
 

@@ -15,6 +15,7 @@ from itertools import product
 from math import prod
 from typing import Any
 
+from regrow.choices import OWN
 from regrow.config import RunConfig, nearest
 from regrow.errors import ConfigError
 from regrow.record import Record
@@ -49,11 +50,11 @@ Runs = tuple[RunConfig, ...]
 
 
 def _paper_topology() -> Runs:
-    return tuple(RunConfig(dataset="cifar10", grow=grow, seed=seed) for grow in STRATEGIES for seed in SEEDS)
+    return tuple(RunConfig(dataset="cifar10", grow=grow, seed=seed) for grow in growth_rules() for seed in SEEDS)
 
 
 def _quick_topology() -> Runs:
-    return _quick(grow=STRATEGIES)
+    return _quick(grow=growth_rules())
 
 
 def _dense_table(models: Iterable[str] = MODELS) -> Runs:
@@ -63,7 +64,7 @@ def _dense_table(models: Iterable[str] = MODELS) -> Runs:
 
 def _sparse_table(sparsity: float) -> Runs:
     return tuple(RunConfig(model=model, dataset=dataset, grow=grow, sparsity=sparsity, seed=seed)
-                 for model in MODELS for dataset in DATASETS for grow in STRATEGIES for seed in SEEDS)
+                 for model in MODELS for dataset in DATASETS for grow in growth_rules() for seed in SEEDS)
 
 
 def _switch_table() -> Runs:
@@ -73,7 +74,7 @@ def _switch_table() -> Runs:
 
 def _pruning_figure() -> Runs:
     return tuple(RunConfig(model=model, dataset="cifar10", prune=prune, grow=grow, seed=seed) for model in MODELS
-                 for prune in PRUNING for grow in STRATEGIES for seed in SEEDS)
+                 for prune in pruning_rules() for grow in growth_rules() for seed in SEEDS)
 
 
 def _paper_baselines() -> Runs:
@@ -117,12 +118,17 @@ def _quick_baselines() -> Runs:
     return tuple(RunConfig(**QUICK_MLP, **kind, seed=seed) for kind in (DENSE, STATIC) for seed in QUICK_SEEDS)
 
 
+def _link_prediction() -> Runs:
+    return tuple(RunConfig(dataset="cifar10", grow="l3", seed=seed) for seed in SEEDS)
+
+
 def _interval() -> Runs:
     return tuple(RunConfig(dataset="cifar10", grow="random", update_interval=100, seed=seed) for seed in SEEDS)
 
 
 def _rbm(size: str, settings: dict[str, Any] = RBM) -> Runs:
-    return tuple(RunConfig(model=size, grow=grow, seed=seed, **settings) for grow in STRATEGIES for seed in RBM_SEEDS)
+    return tuple(RunConfig(model=size, grow=grow, seed=seed, **settings) for grow in growth_rules()
+                 for seed in RBM_SEEDS)
 
 
 @dataclass(frozen=True)
@@ -151,11 +157,11 @@ NEEDS: dict[str, Need] = {
                    lambda: _quick_baselines()[:len(QUICK_SEEDS)]),
     "table4": Need("Table 4, 95 % sparse networks", lambda: _sparse_table(0.95), _quick_topology),
     "table7": Need("Table 7, 90 % and 80 % sparsity (Appendix C)", lambda: _sparse_table(0.9) + _sparse_table(0.8),
-                   lambda: _quick(sparsity=(0.9, 0.8), grow=STRATEGIES)),
+                   lambda: _quick(sparsity=(0.9, 0.8), grow=growth_rules())),
     "table8": Need("Table 8, strategy switched at half of training (Appendix E)", _switch_table,
                    lambda: _quick(grow=SWITCHES)),
     "fig13": Need("Figure 13, pruning criteria (Appendix A)", _pruning_figure,
-                  lambda: _quick(prune=PRUNING, grow=STRATEGIES)),
+                  lambda: _quick(prune=pruning_rules(), grow=growth_rules())),
     "set_legacy": Need("SET pruning with a widespread bug (set_legacy), beside Figure 13 (ours)", _legacy,
                        lambda: _quick(prune=("set_legacy",), grow=STRATEGIES)),
     "fig15": Need("Figure 15, big RBM (Appendix D)", lambda: _rbm("rbm-big"), lambda: _rbm("rbm-big", QUICK_RBM)),
@@ -164,9 +170,21 @@ NEEDS: dict[str, Need] = {
     "sec5.3": Need("Section 5.3, random growth with a shorter update interval", _interval),
     "baselines": Need("Dense and static MLPs beside Sections 5.3 and 5.4 (ours)", _paper_baselines, _quick_baselines),
     "mirrored": Need("Sections 5.2 and 5.3 with a mirrored border of the random crop (ours)", _mirrored),
+    "l3": Need("Growth by link prediction (l3), which the paper did not try (ours)", _link_prediction,
+               lambda: _quick(grow=("l3",))),
     "ablations": Need("One-seed ablations of the MLP's options (ours)", _ablations),
     **{name: Need(title, _paper_topology, _quick_topology) for name, title in _TOPOLOGY.items()},
 }
+
+
+def growth_rules() -> tuple[str, ...]:
+    """The paper's strategies, then those from the user's own files (see own_rules)."""
+    return (*STRATEGIES, *OWN["grow"])
+
+
+def pruning_rules() -> tuple[str, ...]:
+    """Figure 13's criteria, then the user's own."""
+    return (*PRUNING, *OWN["prune"])
 
 
 def check_profile(profile: str) -> None:
@@ -175,19 +193,28 @@ def check_profile(profile: str) -> None:
         raise ConfigError(f"There is no profile {profile!r}{nearest(profile, PROFILES)}.")
 
 
-@cache
 def runs(need: str, profile: str) -> Runs:
     """The configs behind a figure, table or section, in reading order; () where quick has none.
 
-    Raises ConfigError naming the nearest id or profile.
+    The user's own rules have a part in all profiles but replay, which draws what was shipped. Raises ConfigError naming
+    the nearest id or profile.
     """
     check_profile(profile)
     if need not in NEEDS:
         raise ConfigError(f"No figure or table {need!r} needs runs{nearest(need, NEEDS)}.")
+    return _runs(need, profile, growth_rules(), pruning_rules())
+
+
+@cache
+def _runs(need: str, profile: str, growth: tuple[str, ...], pruning: tuple[str, ...]) -> Runs:
     if profile == "quick":
         make = NEEDS[need].quick
         return make() if make is not None else ()
-    return NEEDS[need].paper()
+    found = NEEDS[need].paper()
+    if profile == "replay":
+        own = {*OWN["grow"], *OWN["prune"]}
+        return tuple(config for config in found if own.isdisjoint((config.grow, config.prune)))
+    return found
 
 
 def distinct(needs: Iterable[str], profile: str) -> Runs:
@@ -240,10 +267,14 @@ def thresholds(record: Record) -> Thresholds:
     counts = [record.connections[layer] for layer in record.layers]
     hidden = [shape[0] for shape in record.shapes.values()][:-1]
     mean = sum(counts[:-1] + counts[1:]) / sum(hidden)
-    ratio = mean / PAPER_MEAN_DEGREE
     last = list(record.shapes.values())[-1]
-    floor = last[0] if counts[-1] == prod(last) else 0
-    return Thresholds(max(floor, round(PAPER_LOW * ratio)), round(PAPER_HIGH * ratio), mean)
+    return scaled_thresholds(mean, last[0] if counts[-1] == prod(last) else 0)
+
+
+def scaled_thresholds(mean_degree: float, floor: int = 0) -> Thresholds:
+    """The paper's thresholds for neurons of another mean degree; the low one is at least `floor`."""
+    ratio = mean_degree / PAPER_MEAN_DEGREE
+    return Thresholds(max(floor, round(PAPER_LOW * ratio)), round(PAPER_HIGH * ratio), mean_degree)
 
 
 def total_weights(record: Record) -> int:

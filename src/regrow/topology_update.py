@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from regrow import grow as _grow  # noqa: F401  registers the built-in rules
+from regrow import link_prediction as _link_prediction  # noqa: F401
 from regrow import prune as _prune  # noqa: F401
 from regrow.config import RunConfig
 from regrow.rules import ELEMENTWISE, GROWTH, PRUNING, LayerState, largest, positions

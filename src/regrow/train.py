@@ -40,12 +40,17 @@ def start(config: RunConfig, dataset: Dataset, device: str | torch.device = "cpu
     Raises ConfigError if an epoch would end on a batch of one image, which batch normalisation on a 1x1 map refuses,
     and RegrowError for an engine that cannot do this run.
     """
-    if config.model == "resnet50" and len(dataset.train.labels) % config.batch_size == 1:
-        raise ConfigError(f"{len(dataset.train.labels)} training images leave a last batch of one image, which "
-                          "ResNet-50's batch normalisation cannot take; change batch_size or train_limit by one.")
+    check_last_batch(config, len(dataset.train.labels))
     per_epoch = steps_per_epoch(len(dataset.train.labels), config.batch_size)
     made = new_engine(config, dataset, config.epochs * per_epoch, torch.device(device), engine)
     return begin(Run(config, made, config.key, per_epoch))
+
+
+def check_last_batch(config: RunConfig, images: int) -> None:
+    """Raise ConfigError if an epoch of so many images would end on a batch that the network cannot take."""
+    if config.model == "resnet50" and images % config.batch_size == 1:
+        raise ConfigError(f"{images} training images leave a last batch of one image, which ResNet-50's batch "
+                          "normalisation cannot take; change batch_size or train_limit by one.")
 
 
 def begin(run: Run) -> Run:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from regrow import checkpoint, provenance, together, train
+from regrow import checkpoint, provenance, schedule, together, train
 from regrow.config import RunConfig
-from regrow.errors import RegrowError, StoreError
+from regrow.errors import ConfigError, RegrowError, StoreError
 from regrow.record import Record
 
 if TYPE_CHECKING:
@@ -68,6 +68,27 @@ def check_trainable(config: RunConfig, device: str = "cpu") -> None:
     if device != "cpu" and number >= torch.cuda.device_count():
         raise RegrowError(f"There is no CUDA device {number} here (found {torch.cuda.device_count()}); "
                           "leave --device out or use --device cpu.")
+
+
+def check_ready(configs: Sequence[RunConfig], device: str, engine: str, data_root: Path | None) -> None:
+    """Raise RegrowError, in one sentence, for whatever would stop these runs before their first step.
+
+    To be called before anything is written. The images that it reads stay in memory for the training.
+    """
+    from regrow.data import steps_per_epoch
+    from regrow.engines.engine import chosen_engine
+
+    for config in configs:
+        check_trainable(config, device)
+        chosen_engine(config, device, engine)
+        images = len(_dataset(config, device, data_root).train.labels)
+        train.check_last_batch(config, images)
+        total = config.epochs * steps_per_epoch(images, config.batch_size)
+        if config.is_dynamic and not schedule.update_steps(config, total):
+            until = f" and updates end at {config.update_until:g} of it" if config.update_until < 1 else ""
+            raise ConfigError(f"The wiring would never change, as training has {total:,} steps{until} and the first "
+                              f"update would come after step {config.update_interval:,}: lower update_interval, train "
+                              "longer, or add prune=none grow=none.")
 
 
 def _start(configs: Sequence[RunConfig], dataset: Dataset, device: str, engine: str) -> train.Run:

@@ -77,7 +77,7 @@ def figure5(records: Sequence[Record]) -> tuple[Figure, pd.DataFrame]:
             rows.append(common | {"what": "largest degree", "degree": end, "value": np.nan, "sd": end_sd})
         epoch = records[0].epochs_at[records[0].update_at(row)]
         ax.set_title(f"epoch {epoch:.3g} of {records[0].config.epochs} (paper: {paper} of 300)", fontsize=9, loc="left")
-    _set_symlog(axes[0], edges[-1])
+    degree_axis(axes[0], edges[-1])
     axes[0].set(yscale="log", xlim=(-0.15, edges[-1] * 1.15))
     frame = pd.DataFrame(rows)
     shown = frame["value"][frame["value"] > 0]
@@ -111,7 +111,7 @@ def _end(ax: Axes, ends: NDArray[Any], method: str) -> tuple[float, float]:
     return mean, sd
 
 
-def _set_symlog(ax: Axes, largest: float) -> None:
+def degree_axis(ax: Axes, largest: float) -> None:
     """Degree axis: linear up to 1, so that 0 has a place, logarithmic from there on."""
     ax.set_xscale("symlog", linthresh=1, linscale=0.5)
     ax.set_xticks([0, *(10**i for i in range(int(np.log10(largest)) + 1))])
@@ -148,7 +148,7 @@ def spread_figure(spread: pd.DataFrame) -> Figure:
         for method in spread["strategy"].unique():
             table = spread[spread["strategy"] == method].pivot(index="seed", columns="update", values=column)
             seed_band(ax, table.columns, table.to_numpy(), method)
-        _set_symlog(ax, spread["update"].max())
+        degree_axis(ax, spread["update"].max())
         ax.set(xlabel="topology updates so far (0, then logarithmic)", ylabel=title, ylim=(0, None))
     axes[0].legend()
     plt.close(fig)

@@ -63,4 +63,5 @@ def ledger_figure(entries: Sequence[Entry]) -> tuple[Figure, pd.DataFrame]:
     handles = [Line2D([], [], color=colour, marker=marker, linestyle="none", label=verdict)
                for verdict, (colour, marker) in LOOK.items()]
     fig.legend(handles=handles, loc="outside upper center", ncols=3)
+    plt.close(fig)
     return fig, frame

@@ -50,7 +50,7 @@ def figure13(records: Sequence[Record]) -> tuple[Figure, pd.DataFrame]:
                           f"`{accuracy.command('fig13')}` trains its runs, and may be stopped at any time.")
     frame = accuracies(records)
     networks = list(dict.fromkeys(frame["network"]))
-    prunings = [*study.PRUNING, *(["set_legacy"] if "set_legacy" in set(frame["pruning"]) else [])]
+    prunings = [*study.pruning_rules(), *(["set_legacy"] if "set_legacy" in set(frame["pruning"]) else [])]
     across = min(len(networks), 2)
     down = ceil(len(networks) / across)
     fig, axes = plt.subplots(down, across, figsize=(7, 0.9 + 2.4 * down), squeeze=False)
@@ -63,7 +63,7 @@ def figure13(records: Sequence[Record]) -> tuple[Figure, pd.DataFrame]:
     for ax in axes.flat[len(networks):]:
         ax.remove()
     handles = [Line2D([], [], color=style.colour, marker=style.marker, linestyle="none", label=f"{style.label} growth")
-               for style in map(style_of, study.STRATEGIES)]
+               for style in map(style_of, study.growth_rules())]
     fig.legend(handles=[*handles, Line2D([], [], color="#000000", linewidth=2, label="bar: mean of the dots")],
                loc="outside upper center", ncols=4)
     if missing := untrained_networks(records):
@@ -82,14 +82,14 @@ def untrained_networks(records: Sequence[Record]) -> list[str]:
 def untrained(frame: pd.DataFrame) -> list[tuple[str, str, str]]:
     """Cells (network, pruning, growth) of the paper's figure that have no run, of the networks in the frame."""
     there = set(zip(frame["network"], frame["pruning"], frame["growth"], strict=True))
-    return [cell for network in dict.fromkeys(frame["network"]) for pruning in study.PRUNING
-            for growth in study.STRATEGIES if (cell := (network, pruning, growth)) not in there]
+    return [cell for network in dict.fromkeys(frame["network"]) for pruning in study.pruning_rules()
+            for growth in study.growth_rules() if (cell := (network, pruning, growth)) not in there]
 
 
 def _panel(ax: Axes, frame: pd.DataFrame, prunings: Sequence[str]) -> None:
     for column, pruning in enumerate(prunings):
         empty = []
-        for place, growth in enumerate(study.STRATEGIES):
+        for place, growth in enumerate(study.growth_rules()):
             x, style = column + SIDE * (place - 1), style_of(growth)
             values = frame.loc[(frame["pruning"] == pruning) & (frame["growth"] == growth), "accuracy"].to_numpy()
             if not len(values):
@@ -99,7 +99,7 @@ def _panel(ax: Axes, frame: pd.DataFrame, prunings: Sequence[str]) -> None:
             ax.plot(x + spread, values, linestyle="none", marker=style.marker, markersize=4, color=style.colour,
                     alpha=0.6, markeredgewidth=0)
             ax.plot([x - 0.1, x + 0.1], 2 * [values.mean()], color=style.colour, linewidth=2, solid_capstyle="butt")
-        whole = len(empty) == len(study.STRATEGIES)
+        whole = len(empty) == len(study.growth_rules())
         for x in [float(column)] if whole else empty:
             ax.text(x, 0.5, "not trained yet", rotation=0 if whole else 90, ha="center", va="center", fontsize=8,
                     color="#595959", style="italic", transform=ax.get_xaxis_transform())

@@ -83,7 +83,7 @@ def _panel(ax: Axes, frame: pd.DataFrame) -> None:
     dense = frame.loc[frame["growth"] == "dense", "mean"]
     if len(dense):
         ax.axhline(float(dense.iloc[0]), color=style_of("dense").colour, linestyle=":", linewidth=1)
-    for number, growth in enumerate(study.STRATEGIES):
+    for number, growth in enumerate(study.growth_rules()):
         style = style_of(growth)
         for source, shift in (("paper", -0.05), ("ours", 0.2)):
             at = frame[(frame["growth"] == growth) & (frame["source"] == source)].sort_values("sparsity")
@@ -102,7 +102,7 @@ def _finish(fig: Figure, lowest: Sequence[Axes], ours: bool) -> None:
     for ax in lowest:
         ax.tick_params(labelbottom=True)
     handles = [Line2D([], [], color=style.colour, marker=style.marker, markersize=4, label=style.label)
-               for style in map(style_of, study.STRATEGIES)]
+               for style in map(style_of, study.growth_rules())]
     handles.append(Line2D([], [], color="#000000", linestyle=":", linewidth=1, label="dense, Table 3"))
     if ours:
         handles.append(Line2D([], [], color="#595959", marker="o", markerfacecolor="#FFFFFF", linestyle="--",

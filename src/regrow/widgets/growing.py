@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from regrow.config import RunConfig
 from regrow.graph import in_degree
-from regrow.study import STRATEGIES
+from regrow.study import growth_rules
 from regrow.style import style_of
 from regrow.widgets.panel import Panel, View, axes, number, paper, player, png, ticks
 
@@ -40,7 +40,7 @@ class Race:
 @cache
 def races() -> Mapping[str, Race]:
     """Train the small network once with each rule: the same start, the same images in the same order. A few seconds."""
-    return {grow: _race(CONFIG.but(grow=grow)) for grow in STRATEGIES}
+    return {grow: _race(CONFIG.but(grow=grow)) for grow in growth_rules()}
 
 
 def _race(config: RunConfig) -> Race:

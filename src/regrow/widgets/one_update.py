@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from torch import Tensor
 
-from regrow.choices import CHOICES
+from regrow.choices import CHOICES, OWN
 from regrow.rules import GROWTH, LayerState
-from regrow.study import STRATEGIES
+from regrow.study import growth_rules
 from regrow.style import style_of
 from regrow.topology_update import Rewiring, rewire
 from regrow.widgets.panel import Panel, View, axes, choice, number, paper, png, scale, ticks
@@ -136,8 +136,8 @@ def _words(it: Step, prune: str, grow: str, stage: int, there: NDArray[np.bool_]
 def update_step() -> Panel:
     """Five stages of one topology update of a 5-to-4 layer, with every pruning and growth rule."""
     return Panel(draw, {
-        "prune": choice("pruning rule", PRUNING),
-        "grow": choice("growth rule", STRATEGIES, "gradient"),
+        "prune": choice("pruning rule", (*PRUNING, *OWN["prune"])),
+        "grow": choice("growth rule", growth_rules(), "gradient"),
         "rate": scale("fraction pruned p", [(f"{p / 10:g}", p / 10) for p in range(10)], 0.4),
         "seed": number("draw of chance", 0, 9, 0),
         "stage": scale("stage", [(name, i) for i, name in enumerate(STAGES)], 0),

@@ -1,0 +1,189 @@
+"""`python -m regrow beyond mechanism`: watch the topology runs, keep what was seen, derive the tables of notebook 18.
+
+A watched run is kept whole in the store (`beyond/KEY.npz`, some megabytes); its tables are small and are shipped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from regrow import study
+from regrow.beyond import attachment, dormancy, exploration, observation
+from regrow.beyond.observation import Observation
+from regrow.config import RunConfig, nearest
+from regrow.cost import total_steps
+from regrow.errors import ConfigError, NotRecorded, StoreError
+from regrow.figures import write_atomically
+from regrow.progress import Progress
+
+if TYPE_CHECKING:
+    from regrow.data import Dataset
+
+NAMES = ("mechanism",)
+TABLES: dict[str, Callable[[Observation], pd.DataFrame]] = {
+    "exponents": attachment.exponents,
+    "exploration": exploration.reliable,
+    "kernel": attachment.kernel,
+    "moments": lambda seen: dormancy.moments(dormancy.neurons(seen), dormancy.limits(seen)),
+    "neurons": lambda seen: dormancy.shown(dormancy.neurons(seen)),
+}
+FOLDER = "beyond"
+QUICK_SEEDS = (0, 1)
+
+
+def check_name(name: str) -> None:
+    """Raise ConfigError, naming the nearest one, for an experiment that does not exist."""
+    if name not in NAMES:
+        raise ConfigError(f"There is no experiment {name!r}{nearest(name, NAMES)}.")
+
+
+def configs(profile: str) -> tuple[RunConfig, ...]:
+    """The runs to watch: those of Sections 5.3 and 5.4, one seed of every growth rule after the other; two in quick."""
+    runs = study.runs("fig05", "quick" if profile == "quick" else "paper")
+    seeds = QUICK_SEEDS if profile == "quick" else study.SEEDS
+    return tuple(sorted((run for run in runs if run.seed in seeds), key=lambda run: run.seed))
+
+
+def watch(wanted: Sequence[RunConfig], store: Path, out: Path, *, data: Path | None = None) -> list[Path]:
+    """Train what was not watched yet, and write the tables of every run to `out`; returns the json of each.
+
+    Runs come one after the other, each is kept when it ends: interrupt it and it goes on with the run it was at.
+    """
+    written = []
+    with Progress(sum(total_steps(config) for config in wanted), "watched runs") as bar:
+        for done, config in enumerate(wanted):
+            before = sum(total_steps(earlier) for earlier in wanted[:done])
+            seen = kept(config, store) or _watched(config, store, data, partial(_move, bar, before))
+            written.append(write_tables(seen, out))
+            bar.set(before + total_steps(config))
+    return written
+
+
+def kept(config: RunConfig, store: Path) -> Observation | None:
+    """What was seen of a run, if it was watched; a damaged file counts as nothing and is replaced."""
+    try:
+        seen = observation.load(store / FOLDER / f"{config.key}.npz")
+    except (FileNotFoundError, StoreError):
+        return None
+    return seen if seen.config == config else None
+
+
+def write_tables(seen: Observation, out: Path) -> Path:
+    """Derive the tables of a run: out/KEY-exponents.csv and so on, and KEY.json with where they come from, last."""
+    out.mkdir(parents=True, exist_ok=True)
+    key = seen.config.key
+    for name, derive in TABLES.items():
+        text = derive(seen).to_csv(index=False, lineterminator="\n", float_format="%.4g")
+        write_atomically(out / f"{key}-{name}.csv", text.encode())
+    at = dormancy.limits(seen)
+    about = {"key": key, "method": seen.config.method, "seed": seen.config.seed, "config": seen.config.to_dict(),
+             "steps_per_epoch": seen.steps_per_epoch, "updates": len(seen.steps), "low": at.low, "high": at.high,
+             "thresholds": at.sentence, "provenance": seen.provenance}
+    path = out / f"{key}.json"
+    write_atomically(path, (json.dumps(about, indent=2, sort_keys=True) + "\n").encode())
+    return path
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A run whose tables were read: what a figure's provenance asks of a record."""
+
+    config: RunConfig
+    provenance: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        return self.config.key
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables of all watched runs there are, with the columns strategy and seed in front; see TABLES."""
+
+    exponents: pd.DataFrame
+    exploration: pd.DataFrame
+    kernel: pd.DataFrame
+    moments: pd.DataFrame
+    neurons: pd.DataFrame
+    low: int  # degrees at or below which a neuron is dormant in the paper's sense, scaled for other networks
+    thresholds: str  # says so on a plot
+    runs: list[Watched]
+
+    @property
+    def first(self) -> RunConfig:
+        return self.runs[0].config
+
+
+def tables(profile: str, store: Path, shipped: Path) -> Tables:
+    """Read the tables of a profile.
+
+    `quick` watches what is missing, in seconds. The other profiles read `shipped`/beyond, then the store's own tables,
+    and raise NotRecorded, naming the command, if there is no run at all.
+    """
+    own = store / FOLDER / "tables"
+    if profile == "quick":
+        watch([config for config in configs(profile) if not _complete(config, own)], store, own)
+    places = (own,) if profile == "quick" else (shipped / FOLDER, own)
+    found = {config: place for config in configs(profile) for place in reversed(places)
+             if _complete(config, place)}
+    if not found:
+        raise NotRecorded("No run was watched yet: python -m regrow beyond mechanism --profile paper does it.")
+    about = [json.loads((place / f"{config.key}.json").read_text()) for config, place in found.items()]
+    frames = {name: pd.concat([_labelled(pd.read_csv(place / f"{config.key}-{name}.csv"), config)
+                               for config, place in found.items()], ignore_index=True) for name in TABLES}
+    return Tables(**frames, low=about[0]["low"], thresholds=about[0]["thresholds"],
+                  runs=[Watched(config, run["provenance"]) for config, run in zip(found, about, strict=True)])
+
+
+def _complete(config: RunConfig, place: Path) -> bool:
+    """Whether all tables of a run are there; those of an earlier version may not be."""
+    return all((place / f"{config.key}{end}").is_file() for end in (".json", *(f"-{name}.csv" for name in TABLES)))
+
+
+def _labelled(frame: pd.DataFrame, config: RunConfig) -> pd.DataFrame:
+    frame.insert(0, "strategy", config.method)
+    frame.insert(1, "seed", config.seed)
+    return frame
+
+
+def _move(bar: Progress, before: int, step: int) -> None:
+    bar.set(before + step)
+
+
+def _watched(config: RunConfig, store: Path, root: Path | None, progress: Callable[[int], None]) -> Observation:
+    from regrow import provenance
+    from regrow.beyond import observer
+
+    dataset = _dataset(config, root)
+    with _one_thread():
+        made = provenance.of_run(device="cpu", engine="sparse", threads=1, data_sha256=dataset.sha256)
+        _, seen = observer.observe(config, dataset, progress=progress, provenance=made)
+    seen.save(store / FOLDER / f"{config.key}.npz")
+    return seen
+
+
+def _dataset(config: RunConfig, root: Path | None) -> Dataset:
+    from regrow import data
+
+    return data.load(config.dataset, root=root, image_format=config.image_format, train_limit=config.train_limit)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """As every run on a CPU is trained: the number of threads changes the order of sums."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,154 @@
+"""How long a run takes here, from a handful of real steps: one short probe for every kind of network and engine.
+
+Steps are timed on random images, since what a pixel holds does not change how long it takes; updates and the evaluation
+after every epoch are timed as well and counted as often as a run needs them.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+
+from regrow import cost, provenance, schedule, together
+from regrow.config import RunConfig
+from regrow.engines.engine import chosen_engine
+from regrow.engines.gradient_average import window
+from regrow.errors import RegrowError
+from regrow.step_probe import Kind, Times, probe_all
+from regrow.sweep.task import Task, described
+
+FORMAT = "regrow step times 1"
+
+
+@dataclass(frozen=True)
+class StepTimes:
+    """What was measured, and where. `jobs` processes were at it side by side, as they are in a sweep."""
+
+    hardware: str
+    device: str  # "cpu" or "cuda"
+    jobs: int
+    seconds: float  # that the measurement took
+    times: Mapping[Kind, Times]
+
+    def of(self, task: Task) -> float | None:
+        """Seconds of a task; None if one of its kinds was not measured."""
+        total = 0.0
+        for share, kind in kinds_of(task, self.device):
+            found = self._found(kind)
+            if found is None:
+                return None
+            total += share * _seconds(task[0], found)
+        return total
+
+    def _found(self, kind: Kind) -> Times | None:
+        """Measured, or on a straight line between a batch of one and the largest that was measured."""
+        sizes = sorted(k.runs for k in self.times if (k.config, k.engine) == (kind.config, kind.engine))
+        if not sizes or not sizes[0] <= kind.runs <= sizes[-1]:
+            return None
+        low, high = (self.times[Kind(kind.config, kind.engine, size)] for size in (sizes[0], sizes[-1]))
+        place = (kind.runs - sizes[0]) / max(1, sizes[-1] - sizes[0])
+        return Times(*(a + place * (b - a) for a, b in zip(asdict(low).values(), asdict(high).values(), strict=True)))
+
+    def save(self, path: Path) -> None:
+        """Write as JSON. Raises RegrowError if that cannot be."""
+        rows = [{**described(kind.config), "engine": kind.engine, "runs": kind.runs, **asdict(times)}
+                for kind, times in self.times.items()]
+        text = json.dumps({"format": FORMAT, "hardware": self.hardware, "device": self.device, "jobs": self.jobs,
+                           "seconds": round(self.seconds, 1), "times": rows}, indent=2)
+        try:
+            path.write_text(text + "\n")
+        except OSError as error:
+            raise RegrowError(f"Cannot write {path}: {error.strerror}.") from error
+
+
+def load(path: Path) -> StepTimes:
+    """Read what `save` wrote. Raises RegrowError, in one sentence, for anything else."""
+    try:
+        said = json.loads(path.read_text())
+        if said["format"] != FORMAT:
+            raise ValueError(said["format"])
+        names, times = set(Times.__dataclass_fields__), {}
+        for row in said["times"]:
+            config: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value
+                                      for name, value in row.items() if name not in names | {"engine", "runs"}}
+            times[Kind(RunConfig(**config), row["engine"], row["runs"])] = Times(**{name: row[name] for name in names})
+        return StepTimes(said["hardware"], said["device"], said["jobs"], said["seconds"], times)
+    except OSError as error:
+        raise RegrowError(f"{path} cannot be read ({error.strerror}): give --hardware cpu, cuda, or a file that "
+                          "'plan --save-times FILE' wrote.") from error
+    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise RegrowError(f"{path} holds no step times: 'plan --save-times FILE' writes such files.") from error
+
+
+def measure(tasks: Iterable[Task], device: str = "cpu", jobs: int = 1) -> StepTimes:
+    """Step every kind among the tasks, in `jobs` processes at once."""
+    if device != "cpu" and not torch.cuda.is_available():
+        raise RegrowError("There is no CUDA device here to measure on: give --hardware cpu, or a file that 'plan "
+                          "--hardware cuda --save-times FILE' wrote where there is one.")
+    began, kinds = time.perf_counter(), _to_measure(tasks, device)
+    if jobs == 1:
+        found = [probe_all(kinds, device)]
+    else:
+        with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+            found = list(pool.map(probe_all, [kinds] * jobs, [device] * jobs))
+    means = {kind: Times(*(fmean(values) for values in zip(*(asdict(of[kind]).values() for of in found), strict=True)))
+             for kind in kinds}
+    return StepTimes(provenance.hardware(device), device.partition(":")[0], jobs, time.perf_counter() - began, means)
+
+
+def kinds_of(task: Task, device: str) -> list[tuple[float, Kind]]:
+    """The kinds whose steps a task makes and the share of each: two if its growth rule is switched."""
+    config = task[0]
+    engine = chosen_engine(config, device)
+    if engine == "batched":
+        return [(1.0, Kind(_alike(together.shared(config).but(sparsity=0.95), "random"), engine, len(task)))]
+    first, second = config.grow_phases
+    shares = {first: config.switch_at, second: 1 - config.switch_at} if first != second else {first: 1.0}
+    return [(share, Kind(_alike(config, rule), engine)) for rule, share in shares.items()]
+
+
+def _alike(config: RunConfig, rule: str) -> RunConfig:
+    """One config for all whose steps take equally long: what makes no or hardly any difference is left out.
+
+    A static network steps like one that grows at random. Beside convolutions, masks and growth are next to nothing.
+    """
+    shape = cost.image_shape(config)
+    alike: dict[str, Any] = {
+        "seed": 0, "epochs": 300, "train_limit": 0, "init": "erk", "prune": "magnitude", "prune_schedule": "cosine",
+        "grow": rule if config.is_dynamic else "random", "switch_at": 0.5, "update_order": "after_step",
+        "regrown_weight": "zero", "augment": "none" if config.augment == "none" else "crop_flip",
+        "dataset": "cifar10" if shape == (3, 32, 32) else "mnist"}
+    if config.model != "mlp" and not config.is_rbm:
+        alike |= {"grow": "gradient", "sparsity": 0.95, "augment": "crop_flip"}
+    elif config.is_dense:
+        alike |= {"prune": "none", "grow": "none"}
+    return config.but(**alike)
+
+
+def _to_measure(tasks: Iterable[Task], device: str) -> list[Kind]:
+    """Every kind once, the largest batch and a single run of what trains in batches; the most work first."""
+    largest: dict[tuple[RunConfig, str], int] = {}
+    for task in tasks:
+        for _, kind in kinds_of(task, device):
+            alike = kind.config, kind.engine
+            largest[alike] = max(kind.runs, largest.get(alike, 1))
+    kinds = [Kind(*alike, runs) for alike, most in largest.items() for runs in sorted({1, most})]
+    return sorted(kinds, key=lambda kind: -cost.multiply_adds(kind.config))
+
+
+def _seconds(config: RunConfig, times: Times) -> float:
+    """A whole run, or a batch of runs."""
+    steps = cost.total_steps(config)
+    updates = len(schedule.update_steps(config, steps))
+    averaged = min(window(config.growth_beta), config.update_interval) * updates
+    return (steps * times.step + averaged * (times.averaged_step - times.step) + updates * times.update
+            + config.epochs * cost.evaluated_images(config) * times.evaluated_image)

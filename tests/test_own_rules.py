@@ -1,0 +1,106 @@
+"""Rules from the user's own file: they join the studies, their code is part of the key, and mistakes are sentences."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from regrow import rules
+from regrow.choices import CHOICES, FINGERPRINTS
+from regrow.config import RunConfig
+from regrow.errors import ConfigError
+
+FILE = '''import regrow, torch
+
+@regrow.growth("column")
+def column(layer):
+    """Where the input has most connections."""
+    return layer.mask.sum(0).expand(layer.mask.shape).float() * {factor}
+
+@regrow.pruning("oldest")
+def oldest(layer, rate):
+    """The first ones in the matrix."""
+    flat = layer.mask.flatten()
+    return (flat & (flat.cumsum(0) <= round(rate * int(flat.sum())))).reshape(layer.mask.shape)
+'''
+
+
+def run(rules_file: Path, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *words], capture_output=True, text=True, cwd=cwd,
+                          env=os.environ | {"REGROW_RULES": str(rules_file), "OMP_NUM_THREADS": "1"})
+
+
+def test_a_rule_from_a_file_trains_and_joins_every_study(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text(FILE.format(factor=1))
+    words = ("-m", "regrow", "train", "dataset=fashion_mnist_small", "image_format=native", "hidden=20,10",
+             "train_limit=256", "epochs=2", "update_interval=1", "grow=column", "prune=oldest", "--json", "--store",
+             str(tmp_path / "store"))
+    first = run(mine, *words)
+    assert first.returncode == 0, first.stderr
+    again = run(mine, *words)
+    key = json.loads(first.stdout)["key"]
+    assert json.loads(again.stdout)["key"] == key
+    mine.write_text(FILE.format(factor=-1))
+    other = run(mine, *words)
+    assert json.loads(other.stdout)["key"] != key  # another code is another run
+
+    plan = json.loads(run(mine, "-m", "regrow", "status", "--profile", "quick", "--json").stdout)
+    plain = json.loads(run(Path(), "-m", "regrow", "status", "--profile", "quick", "--json").stdout)
+    count = {need: sum(row.values()) for need, row in plan["needs"].items()}
+    assert count["fig05"] == count["table4"] == 12 and sum(plain["needs"]["fig05"].values()) == 9
+    assert count["fig13"] == (3 + 1) * (3 + 1) * 3
+    replayed = run(mine, "-c", "from regrow import own_rules, study; own_rules.load(); "
+                               "print({c.grow for c in study.runs('fig05', 'replay')})")
+    assert "column" not in replayed.stdout and "momentum" in replayed.stdout
+
+
+@pytest.mark.parametrize(("text", "sentence"), [
+    ("x = 1", "registers no rule"),
+    ("1 / 0", "ZeroDivisionError: division by zero"),
+    ("import regrow\n@regrow.growth('random')\ndef f(layer): ...", "built-in rule 'random' already"),
+    ("import regrow\n@regrow.growth('a>b')\ndef f(layer): ...", "cannot be called 'a>b'"),
+    (None, "cannot be read"),
+])
+def test_a_bad_file_is_one_sentence_and_exit_code_2(tmp_path: Path, text: str | None, sentence: str) -> None:
+    mine = tmp_path / "mine.py"
+    if text is not None:
+        mine.write_text(text)
+    done = run(mine, "-m", "regrow", "status")
+    assert done.returncode == 2 and sentence in done.stderr and "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.fixture
+def registry() -> Iterator[None]:
+    """What a test registers is gone after it."""
+    tables = (rules.GROWTH, CHOICES["grow"], FINGERPRINTS)
+    before = [dict(table) for table in tables]
+    yield
+    for table, old in zip(tables, before, strict=True):
+        table.clear()
+        table.update(old)
+
+
+def test_the_code_of_a_rule_defined_here_is_part_of_its_key(registry: None) -> None:
+    @rules.growth("temporary")
+    def one(layer):
+        return layer.weight
+
+    first = RunConfig(grow="temporary").key
+
+    @rules.growth("temporary")
+    def two(layer):
+        return -layer.weight
+
+    assert RunConfig(grow="temporary").key != first != RunConfig(grow="temporary", seed=1).key
+    with pytest.raises(ConfigError, match="built-in"):
+        @rules.growth("gradient")
+        def mine(layer):
+            return layer.weight

@@ -1,0 +1,217 @@
+"""The site in a real browser, opened as files, without a kernel and with the network refused.
+
+Its pages are real: texts, code and checked outputs of committed notebooks, the repository's figures and tables, and the
+gallery of widgets executed here with static forms. Screenshots are in pytest's temporary folder, see --basetemp.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Iterator
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from chromium import PATIENCE, launched
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from regrow import claims, regenerate, session, site, widgets
+from regrow.claims.judgement import VERDICTS, Outcome, effect
+from regrow.notebook_index import Entry
+from regrow.widgets import examples
+from regrow.widgets.panel import STATIC, Panel
+
+pytestmark = pytest.mark.browser
+
+ROOT = Path(__file__).resolve().parents[1]
+AXE = ROOT / "tests" / "assets" / "axe.min.js"  # see NOTICE.md there
+SHOWN = ("05", "06", "09", "17", "widgets")
+ALL_THERE = """async () => {
+    if (window.MathJax?.startup?.promise) await MathJax.startup.promise;
+    const wanted = document.querySelectorAll('script[type$="widget-view+json"]').length;
+    while (document.querySelectorAll('.regrow-static img').length < wanted) await new Promise(r => setTimeout(r, 50));
+}"""
+SERIOUS = """async () => (await axe.run(document, {preload: false, resultTypes: ['violations']})).violations
+    .filter(found => ['serious', 'critical'].includes(found.impact))
+    .map(found => found.id + ': ' + found.nodes.slice(0, 3).map(node => node.html.slice(0, 120)).join(' | '))"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with launched() as chromium:
+        yield chromium
+
+
+def executed_widgets() -> nbformat.NotebookNode:
+    from nbclient import NotebookClient
+
+    notebook = nbformat.read(ROOT / "notebooks" / "widgets.ipynb", as_version=4)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(STATIC, "1")
+        NotebookClient(notebook, timeout=600, kernel_name="python3",
+                       resources={"metadata": {"path": str(ROOT / "notebooks")}}).execute()
+    return notebook
+
+
+def outputs_of_all_kinds() -> nbformat.NotebookNode:
+    frame = "<table border='1' class='dataframe'><tr><th></th><th>a</th></tr><tr><th>0</th><td>1</td></tr></table>"
+    outputs = [new_output("stream", text="wide " * 80), new_output("stream", name="stderr", text="careful\n"),
+               new_output("execute_result", {"text/html": frame, "text/plain": "a"}),
+               new_output("error", ename="ValueError", evalue="no", traceback=[])]
+    source = '@kept  # a comment\ndef f(x: int = 1_0) -> str:\n    """Words."""\n    return f"{x!r} {True}" or None'
+    return new_notebook(cells=[new_markdown_cell("# 99 · Outputs\n\n> quoted\n\n```python\nx = 'y'\n```"),
+                               new_code_cell(source, outputs=outputs)])
+
+
+@pytest.fixture(scope="module")
+def folder(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site of a few notebooks, a failed one and one that has not been executed."""
+    home = tmp_path_factory.mktemp("site")
+    entries = {entry.id: entry for entry in regenerate.read_entries()}
+    books = {name: nbformat.read(entries[name].path, as_version=4) for name in SHOWN if name != "widgets"}
+    books["widgets"] = executed_widgets()
+    (home / "executed").mkdir()
+    for name, notebook in books.items():
+        nbformat.write(notebook, home / "executed" / entries[name].file)
+    failed = home / "99_outputs.ipynb"
+    nbformat.write(outputs_of_all_kinds(), failed)
+    nbformat.write(outputs_of_all_kinds(), home / "executed" / "99_outputs.failed.ipynb")
+    extra = Entry("99", failed, "Outputs", "5.3", figures=("fig99",), minutes={"quick": 1, "paper": 1})
+    verdicts = cycle(VERDICTS)
+    judged = [(claim, Outcome(next(verdicts), (effect("x", [1.0, 2.0]), effect("y", [3.0, 4.0])), "`command` does it."))
+              for claim in claims.LEDGER]
+    material = site.Material("paper", (*(entries[name] for name in (*SHOWN, "08")), extra), home / "executed",
+                             ROOT / "figures", ROOT / "figures", judged)
+    return site.write(material, home / "site").index.parent
+
+
+@pytest.fixture
+def opened(browser: Any, folder: Path, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Opens a page of the site; in the end nobody has complained and nothing outside its folder was asked for."""
+    context = browser.new_context(viewport={"width": 1280, "height": 1000}, offline=True)
+    asked: list[str] = []
+    complaints: list[str] = []
+
+    def local_only(route: Any) -> None:
+        if route.request.url.startswith((folder.as_uri(), "data:", "blob:")):
+            route.continue_()
+        else:
+            asked.append(route.request.url)
+            route.abort()
+
+    context.route("**/*", local_only)
+
+    def open_page(name: str, **media: str) -> Any:
+        it = context.new_page()
+        it.set_default_timeout(PATIENCE)
+        it.on("pageerror", lambda error: complaints.append(f"{name}: {error}"))
+        it.on("console", lambda message: complaints.append(f"{name}: {message.text}")
+              if message.type == "error" else None)
+        it.emulate_media(**media)
+        it.goto((folder / name).as_uri())
+        it.evaluate(ALL_THERE)
+        return it
+
+    yield open_page
+    for number, it in enumerate(context.pages):
+        it.screenshot(path=tmp_path / f"page{number}.png")
+    context.close()
+    assert (asked, complaints) == ([], [])
+
+
+def test_no_page_keeps_anyone_out(opened: Callable[..., Any], folder: Path) -> None:
+    """axe finds nothing serious, in light and dark, with everything unfolded; and it does find what is wrong."""
+    for path in sorted(folder.glob("*.html")):
+        it = opened(path.name)
+        it.evaluate("document.querySelectorAll('details').forEach(fold => { fold.open = true; })")
+        it.add_script_tag(path=AXE)
+        for scheme in ("light", "dark"):
+            it.emulate_media(color_scheme=scheme)
+            assert it.evaluate(SERIOUS) == [], (path.name, scheme)
+        it.close()
+    it = opened("glossary.html", color_scheme="dark")
+    it.add_script_tag(path=AXE)
+    it.evaluate("document.querySelector('main').insertAdjacentHTML('beforeend', "
+                "'<img src=\"data:,\"><p style=\"color: #333\">dark on dark</p>')")
+    assert [found.partition(":")[0] for found in it.evaluate(SERIOUS)] == ["color-contrast", "image-alt"]
+
+
+def test_formulas_are_typeset_and_solutions_folded(opened: Callable[..., Any]) -> None:
+    it = opened("05_k_shells.html")
+    assert it.locator("mjx-container[jax=SVG] svg").count() > 10 and it.locator("[data-mjx-error]").count() == 0
+    assert "$" not in " ".join(it.locator(".prose").all_inner_texts())
+    folds = it.locator(".prose > details")
+    assert folds.count() == 3 and it.locator(".prose > details[open]").count() == 0
+    code = folds.first.locator(".source")
+    assert code.count() == 1 and not code.is_visible()
+    folds.first.locator("summary").first.focus()
+    it.keyboard.press("Enter")
+    assert code.is_visible() and "dense" in code.inner_text()
+
+
+def test_pages_fit_a_telephone_and_print_everything(opened: Callable[..., Any], folder: Path, tmp_path: Path) -> None:
+    for name in ("index.html", "05_k_shells.html", "figures.html", "table4.html", "glossary.html", "widgets.html"):
+        it = opened(name)
+        it.set_viewport_size({"width": 390, "height": 800})
+        assert it.evaluate("document.documentElement.scrollWidth") <= 390, name
+        it.close()
+    it = opened("05_k_shells.html", media="print")
+    it.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert it.locator(".prose > details .source").first.is_visible()
+    assert not it.locator("header").is_visible() and not it.locator("aside").is_visible()
+
+
+def test_keyboard_reaches_content_verdicts_and_theme(opened: Callable[..., Any]) -> None:
+    it = opened("index.html", color_scheme="light")
+    it.keyboard.press("Tab")
+    assert it.evaluate("document.activeElement.className") == "skip"
+    it.keyboard.press("Enter")
+    assert it.evaluate("document.activeElement.id") == "content"
+    every = it.locator(".ledger tbody tr:visible").count()
+    it.locator(".chip.mixed").focus()
+    it.keyboard.press("Enter")
+    it.wait_for_function("location.hash === '#mixed'")
+    assert 0 < it.locator(".ledger tbody tr:visible").count() < every == len(claims.LEDGER)
+    assert set(it.locator(".ledger .verdict:visible").all_inner_texts()) == {"≈\u00a0mixed"}
+    light = it.evaluate("getComputedStyle(document.body).backgroundColor")
+    it.locator("#theme").focus()
+    it.keyboard.press("Enter")
+    dark = it.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert light == "rgb(255, 255, 255)" != dark and it.locator("#theme").inner_text() == "Light"
+
+
+# ----------------------------------------------------------------------------------------------------------- widgets
+
+def gallery() -> list[Panel]:
+    """What the notebook shows, computed here."""
+    records = session.start("widgets").records("fig05")
+    return [widgets.density(), widgets.update_step(), widgets.rich_get_richer(),
+            widgets.power_law(examples.final_degrees(records)), widgets.shells(), widgets.dormancy(records),
+            widgets.heat_map(records), widgets.schedules()]
+
+
+def picture_of(shown: str) -> str:
+    return shown.partition('src="')[2].partition('"')[0]
+
+
+def test_static_forms_live_without_kernel_and_network(opened: Callable[..., Any], folder: Path, tmp_path: Path) -> None:
+    assert (folder / "widgets.html").stat().st_size < 25_000_000
+    it = opened("widgets.html")
+    forms, expected = it.locator(".regrow-static"), gallery()
+    assert forms.count() == len(expected) + 1
+    for number, panel in enumerate([*expected, expected[0]]):  # the last cell shows the first widget again
+        form = forms.nth(number)
+        stack = panel.static().children[1]
+        frames, at = [frame.value for frame in stack.children], stack.selected_index
+        handle = form.locator(".noUi-handle")
+        assert handle.get_attribute("aria-label") == panel.controls[panel.walk].description
+        handle.focus()
+        for key in ("ArrowRight", "ArrowLeft", "ArrowLeft"):
+            at = min(max(at + (1 if key == "ArrowRight" else -1), 0), len(frames) - 1)
+            it.keyboard.press(key)
+            it.wait_for_function("([form, source]) => form.querySelector('img')?.src === source",
+                                 arg=[form.element_handle(), picture_of(frames[at])])
+            assert form.locator("[role=status]").inner_text() in html.unescape(frames[at])
+        form.screenshot(path=tmp_path / f"static{number}.png")

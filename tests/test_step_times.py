@@ -1,0 +1,122 @@
+"""Step times: what is measured is what a run does, and what was not measured is said to be unknown."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from regrow import cost, schedule, step_probe, step_times, study
+from regrow.config import RunConfig
+from regrow.errors import RegrowError
+from regrow.step_probe import Kind, Times
+from regrow.step_times import StepTimes, kinds_of
+from regrow.sweep.task import divided
+
+TINY = RunConfig(hidden=(20, 10), train_limit=256, epochs=2, batch_size=64, update_interval=2)
+ONE = Times(step=2.0, averaged_step=3.0, update=10.0, evaluated_image=0.5)
+
+
+def known(*configs: RunConfig, times: Times = ONE, device: str = "cpu") -> StepTimes:
+    kinds = {kind for config in configs for _, kind in kinds_of((config,), device)}
+    return StepTimes("a processor", device, 1, 1.0, dict.fromkeys(kinds, times))
+
+
+def test_a_run_by_hand():
+    """8 steps, 4 updates, all of them within the window of momentum growth, 2 epochs of 1,200 + 2,000 images."""
+    evaluated = 2 * 3200 * 0.5
+    assert cost.total_steps(TINY) == 8 and len(schedule.update_steps(TINY, 8)) == 4
+    same = Times(2.0, 2.0, 10.0, 0.5)
+    assert known(TINY, times=same).of((TINY,)) == 8 * 2 + 4 * 10 + evaluated
+    momentum = TINY.but(grow="momentum")
+    assert known(momentum).of((momentum,)) == 8 * 3 + 4 * 10 + evaluated
+    static = TINY.but(prune="none", grow="none")
+    assert known(static, times=same).of((static,)) == 8 * 2 + evaluated
+
+
+def test_a_switched_run_is_some_of_both():
+    first, second = TINY.but(grow="random"), TINY.but(grow="momentum")
+    times = {kinds_of((first,), "cpu")[0][1]: Times(1, 1, 0, 0), kinds_of((second,), "cpu")[0][1]: Times(5, 5, 0, 0)}
+    measured = StepTimes("a processor", "cpu", 1, 1.0, times)
+    assert measured.of((TINY.but(grow="random>momentum", switch_at=0.25),)) == 8 * (0.25 * 1 + 0.75 * 5)
+
+
+def test_what_was_not_measured_is_unknown():
+    assert known(TINY).of((TINY.but(sparsity=0.8),)) is None
+    assert known(TINY).of((TINY.but(grow="random>gradient"),)) is None
+    assert known(TINY).of((TINY.but(seed=4, prune="random", init="er"),)) is not None
+
+
+def test_the_paper_needs_few_probes():
+    configs = study.distinct(study.NEEDS, "paper")
+    for device, most in (("cpu", 40), ("cuda", 20)):
+        tasks = divided(configs, device, "auto")
+        kinds = step_times._to_measure(tasks, device)
+        assert len(kinds) <= most and len(set(kinds)) == len(kinds)
+        measured = StepTimes("all", device, 1, 1.0, dict.fromkeys(kinds, ONE))
+        assert all(measured.of(task) for task in tasks), "every run of the paper can be told"
+    assert {1, 16} <= {kind.runs for kind in kinds if kind.engine == "batched"}
+
+
+def test_batches_between_one_and_the_largest():
+    runs = tuple(TINY.but(seed=seed) for seed in range(4))
+    (_, kind), = kinds_of(runs, "cuda")
+    assert kind.engine == "batched" and kind.runs == 4
+    low, high = Times(1, 1, 0, 0), Times(4, 4, 0, 0)
+    measured = StepTimes("a GPU", "cuda", 1, 1.0, {Kind(kind.config, "batched", 1): low,
+                                                   Kind(kind.config, "batched", 7): high})
+    assert measured.of(runs) == pytest.approx(8 * 2.5) and measured.of(runs[:1]) == 8
+    assert measured.of(tuple(TINY.but(seed=seed) for seed in range(8))) is None
+
+
+@pytest.mark.parametrize("options", [{}, {"grow": "momentum"}, {"sparsity": 0.0, "prune": "none", "grow": "none"},
+                                     {"model": "convnet", "hidden": (1024, 512), "batch_size": 8},
+                                     {"model": "rbm-small", "hidden": (1024, 512), "batch_size": 8}], ids=str)
+def test_really_steps(options, monkeypatch):
+    monkeypatch.setattr(step_probe, "PROBE_SECONDS", 0.01)
+    config = TINY.but(**options)
+    before = torch.get_num_threads()
+    measured = step_times.measure([(config,)])
+    (times,) = measured.times.values()
+    assert times.step > 0 and times.averaged_step > 0 and times.evaluated_image > 0
+    assert (times.update > 0) is config.is_dynamic
+    assert measured.of((config,)) > cost.total_steps(config) * times.step * 0.9
+    assert torch.get_num_threads() == before and measured.hardware and measured.device == "cpu"
+
+
+def test_a_batch_really_steps(monkeypatch):
+    """As on a GPU, but on this processor."""
+    monkeypatch.setattr(step_probe, "PROBE_SECONDS", 0.01)
+    times = step_probe.probe(Kind(TINY, "batched", 5), "cpu")
+    assert times.step > 0 and times.update > 0
+
+
+def test_saved_and_read(tmp_path):
+    measured = known(TINY, TINY.but(grow="momentum"), RunConfig(model="vgg16", dataset="cifar100"))
+    measured.save(tmp_path / "times.json")
+    assert step_times.load(tmp_path / "times.json") == measured
+    with pytest.raises(RegrowError, match="Cannot write"):
+        measured.save(tmp_path / "no" / "times.json")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "another"}', '{"format": "regrow step times 1"}',
+                                  '{"format": "regrow step times 1", "times": [{"engine": "dense"}]}', "\x00"])
+def test_other_files_are_refused(tmp_path, text):
+    (tmp_path / "times.json").write_text(text)
+    with pytest.raises(RegrowError, match="holds no step times"):
+        step_times.load(tmp_path / "times.json")
+    with pytest.raises(RegrowError, match="cannot be read"):
+        step_times.load(tmp_path / "none.json")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_no_gpu_to_measure_on():
+    with pytest.raises(RegrowError, match="no CUDA device here"):
+        step_times.measure([(TINY,)], "cuda")
+
+
+def test_the_file_is_plain_json(tmp_path):
+    known(TINY).save(tmp_path / "times.json")
+    said = json.loads((tmp_path / "times.json").read_text())
+    assert said["hardware"] == "a processor" and said["times"][0]["step"] == 2.0
