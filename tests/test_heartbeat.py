@@ -63,7 +63,7 @@ def test_one_that_stopped_short_is_not_alive(tmp_path):
 @pytest.mark.parametrize(("sign", "alive"), [
     ({"process": os.getpid()}, True), ({"process": 2**22 + 1}, False), ({"process": os.getpid(), "age": 1000}, False),
     ({"host": "elsewhere", "process": 1}, True), ({"host": "elsewhere", "process": 1, "age": 1000}, False),
-    ({"host": "elsewhere", "process": 0}, False), ({"process": os.getpid(), "age": -1000}, True)], ids=str)
+    ({"host": "elsewhere", "process": 0}, False), ({"process": os.getpid(), "age": -1000}, True)], ids=range(7))
 def test_alive(tmp_path, sign, alive):
     """A process that exists, or one elsewhere that was heard of lately; a clock that is ahead does no harm."""
     written(tmp_path, **sign)

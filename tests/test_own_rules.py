@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import regrow
 from regrow import rules
 from regrow.choices import CHOICES, FINGERPRINTS
 from regrow.config import RunConfig
@@ -31,9 +32,9 @@ def oldest(layer, rate):
 '''
 
 
-def run(rules_file: Path, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def run(rules_file: Path | None, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *words], capture_output=True, text=True, cwd=cwd,
-                          env=os.environ | {"REGROW_RULES": str(rules_file), "OMP_NUM_THREADS": "1"})
+                          env=os.environ | {"REGROW_RULES": str(rules_file or ""), "OMP_NUM_THREADS": "1"})
 
 
 def test_a_rule_from_a_file_trains_and_joins_every_study(tmp_path: Path) -> None:
@@ -52,7 +53,7 @@ def test_a_rule_from_a_file_trains_and_joins_every_study(tmp_path: Path) -> None
     assert json.loads(other.stdout)["key"] != key  # another code is another run
 
     plan = json.loads(run(mine, "-m", "regrow", "status", "--profile", "quick", "--json").stdout)
-    plain = json.loads(run(Path(), "-m", "regrow", "status", "--profile", "quick", "--json").stdout)
+    plain = json.loads(run(None, "-m", "regrow", "status", "--profile", "quick", "--json").stdout)
     count = {need: sum(row.values()) for need, row in plan["needs"].items()}
     assert count["fig05"] == count["table4"] == 12 and sum(plain["needs"]["fig05"].values()) == 9
     assert count["fig13"] == (3 + 1) * (3 + 1) * 3
@@ -89,18 +90,18 @@ def registry() -> Iterator[None]:
 
 
 def test_the_code_of_a_rule_defined_here_is_part_of_its_key(registry: None) -> None:
-    @rules.growth("temporary")
+    @regrow.growth("temporary")
     def one(layer):
         return layer.weight
 
     first = RunConfig(grow="temporary").key
 
-    @rules.growth("temporary")
+    @regrow.growth("temporary")
     def two(layer):
         return -layer.weight
 
     assert RunConfig(grow="temporary").key != first != RunConfig(grow="temporary", seed=1).key
     with pytest.raises(ConfigError, match="built-in"):
-        @rules.growth("gradient")
+        @regrow.growth("gradient")
         def mine(layer):
             return layer.weight

@@ -384,7 +384,7 @@ def test_the_work_of_a_step_is_five_products() -> None:
 
 
 def test_through_the_store_and_a_sweep(tmp_path: Path) -> None:
-    config, store = SMALL.but(epochs=1, train_limit=60), Store(tmp_path / "a")
+    config, store = SMALL.but(epochs=1, train_limit=60, update_interval=2), Store(tmp_path / "a")
     assert sweep.run([config], store, jobs=1).failed == {}
     made = store.get(config)
     assert made is not None and made.provenance["engine"] == "sparse"

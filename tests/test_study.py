@@ -31,7 +31,8 @@ CELLS: list[Cell] = [
                                             ("cifar10", "cifar100", "fashion_mnist"))),
 ]
 SIZES = {"table3": 100, "table4": 300, "table7": 600, "table8": 360, "fig13": 225, "fig15": 9, "fig16": 9, "sec5.3": 5,
-         "baselines": 10, "ablations": 28, "l3": 5, "mirrored": 15, "fig02": 15, "fig05": 15, "fig06": 15, "fig07": 15,
+         "baselines": 10, "ablations": 28, "l3": 5, "mirrored": 15, "fig02": 15, "fig05": 15, "fig06": 15,
+         "fig07": 15,
          "fig08": 15, "fig09": 15, "fig12": 15, "fig18": 15, "fig19": 15, "fig20": 15, "set_legacy": 3}
 QUICK_STEPS = steps_per_epoch(10_800, 128)  # 12,000 images less a tenth for validation
 
@@ -64,8 +65,8 @@ def test_group_sizes() -> None:
 
 def test_1583_distinct_runs_and_none_double() -> None:
     """1360 for the tables, 150 for two more pruning rules, 18 RBMs, 5 of Section 5.3, 5 static networks, 28 ablations,
-    12 more with a mirrored border, 5 of a rule from elsewhere; the rest of Figure 13, the topology figures and the dense
-    baselines are runs of the tables."""
+    12 more with a mirrored border, 5 of a rule from elsewhere; the rest of Figure 13, the topology figures and
+    the dense baselines are runs of the tables."""
     runs = study.distinct(study.NEEDS, "paper")
     assert len(runs) == 1583 == 1360 + 150 + 18 + 5 + 5 + 28 + 12 + 5
     assert len(set(runs)) == len({config.key for config in runs}) == 1583

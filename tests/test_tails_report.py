@@ -108,7 +108,7 @@ MISTAKES = [  # content, options, what the sentence must name
     (b"3\n4\n5\n", ["--xmin=-2"], "--xmin"),
     (b"3\n4\n5\n", ["--xmax", "many"], "--xmax"),
     (b"3\n4\n5\n6\n", ["--xmn", "3"], "--xmin"),
-    (b"3\n4\n5\n6\n", ["--picture", "/dev/null/x.png"], "--picture"),
+    (b"3\n4\n5\n6\n", ["--picture", "/dev/null/x.png"], "cannot be written to /dev/null"),
     (b"3\n4\n5\n6\n", ["--picture", "a b.png"], "'a b'"),
 ]
 

@@ -167,9 +167,9 @@ class Observation:
             before, now = int(self.first[name].sum()), int(mask.sum())
             if now < (1 - FEWER) * before and not hasattr(modules[name], PRUNED):
                 self._warned = True
-                warnings.warn(f"Layer {name or 'of the model'} has {now:,} weights that are not zero, and had "
-                              f"{before:,} at the first look: if connections are grown at zero, look before the rewiring or give "
-                              "masks=, else they are missing here.", stacklevel=3)
+                warnings.warn(f"{now:,} weights of layer {name!r} are not zero, and {before:,} were at the first look: "
+                              "if connections are grown at zero, look before the rewiring or give masks=, else they "
+                              "are missing here.", stacklevel=3)
                 return
 
     def _wiring(self) -> dict[str, NDArray[np.bool_]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.util
 import os
 import sys
@@ -27,8 +28,9 @@ def load() -> None:
         path = Path(word).expanduser().resolve()
         if path in _loaded:
             continue
-        _loaded.add(path)  # before it runs: it imports regrow.rules, which calls this function
+        _loaded.add(path)  # before it runs: importing the built-in rules calls this function again
         try:
+            importlib.import_module("regrow.topology_update")
             _run(path)
         except BaseException:
             _loaded.discard(path)

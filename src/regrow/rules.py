@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from regrow import own_rules
 from regrow.choices import CHOICES, FINGERPRINTS
 from regrow.errors import ConfigError
 
@@ -146,6 +145,3 @@ def positions(mask: Tensor) -> Tensor:
 def smallest(scores: Tensor, among: Tensor, n: int) -> Tensor:
     """As `largest`, for the n smallest scores."""
     return largest(-scores, among, n)
-
-
-own_rules.load()  # last, since those files import this module

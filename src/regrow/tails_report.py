@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import ArrayLike
 
 from regrow.alternatives import compare
-from regrow.errors import DataError, RegrowError
+from regrow.errors import DataError
 from regrow.goodness import goodness_of_fit
 from regrow.tails import fit_tail, select_xmin, whole_numbers
 
@@ -102,10 +102,7 @@ def picture(x: ArrayLike, report: dict[str, Any], path: Path, name: str) -> Path
     stem = path.stem if path.suffix.lower() in PICTURES else path.name
     alt = (f"Share of the values of {name} that are k or more, over k, both axes logarithmic, with the power law "
            f"(alpha = {fit.alpha:.3g}) fitted from {fit.xmin} on and six other laws.")
-    try:
-        return save_figure(drawn[0], stem, data=drawn[1], alt=alt, out=path.parent, profile="tails")
-    except OSError as error:
-        raise RegrowError(f"{path} cannot be written ({error.strerror}); give another --picture.") from None
+    return save_figure(drawn[0], stem, data=drawn[1], alt=alt, out=path.parent, profile="tails")
 
 
 def _shown(value: float | None, form: str) -> str:

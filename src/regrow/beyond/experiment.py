@@ -5,6 +5,7 @@ A watched run is kept whole in the store (`beyond/KEY.npz`, some megabytes); its
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -77,12 +78,12 @@ def kept(config: RunConfig, store: Path) -> Observation | None:
 
 
 def write_tables(seen: Observation, out: Path) -> Path:
-    """Derive the tables of a run: out/KEY-exponents.csv and so on, and KEY.json with where they come from, last."""
+    """Derive the tables of a run: out/KEY-exponents.csv.gz and so on, and KEY.json with where they come from, last."""
     out.mkdir(parents=True, exist_ok=True)
     key = seen.config.key
     for name, derive in TABLES.items():
         text = derive(seen).to_csv(index=False, lineterminator="\n", float_format="%.4g")
-        write_atomically(out / f"{key}-{name}.csv", text.encode())
+        write_atomically(out / f"{key}-{name}.csv.gz", gzip.compress(text.encode(), mtime=0))
     at = dormancy.limits(seen)
     about = {"key": key, "method": seen.config.method, "seed": seen.config.seed, "config": seen.config.to_dict(),
              "steps_per_epoch": seen.steps_per_epoch, "updates": len(seen.steps), "low": at.low, "high": at.high,
@@ -137,7 +138,7 @@ def tables(profile: str, store: Path, shipped: Path) -> Tables:
     if not found:
         raise NotRecorded("No run was watched yet: python -m regrow beyond mechanism --profile paper does it.")
     about = [json.loads((place / f"{config.key}.json").read_text()) for config, place in found.items()]
-    frames = {name: pd.concat([_labelled(pd.read_csv(place / f"{config.key}-{name}.csv"), config)
+    frames = {name: pd.concat([_labelled(pd.read_csv(place / f"{config.key}-{name}.csv.gz"), config)
                                for config, place in found.items()], ignore_index=True) for name in TABLES}
     return Tables(**frames, low=about[0]["low"], thresholds=about[0]["thresholds"],
                   runs=[Watched(config, run["provenance"]) for config, run in zip(found, about, strict=True)])
@@ -145,7 +146,7 @@ def tables(profile: str, store: Path, shipped: Path) -> Tables:
 
 def _complete(config: RunConfig, place: Path) -> bool:
     """Whether all tables of a run are there; those of an earlier version may not be."""
-    return all((place / f"{config.key}{end}").is_file() for end in (".json", *(f"-{name}.csv" for name in TABLES)))
+    return all((place / f"{config.key}{end}").is_file() for end in (".json", *(f"-{name}.csv.gz" for name in TABLES)))
 
 
 def _labelled(frame: pd.DataFrame, config: RunConfig) -> pd.DataFrame:

@@ -83,7 +83,8 @@ def _spread(ax: Axes, watch: Observation, table: pd.DataFrame) -> None:
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.yaxis.set_major_formatter(ScalarFormatter())
     ax.yaxis.set_minor_formatter(NullFormatter())
-    ax.legend()
+    ax.set_ylim(top=6 * ax.get_ylim()[1])  # room for the legend
+    ax.legend(loc="upper right", ncols=2)
 
 
 def _tail(ax: Axes, watch: Observation, table: pd.DataFrame) -> None:

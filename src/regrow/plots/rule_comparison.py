@@ -76,4 +76,5 @@ def figure(records: Sequence[Record]) -> tuple[Figure, pd.DataFrame]:
     right.set(xscale="symlog", yscale="log", xlabel="degree $k$", ylabel="share of neurons above $k$",
               title="(b) hidden degrees at the end")
     fig.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    plt.close(fig)
     return fig, pd.concat(parts, ignore_index=True)
