@@ -43,13 +43,13 @@ prepare_cluster() { # get Ray, where it can be had; the tests of clusters are sk
         say "Ray could not be installed"
 }
 
+prepare_cluster
 store=$root/build/quick/store
 stage ruff "$python" -m ruff check .
 stage mypy "$python" -m mypy
 stage "unit tests" env OMP_NUM_THREADS=1 "$python" -m pytest -n 2 -m "not browser and not cluster" tests
 prepare_browser
 stage "browser tests" env OMP_NUM_THREADS=1 "$python" -m pytest -rs -m browser tests
-prepare_cluster
 stage "cluster tests" env OMP_NUM_THREADS=1 "$python" -m pytest -rs -m cluster tests
 stage "quick training" "$python" -m regrow run --profile quick --store "$store"
 stage notebooks env OMP_NUM_THREADS=1 REGROW_PROFILE=quick REGROW_STORE="$store" \

@@ -6,10 +6,12 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import matplotlib
+import matplotlib.pyplot as plt
 import pytest
 
 matplotlib.use("Agg")
@@ -21,3 +23,10 @@ hypothesis.settings.load_profile("regrow")
 def tmp_store(tmp_path: Path) -> Path:
     """The folder of a store that does not exist yet."""
     return tmp_path / "store"
+
+
+@pytest.fixture(autouse=True)
+def no_open_figures() -> Iterator[None]:
+    """Figures that a test leaves open are not the next one's."""
+    yield
+    plt.close("all")
