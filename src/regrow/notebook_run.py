@@ -151,6 +151,10 @@ def write_stamp(run: Run, options: Options) -> None:
 
 # One notebook: start, finish, stop.
 
+# An optional checker of addresses that jsonschema would import takes papermill four times as long as all the rest.
+PAPERMILL = "import sys; sys.modules['rfc3987_syntax'] = None; from papermill.cli import papermill; papermill()"
+
+
 def prepare(options: Options) -> None:
     """Make the folders, and a kernel named python3 that is this very interpreter, whatever else is installed."""
     kernel = options.folder / "jupyter" / "kernels" / "python3"
@@ -183,7 +187,7 @@ def start(entry: Entry, options: Options, stamp: dict[str, Any]) -> Run:
     # Without a stamp from here on: whatever happens, the last finished run no longer counts as the present state.
     for old in (options.stamp(entry), options.partial(entry), options.failed(entry)):
         old.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "papermill", str(entry.path), str(options.partial(entry)), "--kernel", "python3",
+    command = [sys.executable, "-c", PAPERMILL, str(entry.path), str(options.partial(entry)), "--kernel", "python3",
                "--cwd", str(entry.path.parent), "--log-output", "--no-progress-bar"]
     for name, value in options.parameters.items():
         command += ["--parameters_raw", name, value]

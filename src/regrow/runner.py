@@ -72,7 +72,9 @@ def run_all(entries: Sequence[Entry], options: Options, *, inputs: Inputs = lamb
     no partial file left. Raises RegrowError, before anything runs, as `execute` does.
     """
     board = _Board(entries, options, progress or sys.stderr)
-    waiting, running = deque(entries), list[Run]()
+    # Side by side the long ones go first, so that none is left over at the end.
+    order = sorted(entries, key=lambda e: -e.seconds(options.profile)) if options.jobs > 1 else entries
+    waiting, running = deque(order), list[Run]()
     with _signals() as caught:
         for entry in entries:
             check_parameters(entry)
