@@ -8,10 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,10 +25,10 @@ from regrow.matched import matched_p
 from regrow.progress import Progress
 from regrow.record import Record
 from regrow.tails import PAPER_XMIN, fit_tail, tail_of
+from regrow.threads import one_thread_each
 
 POOLED = "all hidden"  # as the paper seems to do
 RESULT_VERSION = 2  # raise it when the same settings would give other numbers than before
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 MATCHED_DRAWS = 5
 BLOCK = 8  # time points that a process takes at a time
 
@@ -125,7 +123,7 @@ def _spread(work: Sequence[tuple[Record, Block]], settings: Settings,
         for record, block in work:
             yield record, _rows(record.key, block, settings)
         return
-    with _one_thread_each(), ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+    with one_thread_each(), ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
         tasks = {pool.submit(_rows, record.key, block, settings): record for record, block in work}
         for task in as_completed(tasks):
             yield tasks[task], task.result()
@@ -153,18 +151,3 @@ def find(record: Record, settings: Settings, folders: Iterable[Path]) -> Path | 
     """Where a run's table is kept, or None."""
     paths = (_path(record, settings, folder) for folder in folders)
     return next((path for path in paths if path.is_file()), None)
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Processes that start meanwhile give one thread to every numerical library."""
-    before = {name: os.environ.get(name) for name in THREADS}
-    os.environ.update(dict.fromkeys(THREADS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name)
-            else:
-                os.environ[name] = value

@@ -8,8 +8,7 @@ import signal
 import socket
 import time
 import traceback
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -17,9 +16,9 @@ from multiprocessing.context import SpawnProcess
 from regrow import cost
 from regrow.errors import RegrowError
 from regrow.sweep.task import Ended, Event, How, Share, Task
+from regrow.threads import one_thread_each
 
 KILLED = "The process was killed (out of memory?); run the same command with --retry-failed to resume."
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 @dataclass
@@ -73,22 +72,11 @@ def _start(how: How) -> _Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, how), daemon=True)
-    with _one_thread_each():
+    with one_thread_each():
         process.start()
     theirs.close()
     return _Worker(process, ours)
 
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Libraries read these variables when they are imported, in the worker; parallelism goes across runs."""
-    before = {name: os.environ.get(name) for name in THREADS}
-    os.environ.update(dict.fromkeys(THREADS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 def _answer(worker: _Worker, workers: list[_Worker]) -> float | str:

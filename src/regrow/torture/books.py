@@ -16,8 +16,8 @@ from pathlib import Path
 
 import psutil
 
+from regrow.threads import ONE_EACH
 from regrow.torture import victims
-from regrow.torture.nursery import ONE_THREAD
 from regrow.torture.soundness import Watch
 from regrow.torture.tally import Stage, Tally
 
@@ -106,7 +106,7 @@ def _one_run(folder: Path, whom: str, after: float) -> tuple[str, bool, int]:
     """(how far it had come, whether somebody was killed, the exit code of the command)."""
     with (folder / "log").open("w") as log:
         runner = subprocess.Popen([sys.executable, "-m", "regrow.torture.books", str(folder)], stdout=log, stderr=log,
-                                  env=os.environ | ONE_THREAD, start_new_session=True)
+                                  env=os.environ | ONE_EACH, start_new_session=True)
         if whom == "nobody":
             return "finished", False, runner.wait()
         with suppress(subprocess.TimeoutExpired):

@@ -19,8 +19,9 @@ from regrow import provenance
 from regrow.config import nearest
 from regrow.errors import ConfigError
 from regrow.progress import clock
+from regrow.threads import ONE_EACH
 from regrow.torture import bad_input, books, collapse, contention, damage, dependencies, disk, kills
-from regrow.torture.nursery import ONE_THREAD, Nursery
+from regrow.torture.nursery import Nursery
 from regrow.torture.tally import Stage, Tally
 
 MINUTES = 10.0  # in which `planned` is tried
@@ -54,7 +55,7 @@ def torture(arguments: Namespace) -> int:
     if not (math.isfinite(minutes) and minutes > 0):
         raise ConfigError(f"--minutes must be a number above 0, not {minutes:g}.")
     kinds = _kinds(arguments.only)
-    os.environ.update(ONE_THREAD)  # for the processes that are started from here
+    os.environ.update(ONE_EACH)  # for the processes that are started from here
     began = time.monotonic()
     tallies = run(kinds, minutes, arguments.seed, say=None if arguments.json else _say)
     ok = not any(tally.broken for tally in tallies)

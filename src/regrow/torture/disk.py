@@ -22,8 +22,8 @@ from unittest.mock import patch
 from regrow.config import RunConfig
 from regrow.errors import RegrowError
 from regrow.store import Store
+from regrow.threads import ONE_EACH
 from regrow.torture.damage import CONFIG
-from regrow.torture.nursery import ONE_THREAD
 from regrow.torture.said import command, words
 from regrow.torture.tally import Stage, Tally
 
@@ -115,7 +115,7 @@ def _inside(stage: Stage, planned: int, record: Path, sound: dict[str, str]) -> 
     order = {"folder": str(folder), "planned": planned, "seed": stage.seed, "record": str(record), "sound": sound,
              "seconds": min(1e6, stage.deadline - time.monotonic())}
     done = subprocess.run([*_unshare(), sys.executable, "-m", "regrow.torture.disk", json.dumps(order)],
-                          capture_output=True, text=True, env=os.environ | ONE_THREAD)
+                          capture_output=True, text=True, env=os.environ | ONE_EACH)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["nothing"])[-1]
         return {"tried": 0, "counts": {}, "broken": [f"the mounted disks ended with {last!r}"]}

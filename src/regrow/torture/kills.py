@@ -15,8 +15,9 @@ from typing import Any
 
 import psutil
 
+from regrow.threads import ONE_EACH
 from regrow.torture import family, victims
-from regrow.torture.nursery import ONE_THREAD, Nursery
+from regrow.torture.nursery import Nursery
 from regrow.torture.soundness import Watch
 from regrow.torture.tally import Stage, Tally
 
@@ -96,7 +97,7 @@ def _one_command(store: Path, whom: str, chance: random.Random) -> tuple[bool, b
     log = store.with_name(f"{store.name}.log")
     with log.open("w+") as said:
         command = subprocess.Popen([sys.executable, "-m", "regrow.torture.victims", str(store), "2"],
-                                   stdout=subprocess.DEVNULL, stderr=said, env=os.environ | ONE_THREAD,
+                                   stdout=subprocess.DEVNULL, stderr=said, env=os.environ | ONE_EACH,
                                    start_new_session=True)
         killed = False
         if whom != "nobody":

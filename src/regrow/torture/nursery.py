@@ -19,9 +19,8 @@ from types import TracebackType
 from typing import Any
 
 from regrow.errors import RegrowError
+from regrow.threads import ONE_EACH
 from regrow.torture import family, victims
-
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 
 
 class Nursery:
@@ -29,7 +28,7 @@ class Nursery:
 
     def __init__(self) -> None:
         self.process = subprocess.Popen([sys.executable, "-m", "regrow.torture.nursery"], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, text=True, env=os.environ | ONE_THREAD)
+                                        stdout=subprocess.PIPE, text=True, env=os.environ | ONE_EACH)
         self.undisturbed: dict[str, str] = self._answer()  # key -> checksum of the record
 
     def __call__(self, what: str, **order: Any) -> dict[str, Any]:
