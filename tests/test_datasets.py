@@ -9,10 +9,13 @@ import struct
 import subprocess
 import sys
 import tarfile
+import threading
 import urllib.error
 import urllib.request
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +25,7 @@ from regrow import data, datasets
 from regrow.errors import DataError
 from regrow.torchvision_import import torchvision
 
+OPEN = urllib.request.urlopen
 OFFICIAL = ["mnist", "fashion_mnist", "cifar10", "cifar100"]
 
 
@@ -130,6 +134,39 @@ def test_readers_that_unpack_at_the_same_moment_wait_for_each_other(official, tm
     with ThreadPoolExecutor(4) as pool:
         for found in pool.map(lambda _: datasets.read("fashion_mnist", tmp_path), range(4)):
             np.testing.assert_array_equal(found.x_train, arrays["x_train"])
+
+
+def test_many_workers_fetch_the_files_once(official, tmp_path, monkeypatch, capsys):
+    """As on a node of a cluster: the files come once over the network, whatever the number of those who want them."""
+    official("mnist")
+    served = tmp_path / "served"
+    (tmp_path / "MNIST" / "raw").rename(served)
+    asked = []
+
+    class Server(SimpleHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            super().do_GET()
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Server, directory=served))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(urllib.request, "urlopen", OPEN)
+    monkeypatch.setattr(torchvision().datasets.MNIST, "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
+    try:
+        alone = datasets.read("mnist", tmp_path / "alone", download=True)
+        needed = asked.copy()  # torchvision asks twice for each file, first for redirections
+        asked.clear()
+        with ThreadPoolExecutor(6) as pool:
+            read = list(pool.map(lambda _: datasets.read("mnist", tmp_path / "node", download=True), range(6)))
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert asked == needed and {path.name for path in served.iterdir()} == {path[1:] for path in asked}
+    assert capsys.readouterr().err.count("Fetching mnist") == 2
+    assert all(np.array_equal(getattr(alone, key), getattr(other, key)) for other in read for key in datasets.KEYS)
 
 
 @pytest.mark.parametrize("name", OFFICIAL)

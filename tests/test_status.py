@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from regrow import cli, status, study
+from regrow import cli, compact, status, study
 from regrow.config import RunConfig
 from regrow.store import Store
 
@@ -138,3 +138,24 @@ def test_nothing_runs(three, capsys):
     (three.root / "running" / f"{TINY.key}.json").unlink()
     assert cli.main(["status", "--only", "fig05", "--store", str(three.root)]) == 0
     assert "2 are left, and nothing is running." in capsys.readouterr().out
+
+
+def test_runs_that_went_wrong_by_themselves_are_done_and_named(tmp_path, capsys):
+    """A loss that is no number and an accuracy at chance: seen without reading whole records, as those say it."""
+    store = Store(tmp_path)
+    runs = [TINY.but(sparsity=0.5, epochs=8), TINY.but(lr=1e6),
+            TINY.but(lr=1e-12, sparsity=0.99, grow="random", epochs=1, seed=1)]
+    records = [store.ensure(run) for run in runs]
+    assert [(record.diverged, record.collapsed) for record in records] == [(False, False), (True, True), (False, True)]
+    found = status.standing(store, runs)
+    assert found.misfortunes == {runs[1].key: "diverged", runs[2].key: "collapsed"}
+    assert found.counts(runs)["done"] == 3
+    compact.save(records[1], tmp_path / "shipped" / "records" / f"{runs[1].key}.npz", topology=False)
+    assert status.standing(Store(tmp_path / "own", read_also=[tmp_path / "shipped"]), runs).misfortunes == {
+        runs[1].key: "diverged"}
+    store.record_path(runs[1].key).write_bytes(b"not a record")
+    assert runs[1].key not in status.standing(store, runs).misfortunes
+    status._print({}, found.counts(runs), found, store, {run.key: run for run in runs})
+    said = capsys.readouterr().out
+    assert f"{runs[1].key} mlp fashion_mnist_small gradient: the loss became NaN or infinite" in said
+    assert f"{runs[2].key} mlp fashion_mnist_small random: collapsed to chance" in said

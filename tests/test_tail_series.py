@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from regrow import derived, graph, study, tail_series
+from regrow import derived, graph, study, table_file, tail_series
 from regrow.config import RunConfig
 from regrow.goodness import goodness_of_fit
 from regrow.record import Record
@@ -80,8 +80,27 @@ def test_quick_uses_the_scaled_threshold_and_paper_the_papers(records: list[Reco
 def test_tables_are_shipped_beside_the_records(records: list[Record], tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     assert derived.ship(records, store, tmp_path / "results") == 0
-    name = f"{records[0].key}-{derived.tail_settings(records[0], 'paper').key}.csv"
+    name = tail_series.file_name(records[0], derived.tail_settings(records[0], "paper"))
     (store.root / "tails").mkdir(parents=True)
-    (store.root / "tails" / name).write_text("n_tail\n1\n")
+    table_file.write(store.root / "tails" / name, pd.DataFrame({"n_tail": [1]}))
     assert derived.ship(records, store, tmp_path / "results") == 1
-    assert (tmp_path / "results" / "tails" / name).read_text() == "n_tail\n1\n"
+    assert table_file.read(tmp_path / "results" / "tails" / name)["n_tail"].tolist() == [1]
+
+
+@pytest.mark.parametrize("place", [0, 12, 200, -3])
+def test_a_damaged_table_is_moved_aside_and_computed_again(records: list[Record], table: pd.DataFrame, tmp_path: Path,
+                                                           place: int) -> None:
+    here, shipped = tmp_path / "store" / "tails", tmp_path / "results" / "tails"
+    whole = tail_series.tables(records[:1], FEW, here)
+    path = here / tail_series.file_name(records[0], FEW)
+    content = bytearray(path.read_bytes())
+    content[place] ^= 16
+    for damaged in (path, shipped / path.name):
+        damaged.parent.mkdir(parents=True, exist_ok=True)
+        damaged.write_bytes(content)
+    with pytest.warns(UserWarning, match="damaged or not a table of ours") as told:
+        again = tail_series.tables(records[:1], FEW, here, read_also=[shipped])
+    pd.testing.assert_frame_equal(again, whole)
+    assert [str(warning.message).endswith("It is not used.") for warning in told] == [False, True]
+    assert [aside.read_bytes() for aside in (tmp_path / "store" / "damaged").iterdir()] == [bytes(content)]
+    assert (shipped / path.name).read_bytes() == bytes(content)

@@ -92,6 +92,28 @@ def test_versions_are_listed(tmp_path):
     assert tally.counts["packages"] > 20 and ("numpy" in tally.note or "known vulnerabilities" in tally.counts)
 
 
+SKIPPED = {"name": "numpy", "skip_reason": "not found on PyPI"}
+SOUND = {"name": "torch", "version": "2.13.0", "vulns": []}
+WEAK = {"name": "pandas", "version": "3.0.0", "vulns": [{"id": "PYSEC-1"}, {"id": "PYSEC-2"}]}
+
+
+@pytest.mark.parametrize(("answer", "counts", "broken", "note"), [
+    ([SKIPPED], {}, [], "reaches no data"),
+    ([SKIPPED, SOUND], {"asked about": 1, "known vulnerabilities": 0}, [], "nothing is known of numpy"),
+    ([SOUND, WEAK], {"asked about": 2, "known vulnerabilities": 2},
+     ["pandas 3.0.0: PYSEC-1", "pandas 3.0.0: PYSEC-2"], ""),
+    (None, {}, [], "reaches no data")])
+def test_an_audit_says_what_it_could_ask(tmp_path, monkeypatch, answer, counts, broken, note):
+    """By a stand-in for pip-audit, which ends with 0 also if it skipped every package."""
+    said = "no network" if answer is None else json.dumps({"dependencies": answer, "fixes": []})
+    (tmp_path / "pip_audit.py").write_text(f"import sys\nprint({said!r})\nsys.exit({int(answer is None)})\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.syspath_prepend(tmp_path)
+    tally = dependencies.run(Stage(tmp_path, 1))
+    assert {name: count for name, count in tally.counts.items() if name != "packages"} == counts
+    assert tally.broken == broken and note in tally.note and bool(note) == bool(tally.note)
+
+
 # ---- would they notice? ----
 
 

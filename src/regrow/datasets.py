@@ -8,7 +8,7 @@ import socket
 import sys
 import tarfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -137,6 +137,8 @@ def _read_official(name: str, root: Path, download: bool) -> dict[str, np.ndarra
     try:
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / f".{name}.lock"), _network_timeout(NETWORK_TIMEOUT), _archives_stay_inside():
+            with suppress(Exception):  # another process may have fetched it in the meantime
+                return _official_arrays(reader, root, download=False)
             print(f"Fetching {name} into {root}", file=sys.stderr)
             return _official_arrays(reader, root, download=True)
     except Exception as error:  # no network, no permission, full disk, damaged files

@@ -54,11 +54,12 @@ def ensure(needs: Iterable[str], profile: str, store: Store, *, jobs: int = 1) -
 
 def ship(records: Sequence[Record], store: Store, folder: Path) -> int:
     """Copy the paper profile's tables of these runs to `folder`; return how many there were."""
+    from regrow import tail_series
     from regrow.figures import write_atomically
 
     copied = 0
     for record in records:
-        name = f"{record.key}-{tail_settings(record, 'paper').key}.csv"
+        name = tail_series.file_name(record, tail_settings(record, "paper"))
         source = store.root / FOLDER / name
         if source.is_file():
             (folder / FOLDER).mkdir(parents=True, exist_ok=True)

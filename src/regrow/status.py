@@ -15,6 +15,7 @@ from regrow.config import RunConfig
 from regrow.errors import ConfigError, StoreError
 from regrow.heartbeat import Heartbeat
 from regrow.progress import clock
+from regrow.record import misfortune
 from regrow.store import Store
 
 WORDS = ("done", "running", "failed", "interrupted", "waiting")
@@ -32,6 +33,7 @@ class Standing:
     statuses: dict[RunConfig, str]
     running: tuple[Heartbeat, ...]
     failures: dict[str, str]  # key -> the last line of its log
+    misfortunes: dict[str, str]  # key -> "diverged" or "collapsed", of finished runs
     finished_last_hour: int
     eta: float | None
     unknown: int
@@ -51,12 +53,15 @@ def standing(store: Store, configs: Sequence[RunConfig]) -> Standing:
     running = tuple(beat for beat in beats if any(statuses.get(by_key[key]) == "running" for key in beat.keys
                                                   if key in by_key))
     failures = {config.key: store.failure(config) or "" for config, status in statuses.items() if status == "failed"}
-    now, ages = time.time(), []
+    now, ages, misfortunes = time.time(), [], {}
     for config, status in statuses.items():
-        if status == "done" and store.record_path(config.key).is_file():
-            ages.append(now - store.record_path(config.key).stat().st_mtime)
+        if status == "done" and (path := store.find(config.key)) is not None:
+            if path == store.record_path(config.key):
+                ages.append(now - path.stat().st_mtime)
+            if said := misfortune(path):
+                misfortunes[config.key] = said
     eta, unknown = _eta(store, statuses, running, {key: beat for beat in beats for key in beat.keys})
-    return Standing(statuses, running, failures, sum(age < HOUR for age in ages), eta, unknown)
+    return Standing(statuses, running, failures, misfortunes, sum(age < HOUR for age in ages), eta, unknown)
 
 
 def _eta(store: Store, statuses: dict[RunConfig, str], running: Sequence[Heartbeat],
@@ -140,7 +145,8 @@ def _as_json(profile: str, store: Store, rows: dict[str, dict[str, int]], total:
     return {"profile": profile, "store": str(store.root), "needs": rows, "total": total, "running": running,
             "failed": {key: {"error": error, "log": str(store.failure_path(key))}
                        for key, error in found.failures.items()},
-            "finished_last_hour": found.finished_last_hour, "eta_seconds": found.eta, "eta_without_runs": found.unknown}
+            "misfortunes": found.misfortunes, "finished_last_hour": found.finished_last_hour,
+            "eta_seconds": found.eta, "eta_without_runs": found.unknown}
 
 
 def _print(rows: dict[str, dict[str, int]], total: dict[str, int], found: Standing, store: Store,
@@ -158,6 +164,11 @@ def _print(rows: dict[str, dict[str, int]], total: dict[str, int], found: Standi
         print("\nfailed (left out until 'run --retry-failed'; the log is the file named)")
         for key, error in found.failures.items():
             print(f"{key} {configs[key].model} {configs[key].method}: {error}\n    {store.failure_path(key)}")
+    if found.misfortunes:
+        print("\nwent wrong by themselves (finished, kept, and counted in every table)")
+        for key, said in found.misfortunes.items():
+            what = {"diverged": "the loss became NaN or infinite", "collapsed": "collapsed to chance"}[said]
+            print(f"{key} {configs[key].model} {configs[key].dataset} {configs[key].method}: {what}")
     print(f"\n{found.finished_last_hour} of these runs finished in the last hour; {_expectation(found)}")
 
 

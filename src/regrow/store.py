@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import os
 import socket
-import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from regrow import arrayfile, compact, heartbeat
 from regrow.config import RunConfig
+from regrow.damaged import move_aside
 from regrow.errors import NotRecorded, StoreError
 from regrow.record import Record
 
@@ -37,7 +36,7 @@ class Store:
 
     def has(self, config: RunConfig) -> bool:
         """Whether a record file is there; it is checked when it is read."""
-        return any(path.is_file() for path in self._places(config.key))
+        return self.find(config.key) is not None
 
     def get(self, config: RunConfig) -> Record | None:
         """The record of a config, or None. A damaged one in this store is moved aside with a warning."""
@@ -163,24 +162,15 @@ class Store:
             raise StoreError(f"The store {self.root} cannot be written ({error.strerror}): mend its permissions or "
                              "choose another folder with --store.") from error
 
+    def find(self, key: str) -> Path | None:
+        """The file of a record, its own first; None if there is none."""
+        return next((path for path in self._places(key) if path.is_file()), None)
+
     def _places(self, key: str) -> list[Path]:
         return [self.record_path(key), *(root / "records" / f"{key}.npz" for root in self.read_also)]
 
     def _move_aside(self, path: Path, error: Exception) -> None:
-        if self.root not in path.parents:
-            warnings.warn(f"{error} It is not used.", stacklevel=3)
-            return
-        folder, name, number = self.root / "damaged", f"{path.parent.name}-{path.name}", time.time_ns()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            while (target := folder / f"{name}.{number}").exists():  # a clock may go backwards
-                number += 1
-            path.rename(target)
-        except FileNotFoundError:
-            return  # another process was faster
-        except OSError as blocked:
-            raise StoreError(f"{error} It could not be moved aside ({blocked.strerror}).") from blocked
-        warnings.warn(f"{error} It was moved to {target}.", stacklevel=3)
+        move_aside(path, self.root, error)
 
     def _is_locked(self, key: str) -> bool:
         """Whether a process of this machine, or of one with the same disk, trains this run."""

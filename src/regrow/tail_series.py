@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from regrow import graph
+from regrow import graph, table_file
 from regrow.alternatives import NAMES, compare
-from regrow.figures import write_atomically
+from regrow.damaged import move_aside
+from regrow.errors import StoreError
 from regrow.goodness import goodness_of_fit
 from regrow.matched import matched_p
 from regrow.progress import Progress
@@ -63,12 +64,14 @@ def tables(records: Sequence[Record], settings: Settings, folder: Path, *, read_
     weight), weight (of the power law), and for each alternative law its ratio and p (see `alternatives.compare`).
     A time point whose tail is empty or has only one value is a row of nan with n_tail.
     """
-    missing = [record for record in records if find(record, settings, (folder, *read_also)) is None]
+    folders = (folder, *read_also)
+    found = {record.key: _kept(record, settings, folders) for record in records}
+    missing = [record for record in records if found[record.key] is None]
     for record, table in _computed(missing, settings, jobs) if missing else ():
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(_path(record, settings, folder), table.to_csv(index=False, float_format="%.6g").encode())
-    found = [find(record, settings, (folder, *read_also)) for record in records]
-    return pd.concat([pd.read_csv(path) for path in found if path is not None], ignore_index=True)
+        table_file.write(_path(record, settings, folder), table)
+        found[record.key] = _kept(record, settings, folders)  # as it reads: the same on the first call as later
+    return pd.concat(list(found.values()), ignore_index=True)
 
 
 def one_time_point(degrees: np.ndarray, settings: Settings, key: tuple[str, str, int]) -> dict[str, Any]:
@@ -144,7 +147,23 @@ def _table(record: Record, rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
 
 
 def _path(record: Record, settings: Settings, folder: Path) -> Path:
-    return folder / f"{record.key}-{settings.key}.csv"
+    return folder / file_name(record, settings)
+
+
+def _kept(record: Record, settings: Settings, folders: Sequence[Path]) -> pd.DataFrame | None:
+    """A run's table, or None. A damaged one in the first folder is moved aside, elsewhere left where it is."""
+    for folder in folders:
+        if (path := _path(record, settings, folder)).is_file():
+            try:
+                return table_file.read(path)
+            except StoreError as error:
+                move_aside(path, folders[0].parent, error)
+    return None
+
+
+def file_name(record: Record, settings: Settings) -> str:
+    """What a run's table is called."""
+    return f"{record.key}-{settings.key}{table_file.END}"
 
 
 def find(record: Record, settings: Settings, folders: Iterable[Path]) -> Path | None:

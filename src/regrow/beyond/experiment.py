@@ -5,7 +5,6 @@ A watched run is kept whole in the store (`beyond/KEY.npz`, some megabytes); its
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from regrow import study
+from regrow import study, table_file
 from regrow.beyond import attachment, dormancy, exploration, observation
 from regrow.beyond.observation import Observation
 from regrow.config import RunConfig, nearest
@@ -82,8 +81,7 @@ def write_tables(seen: Observation, out: Path) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     key = seen.config.key
     for name, derive in TABLES.items():
-        text = derive(seen).to_csv(index=False, lineterminator="\n", float_format="%.4g")
-        write_atomically(out / f"{key}-{name}.csv.gz", gzip.compress(text.encode(), mtime=0))
+        table_file.write(out / f"{key}-{name}{table_file.END}", derive(seen), "%.4g")
     at = dormancy.limits(seen)
     about = {"key": key, "method": seen.config.method, "seed": seen.config.seed, "config": seen.config.to_dict(),
              "steps_per_epoch": seen.steps_per_epoch, "updates": len(seen.steps), "low": at.low, "high": at.high,
@@ -138,7 +136,7 @@ def tables(profile: str, store: Path, shipped: Path) -> Tables:
     if not found:
         raise NotRecorded("No run was watched yet: python -m regrow beyond mechanism --profile paper does it.")
     about = [json.loads((place / f"{config.key}.json").read_text()) for config, place in found.items()]
-    frames = {name: pd.concat([_labelled(pd.read_csv(place / f"{config.key}-{name}.csv.gz"), config)
+    frames = {name: pd.concat([_labelled(table_file.read(place / f"{config.key}-{name}{table_file.END}"), config)
                                for config, place in found.items()], ignore_index=True) for name in TABLES}
     return Tables(**frames, low=about[0]["low"], thresholds=about[0]["thresholds"],
                   runs=[Watched(config, run["provenance"]) for config, run in zip(found, about, strict=True)])
@@ -146,7 +144,8 @@ def tables(profile: str, store: Path, shipped: Path) -> Tables:
 
 def _complete(config: RunConfig, place: Path) -> bool:
     """Whether all tables of a run are there; those of an earlier version may not be."""
-    return all((place / f"{config.key}{end}").is_file() for end in (".json", *(f"-{name}.csv.gz" for name in TABLES)))
+    ends = (".json", *(f"-{name}{table_file.END}" for name in TABLES))
+    return all((place / f"{config.key}{end}").is_file() for end in ends)
 
 
 def _labelled(frame: pd.DataFrame, config: RunConfig) -> pd.DataFrame:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -50,13 +52,25 @@ def run(stage: Stage) -> Tally:
         listed = ", ".join(f"{name} {version}" for name, version in versions.items())
         tally.note = f"pip-audit is not installed or reaches no data, so here are the versions: {listed}"
     else:
-        tally.count("known vulnerabilities", len(audit))
-        tally.broken += audit
+        tally.count("asked about", audit.asked)
+        tally.count("known vulnerabilities", len(audit.known))
+        tally.broken += audit.known
+        if audit.unknown:
+            tally.note = f"nothing is known of {', '.join(audit.unknown)}"
     return tally
 
 
-def _audit(versions: dict[str, str]) -> list[str] | None:
-    """A line per known vulnerability; None if nobody could be asked."""
+@dataclass(frozen=True)
+class Audit:
+    """What pip-audit said: how many packages it asked about, a line per vulnerability, and what nothing is known of."""
+
+    asked: int
+    known: list[str]
+    unknown: list[str]
+
+
+def _audit(versions: dict[str, str]) -> Audit | None:
+    """None if nobody could be asked about any package."""
     if find_spec("pip_audit") is None:
         return None
     with tempfile.TemporaryDirectory() as folder:
@@ -64,10 +78,12 @@ def _audit(versions: dict[str, str]) -> list[str] | None:
         listed.write_text("".join(f"{name}=={version.partition('+')[0]}\n" for name, version in versions.items()))
         try:
             done = subprocess.run([sys.executable, "-m", "pip_audit", "--no-deps", "--disable-pip", "-r", str(listed),
-                                   "--progress-spinner", "off"], capture_output=True, text=True, timeout=AUDIT_SECONDS)
-        except subprocess.TimeoutExpired:
+                                   "--progress-spinner", "off", "--format", "json"],
+                                  capture_output=True, text=True, timeout=AUDIT_SECONDS)
+            packages = json.loads(done.stdout)["dependencies"]  # the exit code says 0 even if all were skipped
+        except (subprocess.TimeoutExpired, json.JSONDecodeError):
             return None
-    if done.returncode == 0:
-        return []
-    table = done.stdout.splitlines()[2:]  # below the heads of the columns; without them it failed in another way
-    return [" ".join(line.split()) for line in table] or None
+    asked = [package for package in packages if "skip_reason" not in package]
+    known = [f"{package['name']} {package['version']}: {weak['id']}" for package in asked for weak in package["vulns"]]
+    skipped = [package["name"] for package in packages if "skip_reason" in package]
+    return Audit(len(asked), known, skipped) if asked else None
