@@ -115,7 +115,7 @@ def test_the_command(small: tuple[RunConfig, ...], tmp_path: Path, capsys: pytes
     assert main([*words, "--runs", "1"]) == 0
     assert len(list((tmp_path / "t").glob("*.json"))) == 1
     assert main(words) == 0
-    assert len(list((tmp_path / "t").glob("*.json"))) == 2 and "2 runs" in capsys.readouterr().out
+    assert len(list((tmp_path / "t").glob("*.json"))) == 2 and "2 cases" in capsys.readouterr().out
     for wrong in (["beyond", "mechanisn"], [*words, "--runs", "0"], [*words, "--profile", "replay"]):
         assert main(wrong) == 2
         assert capsys.readouterr().err.count("\n") == 1

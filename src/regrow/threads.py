@@ -23,3 +23,16 @@ def one_thread_each() -> Iterator[None]:
                 os.environ.pop(name)
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """PyTorch has one thread here meanwhile: the number of threads changes the order of sums, and so the result."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from regrow import checkpoint, provenance, schedule, together, train
 from regrow.config import RunConfig
 from regrow.errors import ConfigError, RegrowError, StoreError
 from regrow.record import Record
+from regrow.threads import one_thread
 
 if TYPE_CHECKING:
     from regrow.data import Dataset
@@ -45,7 +46,7 @@ def trained(configs: Sequence[RunConfig], *, device: str, engine: str, data_root
             checkpoint.save(run, checkpoint_path, engine)
             last = time.monotonic()
 
-    with _one_thread(device):
+    with one_thread() if device == "cpu" else nullcontext():
         made = provenance.of_run(device=device, engine=engine, threads=torch.get_num_threads(),
                                  data_sha256=dataset.sha256) | {"resumed": resumed}
         if engine == "batched":
@@ -95,21 +96,6 @@ def _start(configs: Sequence[RunConfig], dataset: Dataset, device: str, engine: 
     if engine == "batched":
         return together.start(configs, dataset, device)
     return train.start(configs[0], dataset, device, engine)
-
-
-@contextmanager
-def _one_thread(device: str) -> Iterator[None]:
-    """On a CPU the number of threads changes the order of sums; one thread gives the same bits everywhere.
-
-    Parallelism goes across runs.
-    """
-    before = torch.get_num_threads()
-    if device == "cpu":
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _dataset(config: RunConfig, device: str, data_root: Path | None) -> Dataset:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from importlib import import_module
+from pathlib import Path
 
 from regrow import study
-from regrow.beyond import experiment
+from regrow.beyond import cases, experiment
+from regrow.config import nearest
 from regrow.errors import ConfigError, RegrowError
 from regrow.session import SHIPPED, default_store
 
+# Name -> module with an EXPERIMENT (see `cases`), imported when it is asked for; mechanism watches plain runs.
+MODULES = {"layers": "regrow.beyond.layers", "tickets": "regrow.beyond.tickets"}
+NAMES = ("mechanism", *MODULES)
+
 
 def beyond(arguments: Namespace) -> int:
-    """Watch the runs that were not watched yet, and write the tables of all of them."""
-    experiment.check_name(arguments.name)
+    """Perform the cases of an experiment that were not performed yet, and write the tables of all of them."""
+    if arguments.name not in NAMES:
+        raise ConfigError(f"There is no experiment {arguments.name!r}{nearest(arguments.name, NAMES)}.")
     study.check_profile(arguments.profile)
     if arguments.profile == "replay":
         raise RegrowError("The replay profile trains nothing, and notebooks read shipped tables without this command: "
@@ -20,8 +28,15 @@ def beyond(arguments: Namespace) -> int:
     if arguments.runs is not None and arguments.runs < 1:
         raise ConfigError(f"--runs must be 1 or more, not {arguments.runs}.")
     store = arguments.store or default_store(arguments.profile)
-    own = store / experiment.FOLDER / "tables"
-    out = arguments.out or (SHIPPED / experiment.FOLDER if arguments.profile == "paper" else own)
-    written = experiment.watch(experiment.configs(arguments.profile)[:arguments.runs], store, out, data=arguments.data)
-    print(f"{len(written)} runs watched; their tables are in {out}.")
+    own = store / cases.FOLDER / "tables"
+    out = arguments.out or (SHIPPED / cases.FOLDER if arguments.profile == "paper" else own)
+    written = _written(arguments.name, arguments.profile, arguments.runs, store, out, arguments.data)
+    print(f"{len(written)} cases of {arguments.name} are done; their tables are in {out}.")
     return 0
+
+
+def _written(name: str, profile: str, limit: int | None, store: Path, out: Path, data: Path | None) -> list[Path]:
+    if name == "mechanism":
+        return experiment.watch(experiment.configs(profile)[:limit], store, out, data=data)
+    chosen: cases.Experiment = import_module(MODULES[name]).EXPERIMENT
+    return cases.perform(chosen, chosen.cases(profile)[:limit], out, data)

@@ -6,8 +6,7 @@ A watched run is kept whole in the store (`beyond/KEY.npz`, some megabytes); its
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,16 +17,16 @@ import pandas as pd
 from regrow import study, table_file
 from regrow.beyond import attachment, dormancy, exploration, observation
 from regrow.beyond.observation import Observation
-from regrow.config import RunConfig, nearest
+from regrow.config import RunConfig
 from regrow.cost import total_steps
-from regrow.errors import ConfigError, NotRecorded, StoreError
+from regrow.errors import NotRecorded, StoreError
 from regrow.figures import write_atomically
 from regrow.progress import Progress
+from regrow.threads import one_thread
 
 if TYPE_CHECKING:
     from regrow.data import Dataset
 
-NAMES = ("mechanism",)
 TABLES: dict[str, Callable[[Observation], pd.DataFrame]] = {
     "exponents": attachment.exponents,
     "exploration": exploration.reliable,
@@ -37,12 +36,6 @@ TABLES: dict[str, Callable[[Observation], pd.DataFrame]] = {
 }
 FOLDER = "beyond"
 QUICK_SEEDS = (0, 1)
-
-
-def check_name(name: str) -> None:
-    """Raise ConfigError, naming the nearest one, for an experiment that does not exist."""
-    if name not in NAMES:
-        raise ConfigError(f"There is no experiment {name!r}{nearest(name, NAMES)}.")
 
 
 def configs(profile: str) -> tuple[RunConfig, ...]:
@@ -163,7 +156,7 @@ def _watched(config: RunConfig, store: Path, root: Path | None, progress: Callab
     from regrow.beyond import observer
 
     dataset = _dataset(config, root)
-    with _one_thread():
+    with one_thread():
         made = provenance.of_run(device="cpu", engine="sparse", threads=1, data_sha256=dataset.sha256)
         _, seen = observer.observe(config, dataset, progress=progress, provenance=made)
     seen.save(store / FOLDER / f"{config.key}.npz")
@@ -174,16 +167,3 @@ def _dataset(config: RunConfig, root: Path | None) -> Dataset:
     from regrow import data
 
     return data.load(config.dataset, root=root, image_format=config.image_format, train_limit=config.train_limit)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """As every run on a CPU is trained: the number of threads changes the order of sums."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
