@@ -91,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
     add(tails, "json")
     beyond = command("beyond", "watch training runs for a question of Section 8 and write the tables of its notebook")
     beyond.add_argument("name", metavar="NAME", help="mechanism: who gains and loses connections, who is active; "
-                        "layers: connections move between layers, neurons are added; tickets: iterative magnitude pruning")
+                        "layers: connections move between layers, neurons are added; tickets: magnitude pruning, rewound")
     beyond.add_argument("--runs", type=int, metavar="N", help="only the first N cases: one seed of each, then the next")
     beyond.add_argument("--out", type=Path, metavar="DIR", help="folder of tables (default: STORE/beyond/tables, or "
                                                                 "results/beyond in profile paper)")

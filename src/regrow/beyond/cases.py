@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,13 +90,14 @@ def perform(experiment: Experiment, cases: Sequence[Any], out: Path, data: Path 
     with Progress(sum(experiment.steps(case) for case in cases), experiment.name) as bar, one_thread():
         for case in cases:
             if not _complete(experiment, case, out):
-                tables, provenance = experiment.perform(case, data, lambda step, done=done: bar.set(done + step))
+                tables, provenance = experiment.perform(case, data, partial(_move, bar, done))
                 assert tuple(tables) == experiment.tables
                 for name, table in tables.items():
                     table_file.write(out / f"{case.key}-{name}{table_file.END}", table)
                 about = {"experiment": experiment.name, "key": case.key, "labels": case.labels,
                          "config": case.run.to_dict(), "provenance": provenance}
-                write_atomically(out / f"{case.key}.json", (json.dumps(about, indent=2, sort_keys=True) + "\n").encode())
+                text = json.dumps(about, indent=2, sort_keys=True) + "\n"
+                write_atomically(out / f"{case.key}.json", text.encode())
             done += experiment.steps(case)
             bar.set(done)
             written.append(out / f"{case.key}.json")
@@ -122,6 +124,10 @@ def tables(experiment: Experiment, profile: str, store: Path, shipped: Path) -> 
     runs = [Performed(case.run, json.loads((place / f"{case.key}.json").read_text())["provenance"], case.key)
             for case, place in found.items()]
     return Found(frames, runs)
+
+
+def _move(bar: Progress, done: int, step: int) -> None:
+    bar.set(done + step)
 
 
 def _complete(experiment: Experiment, case: Case, place: Path) -> bool:
