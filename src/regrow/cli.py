@@ -90,8 +90,8 @@ def parser() -> argparse.ArgumentParser:
     tails.add_argument("--picture", type=Path, metavar="PATH", help="also draw it: PATH.svg .png .csv .json")
     add(tails, "json")
     beyond = command("beyond", "watch training runs for a question of Section 8 and write the tables of its notebook")
-    beyond.add_argument("name", metavar="NAME", help="mechanism: who gains and loses connections, who is active; "
-                        "layers: connections move between layers, neurons are added; tickets: magnitude pruning, rewound")
+    beyond.add_argument("name", metavar="NAME", help="mechanism: who gains and loses connections, who is "
+                        "active; layers: connections move between layers, neurons are added; tickets: pruned ones")
     beyond.add_argument("--runs", type=int, metavar="N", help="only the first N cases: one seed of each, then the next")
     beyond.add_argument("--out", type=Path, metavar="DIR", help="folder of tables (default: STORE/beyond/tables, or "
                                                                 "results/beyond in profile paper)")
