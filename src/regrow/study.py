@@ -46,6 +46,18 @@ RBM: dict[str, Any] = {"dataset": "mnist", "prune_rate": 0.3, "lr": 0.1, "batch_
 QUICK_RBM: dict[str, Any] = RBM | {"dataset": "fashion_mnist_small", "train_limit": 3600, "epochs": 5,
                                    "update_interval": 36}
 
+# Questions of the paper's Section 8 that take hundreds of runs: a tenth of the paper's epochs, three seeds; the same
+# runs at full length have needs of their own, for those who can wait.
+SHORT: dict[str, Any] = {"dataset": "cifar10", "epochs": 30}
+SHORT_SEEDS = tuple(range(3))
+SCHEDULES: tuple[dict[str, Any], ...] = (
+    {}, {"update_interval": 100}, {"update_interval": 1600}, {"prune_rate": 0.2}, {"prune_rate": 0.8},
+    {"prune_schedule": "linear"}, {"prune_schedule": "constant"})
+# As many updates and as large a step per image whatever the batch.
+BATCHES: tuple[dict[str, Any], ...] = ({"batch_size": 32, "lr": 0.025, "update_interval": 1600},
+                                       {"batch_size": 512, "lr": 0.4, "update_interval": 100})
+BETAS = (0.5, 0.99)  # of Eq. 10, beside its 0.9; gradient growth is beta = 0
+
 Runs = tuple[RunConfig, ...]
 
 
@@ -122,6 +134,24 @@ def _link_prediction() -> Runs:
     return tuple(RunConfig(dataset="cifar10", grow="l3", seed=seed) for seed in SEEDS)
 
 
+def _schedules(base: dict[str, Any] = SHORT, seeds: Sequence[int] = SHORT_SEEDS) -> Runs:
+    """One thing about the updates changed at a time; intervals are in proportion to the base's."""
+    usual = RunConfig(**base).update_interval
+    options = [option | ({"update_interval": option["update_interval"] * usual // 400} if "update_interval" in option
+                         else {}) for option in SCHEDULES]
+    return tuple(RunConfig(**base | option, grow=grow, seed=seed)
+                 for seed in seeds for option in options for grow in STRATEGIES)
+
+
+def _batches(base: dict[str, Any] = SHORT, seeds: Sequence[int] = SHORT_SEEDS) -> Runs:
+    """Gradient growth, and random growth beside it, with other batch sizes; momentum growth with other averages."""
+    usual = RunConfig(**base).update_interval
+    options = [{}, *(option | {"update_interval": option["update_interval"] * usual // 400} for option in BATCHES)]
+    return tuple(RunConfig(**base | option, seed=seed) for seed in seeds for option in (
+        *(option | {"grow": grow} for option in options for grow in ("random", "gradient")),
+        {"grow": "momentum"}, *({"grow": "momentum", "growth_beta": beta} for beta in BETAS)))
+
+
 def _interval() -> Runs:
     return tuple(RunConfig(dataset="cifar10", grow="random", update_interval=100, seed=seed) for seed in SEEDS)
 
@@ -172,6 +202,12 @@ NEEDS: dict[str, Need] = {
     "mirrored": Need("Sections 5.2 and 5.3 with a mirrored border of the random crop (ours)", _mirrored),
     "l3": Need("Growth by link prediction (l3), which the paper did not try (ours)", _link_prediction,
                lambda: _quick(grow=("l3",))),
+    "schedules": Need("Section 8: other intervals, prune rates and decays, at 30 epochs (ours)", _schedules,
+                      lambda: _schedules(QUICK_MLP, QUICK_SEEDS[:2])),
+    "batches": Need("Section 8: other batch sizes and averages of the gradient, at 30 epochs (ours)", _batches,
+                    lambda: _batches(QUICK_MLP, QUICK_SEEDS[:2])),
+    "schedules300": Need("As schedules, at 300 epochs (ours)", lambda: _schedules({"dataset": "cifar10"}, SEEDS)),
+    "batches300": Need("As batches, at 300 epochs (ours)", lambda: _batches({"dataset": "cifar10"}, SEEDS)),
     "ablations": Need("One-seed ablations of the MLP's options (ours)", _ablations),
     **{name: Need(title, _paper_topology, _quick_topology) for name, title in _TOPOLOGY.items()},
 }

@@ -13,7 +13,7 @@ from regrow.errors import ConfigError, RegrowError
 from regrow.session import SHIPPED, default_store
 
 # Name -> module with an EXPERIMENT (see `cases`), imported when it is asked for; mechanism watches plain runs.
-MODULES = {"layers": "regrow.beyond.layers", "tickets": "regrow.beyond.tickets"}
+MODULES = {"noise": "regrow.beyond.noise", "layers": "regrow.beyond.layers", "tickets": "regrow.beyond.tickets"}
 NAMES = ("mechanism", *MODULES)
 
 
