@@ -20,9 +20,9 @@ from typing import Any
 import nbformat
 import pytest
 from chromium import PATIENCE, launched, sync_api
+from gallery import gallery, picture_of
 
-from regrow import session, widgets
-from regrow.widgets import examples
+from regrow import widgets
 from regrow.widgets.panel import STATIC, Panel, stops
 
 pytestmark = pytest.mark.browser
@@ -156,18 +156,6 @@ def open_notebook(browser: Any, lab: tuple[str, str], tmp_path: Path) -> Iterato
         it.screenshot(path=tmp_path / f"screen{number}.png")
     context.close()
     assert complaints == []
-
-
-def gallery() -> list[Panel]:
-    """What the notebook shows, computed here."""
-    records = session.start("widgets").records("fig05")
-    return [widgets.density(), widgets.update_step(), widgets.rich_get_richer(),
-            widgets.power_law(examples.final_degrees(records)), widgets.shells(), widgets.dormancy(records),
-            widgets.heat_map(records), widgets.schedules()]
-
-
-def picture_of(shown: str) -> str:
-    return shown.partition('src="')[2].partition('"')[0]
 
 
 def assert_shown(box: Any, expected: Panel) -> None:

@@ -15,13 +15,13 @@ from typing import Any
 import nbformat
 import pytest
 from chromium import PATIENCE, launched
+from gallery import gallery, picture_of
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from regrow import claims, regenerate, session, site, widgets
+from regrow import claims, regenerate, site
 from regrow.claims.judgement import VERDICTS, Outcome, effect
 from regrow.notebook_index import Entry
-from regrow.widgets import examples
-from regrow.widgets.panel import STATIC, Panel
+from regrow.widgets.panel import STATIC
 
 pytestmark = pytest.mark.browser
 
@@ -183,18 +183,6 @@ def test_keyboard_reaches_content_verdicts_and_theme(opened: Callable[..., Any])
 
 
 # ----------------------------------------------------------------------------------------------------------- widgets
-
-def gallery() -> list[Panel]:
-    """What the notebook shows, computed here."""
-    records = session.start("widgets").records("fig05")
-    return [widgets.density(), widgets.update_step(), widgets.rich_get_richer(),
-            widgets.power_law(examples.final_degrees(records)), widgets.shells(), widgets.dormancy(records),
-            widgets.heat_map(records), widgets.schedules()]
-
-
-def picture_of(shown: str) -> str:
-    return shown.partition('src="')[2].partition('"')[0]
-
 
 def test_static_forms_live_without_kernel_and_network(opened: Callable[..., Any], folder: Path, tmp_path: Path) -> None:
     assert (folder / "widgets.html").stat().st_size < 25_000_000

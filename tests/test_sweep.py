@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -239,3 +240,14 @@ def test_own_files_only(swept):
     assert not list(store.root.rglob(".writing-*"))
     shutil.rmtree(store.root / "locks")  # of no consequence
     assert store.has(TINY)
+
+
+def test_a_script_without_a_guard_is_told_so(tmp_path):
+    """Its workers import it again, start training themselves, and are refused by Python: not for ever."""
+    script = tmp_path / "mine.py"
+    script.write_text("from regrow import sweep\nfrom regrow.config import RunConfig\nfrom regrow.store import Store\n"
+                      "run = RunConfig(hidden=(20, 10), train_limit=256, epochs=2, batch_size=64, update_interval=2)\n"
+                      f"sweep.run([run.but(seed=s) for s in range(9)], Store({str(tmp_path / 'store')!r}), jobs=2)\n")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    assert done.returncode and sweep.local.STILLBORN in done.stderr
+    assert not list(tmp_path.glob("store/failed/*")), "the runs are not to blame"

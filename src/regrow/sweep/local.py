@@ -18,6 +18,9 @@ from regrow.errors import RegrowError
 from regrow.sweep.task import Ended, Event, How, Share, Task
 from regrow.threads import one_thread_each
 
+STILLBIRTHS = 3  # workers that end before they begin, one after the other, until that is taken for the rule
+STILLBORN = ("Worker processes end before they begin. If a script of yours starts training, put that below "
+             "'if __name__ == \"__main__\":', because each worker imports the script again.")
 KILLED = "The process was killed (out of memory?); run the same command with --retry-failed to resume."
 
 
@@ -27,6 +30,7 @@ class _Worker:
     connection: Connection
     task: Task | None = None
     share: float = 0.0
+    began: bool = False  # it has said something
 
 
 def default_jobs() -> int:
@@ -37,11 +41,12 @@ def default_jobs() -> int:
 def sweep(tasks: Sequence[Task], how: How) -> Generator[Event]:
     """Train the tasks in their order, so many at once as there are jobs: one per core, or one on a GPU.
 
-    Whoever stops listening (close) ends the workers at once.
+    Whoever stops listening (close) ends the workers at once. Raises RegrowError if no worker ever gets to work.
     """
     waiting = list(reversed(tasks))
     jobs = min(how.jobs or (default_jobs() if how.device == "cpu" else 1), len(tasks))
     workers: list[_Worker] = []
+    stillborn = 0  # since the last sign of life of any worker
     try:
         while waiting or any(worker.task for worker in workers):
             while waiting and len(workers) < jobs:
@@ -55,7 +60,12 @@ def sweep(tasks: Sequence[Task], how: How) -> Generator[Event]:
                 task = worker.task
                 assert task is not None
                 answer = _answer(worker, workers)
-                if isinstance(answer, float):
+                stillborn = 0 if worker.began else stillborn + 1
+                if stillborn == STILLBIRTHS:
+                    raise RegrowError(STILLBORN)
+                if not worker.began:
+                    waiting.append(task)  # which is not to blame
+                elif isinstance(answer, float):
                     worker.share = answer
                     yield Share(task, answer)
                 else:
@@ -82,7 +92,9 @@ def _start(how: How) -> _Worker:
 def _answer(worker: _Worker, workers: list[_Worker]) -> float | str:
     """The share of the task that is done, or how it ended: '' or the error. A dead worker leaves the list."""
     try:
-        return worker.connection.recv()
+        said = worker.connection.recv()
+        worker.began = True
+        return said
     except (EOFError, ConnectionError):
         workers.remove(worker)
         worker.process.join()
@@ -92,6 +104,7 @@ def _answer(worker: _Worker, workers: list[_Worker]) -> float | str:
 def _serve(connection: Connection, how: How) -> None:
     """A worker's life: a task in, shares of it and then '' or the error out. Ctrl-C is left to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    connection.send(0.0)  # here I am
     while True:
         try:
             task = connection.recv()
