@@ -38,7 +38,7 @@ def rewire(layer: LayerState, *, rate: float, prune: str, grow: str, regrow_prun
     nothing = torch.zeros_like(layer.mask)
     if bool(layer.mask.all()):
         return Rewiring(layer.mask, nothing, nothing)
-    pruned = _pruned(layer, rate, prune)
+    pruned = to_prune(layer, rate, prune)
     empty = ~layer.mask
     if not regrow_pruned:
         surplus = int(pruned.sum()) - int(empty.sum())
@@ -50,7 +50,7 @@ def rewire(layer: LayerState, *, rate: float, prune: str, grow: str, regrow_prun
     return Rewiring(kept | grown, pruned, grown)
 
 
-def _pruned(layer: LayerState, rate: float, prune: str) -> Tensor:
+def to_prune(layer: LayerState, rate: float, prune: str) -> Tensor:
     """What a rule prunes, as a tensor of the weight's shape; never more than what is there."""
     if prune not in ELEMENTWISE:
         return PRUNING[prune](layer, rate) & layer.mask

@@ -14,7 +14,7 @@ which includes saturation: a well connected neuron has fewer free places. Prunin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -44,11 +44,15 @@ class Exponent:
     information: float
 
 
-def expected_growth(kept: ArrayLike, grown: ArrayLike, places: int) -> NDArray[np.float64]:
-    """Gains [..., n] by growth that ignores degree: a neuron's share of all places left free, see above."""
-    free = places - np.asarray(kept, dtype=float)
+def expected_growth(kept: ArrayLike, grown: ArrayLike, places: ArrayLike) -> NDArray[np.float64]:
+    """Gains [..., n] by growth that ignores degree: a neuron's share of all places left free, see above.
+
+    `places` is how many each neuron has: one number, or one for each update, [..., 1].
+    """
+    free = np.asarray(places) - np.asarray(kept, dtype=float)
     total = np.asarray(grown, dtype=float).sum(axis=-1, keepdims=True)
-    return total * free / free.sum(axis=-1, keepdims=True)
+    everywhere = free.sum(axis=-1, keepdims=True)  # 0 where a layer is full
+    return np.divide(total * free, everywhere, out=np.zeros_like(free), where=everywhere > 0)
 
 
 def expected_loss(connections: ArrayLike, lost: ArrayLike) -> NDArray[np.float64]:
@@ -93,7 +97,7 @@ def names(seen: Observation) -> dict[tuple[str, str], str]:
     return {(layer, side): called[layers.index(layer) + (side == "in")] for layer, side in seen.groups}
 
 
-def cases(of: dict[str, NDArray[np.integer]], places: int) -> dict[str, tuple[NDArray, NDArray[np.float64]]]:
+def cases(of: dict[str, NDArray[np.integer]], places: ArrayLike) -> dict[str, tuple[NDArray, NDArray[np.float64]]]:
     """For each of KINDS what happened and what chance would give, both [U, n]; `of` is Observation.of(layer, side).
 
     What is lasting is known one update later; at the last update nothing is.
@@ -111,8 +115,11 @@ def cases(of: dict[str, NDArray[np.integer]], places: int) -> dict[str, tuple[ND
             "settled": (old_lost, expected_loss(old, old_lost))}
 
 
-def exponents(seen: Observation) -> pd.DataFrame:
+def exponents(seen: Observation, places: Mapping[tuple[str, str], ArrayLike] | None = None) -> pd.DataFrame:
     """The exponents of every update and group, a row each.
+
+    `places` says how many places beside a neuron of (layer, side) there are, a number or [U, 1], where these are not
+    all of the layer's: in a growing network those of unborn neurons do not count.
 
     Columns: step, epoch, layer, side, nodes, connections grown and of these regrown (pruned a moment before), young
     (grown one update ago) and of these young_lost, and for each of KINDS its exponent and its information.
@@ -120,7 +127,8 @@ def exponents(seen: Observation) -> pd.DataFrame:
     rows = []
     for (layer, side), nodes in names(seen).items():
         of = seen.of(layer, side)
-        kinds = cases(of, seen.shapes[layer][1 if side == "in" else 0])
+        every = seen.shapes[layer][1 if side == "in" else 0]
+        kinds = cases(of, (places or {}).get((layer, side), every))
         for u, step in enumerate(seen.steps):
             row = {"step": int(step), "epoch": step / seen.steps_per_epoch, "layer": layer, "side": side,
                    "nodes": nodes} | {name: int(of[name][u].sum()) for name in COUNTS[2:]}

@@ -1,7 +1,7 @@
 """A run that is watched: who gains and who loses connections at every update, and how active neurons are at moments.
 
 Records hold degrees at every update, but not which connections moved, nor weights. The engine here is the sparse one;
-it looks before and after each update and changes nothing, so the record of a watched run equals the plain one.
+it notes every rewiring before it is carried out and changes nothing, so a watched run's record equals the plain one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from regrow import schedule, train
 from regrow.beyond import activation
@@ -20,10 +19,8 @@ from regrow.config import RunConfig
 from regrow.data import Dataset, steps_per_epoch
 from regrow.engines.sparse import SparseEngine
 from regrow.graph import in_degree, out_degree
-from regrow.randomness import generator
 from regrow.record import Array, Record
-from regrow.rules import LayerState
-from regrow.topology_update import rewire
+from regrow.topology_update import Rewiring
 
 # Parts of the updates before which neurons are measured; 0 is before training.
 MOMENTS = (0.0, 2 / 300, 0.05, 0.1, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
@@ -35,7 +32,7 @@ class WatchedEngine(SparseEngine):
     def __init__(self, config: RunConfig, dataset: Dataset, total_steps: int) -> None:
         super().__init__(config, dataset, total_steps)
         self.rows: dict[str, list[Array]] = {}
-        self.outlived = {name: torch.zeros_like(mask) for name, mask in self.masks.items() if not bool(mask.all())}
+        self.outlived = {name: torch.zeros_like(self.masks[name]) for name in self.rewired}
         self.measured: list[tuple[int, dict[str, Array]]] = []
         self.young = {name: mask.clone() for name, mask in self.outlived.items()}
         updates = schedule.update_steps(config, total_steps)
@@ -43,32 +40,28 @@ class WatchedEngine(SparseEngine):
         self._measure(0)
 
     def update(self, step: int) -> None:
-        """Prune and grow as ever, and note it."""
+        """Prune and grow as ever."""
         if step in self.moments:
             self._measure(step)
-        before = dict(self.masks)
-        pruned = {name: self._pruned(name, step) for name in self.young}
         super().update(step)
-        for name, gone in pruned.items():
-            kept = before[name] & ~gone
-            grown = self.masks[name] & ~kept
-            young = self.young[name]
-            for count, mask in zip(COUNTS, (before[name], kept, grown, gone & grown, young, young & gone), strict=True):
-                for side, degree in zip(SIDES, (in_degree(mask), out_degree(mask)), strict=True):
-                    self.rows.setdefault(f"counts/{name}/{side}/{count}", []).append(degree.numpy().astype(np.int16))
-            self.young[name] = grown
-            self.outlived[name] |= kept
+
+    def apply(self, name: str, rewiring: Rewiring) -> None:
+        """Note who gains and who loses, then carry it out."""
+        if name in self.young:
+            self._note(name, rewiring)
+        super().apply(name, rewiring)
+        if name in self.young:
             for part, mask in (("explored", self.explored[name]), ("reliable", self.outlived[name])):
                 self.rows.setdefault(f"{part}/{name}", []).append(mask.sum().numpy())
 
-    def _pruned(self, name: str, step: int) -> Tensor:
-        """What the coming update will prune: rewiring is pure, begins with pruning, and its chance is stateless."""
-        config, index = self.config, list(self.layers).index(name)
-        layer = self.layers[name]
-        state = LayerState(layer.dense(layer.weight), self.masks[name],
-                           generator("growth", config.seed, step * 1000 + index))
-        return rewire(state, rate=schedule.prune_rate(config, step, self.total_steps), prune=config.prune,
-                      grow="random", regrow_pruned=config.regrow_pruned).pruned
+    def _note(self, name: str, rewiring: Rewiring) -> None:
+        before, gone, grown, young = self.masks[name], rewiring.pruned, rewiring.grown, self.young[name]
+        kept = before & ~gone
+        for count, mask in zip(COUNTS, (before, kept, grown, gone & grown, young, young & gone), strict=True):
+            for side, degree in zip(SIDES, (in_degree(mask), out_degree(mask)), strict=True):
+                self.rows.setdefault(f"counts/{name}/{side}/{count}", []).append(degree.numpy().astype(np.int16))
+        self.young[name] = grown
+        self.outlived[name] |= kept
 
     def _measure(self, step: int) -> None:
         weights = {name: layer.dense(layer.weight) for name, layer in self.layers.items()}
@@ -76,27 +69,29 @@ class WatchedEngine(SparseEngine):
         self.measured.append((step, activation.measure(weights, biases, self.masks, self.dataset)))
 
 
-def observe(config: RunConfig, dataset: Dataset, *, progress: Callable[[int], None] | None = None,
+def observe(config: RunConfig, dataset: Dataset, *, engine: type[WatchedEngine] = WatchedEngine,
+            progress: Callable[[int], None] | None = None,
             provenance: Mapping[str, Any] | None = None) -> tuple[Record, Observation]:
     """Train one MLP on the sparse engine and return its record, equal to an unwatched run's, and what was seen.
 
-    The provenance of both is `provenance` and the seconds, of the observation also the accuracies.
+    `engine` may be a watched one that rewires in another way. The provenance of both is `provenance` and the seconds,
+    of the observation also the accuracies.
     """
     per_epoch = steps_per_epoch(len(dataset.train.labels), config.batch_size)
     total = config.epochs * per_epoch
-    engine = WatchedEngine(config, dataset, total)
-    run = train.begin(train.Run(config, engine, config.key, per_epoch))
+    watched = engine(config, dataset, total)
+    run = train.begin(train.Run(config, watched, config.key, per_epoch))
     record = train.train(run, dataset, progress=progress, provenance=provenance)
     steps = schedule.update_steps(config, total)
-    names = list(engine.measured[0][1])
+    names = list(watched.measured[0][1])
     seen = Observation(
         config=config, steps_per_epoch=per_epoch, steps=np.array(steps, np.int64),
         prune_rates=np.array([schedule.prune_rate(config, step, total) for step in steps]),
-        **{part: {name.removeprefix(f"{part}/"): np.stack(rows) for name, rows in engine.rows.items()
+        **{part: {name.removeprefix(f"{part}/"): np.stack(rows) for name, rows in watched.rows.items()
                   if name.startswith(f"{part}/")} for part in ("counts", "explored", "reliable")},
-        moment_steps=np.array([step for step, _ in engine.measured], np.int64),
-        neurons={name: np.stack([measures[name] for _, measures in engine.measured]) for name in names},
-        shapes={name: (layer.n_out, layer.n_in) for name, layer in engine.layers.items()},
+        moment_steps=np.array([step for step, _ in watched.measured], np.int64),
+        neurons={name: np.stack([measures[name] for _, measures in watched.measured]) for name in names},
+        shapes={name: (layer.n_out, layer.n_in) for name, layer in watched.layers.items()},
         provenance=record.provenance | {"validation %": round(float(record.val_accuracy[-1]), 2),
                                         "test %": round(float(record.test_accuracy[-1]), 2)})
     return record, seen

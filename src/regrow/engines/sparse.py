@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from regrow import models, schedule
 from regrow.config import RunConfig
@@ -24,7 +24,7 @@ from regrow.randomness import generator
 from regrow.recorder import percent
 from regrow.rules import LayerState
 from regrow.topology import Topology
-from regrow.topology_update import ranks_buffer, rewire
+from regrow.topology_update import Rewiring, ranks_buffer, rewire
 
 FORGOTTEN = 1e-9
 
@@ -51,6 +51,7 @@ class SparseNetwork:
         """
         self.config, self.total_steps, self.dataset = config, total_steps, dataset
         self.masks, self.explored, self.needs = start.masks, start.explored, start.needs
+        self.rewired = tuple(name for name, mask in self.masks.items() if not bool(mask.all()))  # a full layer is not
         self.layers = {name: SparseLinear(weight, biases[name], self.masks[name])
                        for name, weight in start.weights.items()}
         self.dtype = getattr(torch, config.dtype)
@@ -64,7 +65,7 @@ class SparseNetwork:
         self.updates = frozenset(schedule.update_steps(config, total_steps))
         self.averages = {name: GradientAverage(layer.n_out, layer.n_in, rows, config.growth_beta, self.dtype)
                          for name, layer in self.layers.items()
-                         if "average" in self.needs and not bool(self.masks[name].all())}
+                         if "average" in self.needs and name in self.rewired}
         self.gradients: dict[str, Tensor] = {}
         self.loss = 0.0
         self.lr = config.lr
@@ -102,22 +103,35 @@ class SparseNetwork:
             kernels.sgd(layer.bias, layer.bias_gradient, layer.bias_buffer, lr, mu, decay, config.nesterov)
 
     def update(self, step: int) -> None:
-        """Prune and grow in every layer: rebuild of its structure."""
-        config, total = self.config, self.total_steps
-        rate, rule = schedule.prune_rate(config, step, total), schedule.growth_rule(config, step, total)
-        for index, (name, layer) in enumerate(self.layers.items()):
-            mask = self.masks[name]
-            average = self.averages[name].flush() if name in self.averages else None
-            state = LayerState(layer.dense(layer.weight), mask, generator("growth", config.seed, step * 1000 + index),
-                               self.gradients.get(name), average)
-            rewiring = rewire(state, rate=rate, prune=config.prune, grow=rule, regrow_pruned=config.regrow_pruned)
-            layer.rewire(mask.numpy(), rewiring, keep_weight=config.regrown_weight == "keep",
-                         keep_buffer=config.grown_buffer == "keep")
-            self.masks[name] = rewiring.mask
-            self.explored[name] |= rewiring.mask
-        if window(config.growth_beta) < config.update_interval:
+        """Prune and grow: rebuild of the structure of every layer."""
+        for name, rewiring in self.rewirings(step):
+            self.apply(name, rewiring)
+        if window(self.config.growth_beta) < self.config.update_interval:
             for memory in self.averages.values():
                 memory.reset()  # nothing older than the window is added up again
+
+    def rewirings(self, step: int) -> Iterator[tuple[str, Rewiring]]:
+        """What an update changes, layer by layer, each in isolation (Section 4.3)."""
+        config, total = self.config, self.total_steps
+        rate, rule = schedule.prune_rate(config, step, total), schedule.growth_rule(config, step, total)
+        for name, state in self.states(step):
+            yield name, rewire(state, rate=rate, prune=config.prune, grow=rule, regrow_pruned=config.regrow_pruned)
+
+    def states(self, step: int) -> Iterator[tuple[str, LayerState]]:
+        """What the rules see of every layer at an update."""
+        for index, (name, layer) in enumerate(self.layers.items()):
+            average = self.averages[name].flush() if name in self.averages else None
+            yield name, LayerState(layer.dense(layer.weight), self.masks[name],
+                                   generator("growth", self.config.seed, step * 1000 + index),
+                                   self.gradients.get(name), average)
+
+    def apply(self, name: str, rewiring: Rewiring) -> None:
+        """Carry out what an update changes in one layer; the number of its connections may change."""
+        config = self.config
+        self.layers[name].rewire(self.masks[name].numpy(), rewiring, keep_weight=config.regrown_weight == "keep",
+                                 keep_buffer=config.grown_buffer == "keep")
+        self.masks[name] = rewiring.mask
+        self.explored[name] |= rewiring.mask
 
     def take_loss(self) -> float:
         """Sum of the batch losses since the last call."""
@@ -152,10 +166,14 @@ class SparseEngine(SparseNetwork):
 
     def __init__(self, config: RunConfig, dataset: Dataset, total_steps: int) -> None:
         model = models.build(config, classes=dataset.classes, image_shape=dataset.image_shape)
-        start = Topology(config, models.maskable(model))
+        start = self.wiring(config, model)
         biases = {name: model.get_parameter(f"{name}.bias") for name in start.weights}
         super().__init__(config, dataset, total_steps, start, biases, mean=dataset.mean, std=dataset.std,
                          rows=-(-config.batch_size // TILE) * TILE)
+
+    def wiring(self, config: RunConfig, model: nn.Module) -> Topology:
+        """The first masks, laid over the weights of `model` in place."""
+        return Topology(config, models.maskable(model))
 
     def _forward(self, x: np.ndarray) -> None:
         """Activations of every layer from a batch of tiles."""
@@ -183,7 +201,7 @@ class SparseEngine(SparseNetwork):
                 kernels.relu_backward(x, deltas[index])
             if remembers and name in self.averages:
                 self.averages[name].add(dy, x)
-            if step in self.updates and "gradient" in self.needs and not bool(self.masks[name].all()):
+            if step in self.updates and "gradient" in self.needs and name in self.rewired:
                 self.gradients[name] = torch.bmm(torch.from_numpy(dy), torch.from_numpy(x).mT).sum(0)
 
     def accuracy(self, images: ImageSet) -> float:

@@ -1,0 +1,173 @@
+r"""A network that adds neurons, as the model of Barabasi and Albert (Science 1999) does.
+
+Half of the neurons of each hidden layer are there before training (the founders); an equal share of the others is born
+at each update in the first half of training. Until then a neuron has no connection of the rewired layers, a bias of
+zero and so no output. A quarter instead of half would leave the paper's second layer fewer places than connections.
+
+Every layer keeps its number of connections C: at first they are all among the founders. A newborn gets random incoming
+and random outgoing connections to neurons that are born, half the mean degree of each side, C / 2n with n neurons born,
+since in Barabasi and Albert's network a newborn has m and the mean degree is 2m. They are taken from what the update
+grows; the growth rule places the rest among born neurons. No score could rank a newborn's own places: nothing flows
+through them yet.
+
+If gains and losses were both proportional to degree, the m = C / 2n connections of a newborn would cost every other
+neuron of degree k the share m k / C, so dk/dn = -k / 2n and, with k = C / 2n_i at birth as the n_i-th neuron,
+
+    k / mean = (n / n_i)^(1/2) / 2,
+
+the first-mover law of Barabasi and Albert, although the number of connections does not grow. Founders, which begin with
+the mean degree, keep (n / n_0)^(1/2).
+
+The output layer keeps its wiring (the paper's is full), and so the connections from unborn neurons, which are silent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from regrow import models, schedule
+from regrow.beyond.observer import WatchedEngine
+from regrow.beyond.redistribution import regrow
+from regrow.config import RunConfig
+from regrow.data import Dataset
+from regrow.errors import ConfigError
+from regrow.randomness import generator
+from regrow.rules import LayerState, largest
+from regrow.topology import Topology
+from regrow.topology_update import Rewiring, to_prune
+
+FOUNDERS = 0.5  # the share of a hidden layer that is there before training
+UNTIL = 0.5  # the part of training in which the others are born
+
+
+def births(neurons: int, updates: Sequence[int], total_steps: int) -> NDArray[np.intp]:
+    """The update at which each neuron of a hidden layer is born, [neurons]: 1 is the first, founders have 0.
+
+    Neurons are alike before training, so they are born in the order of their numbers. Raises ConfigError if no update
+    falls into the time of births.
+    """
+    n = sum(step <= UNTIL * total_steps for step in updates)
+    if n == 0:
+        raise ConfigError("A growing network needs an update in the first half of training: shorten update_interval.")
+    first = round(FOUNDERS * neurons)
+    born = first + np.round((neurons - first) * np.arange(n + 1) / n)
+    return np.searchsorted(born, np.arange(neurons), side="right")
+
+
+def expected_degree(birth_rank: NDArray[np.floating], founders: int, neurons: int) -> NDArray[np.float64]:
+    """Degree over the mean degree once all `neurons` are born, if gains and losses are linear in degree; see above.
+
+    `birth_rank` [n] is n_i, how many neurons there were after one's birth; founders have `founders`.
+    """
+    ratio = np.sqrt(neurons / np.asarray(birth_rank, dtype=float))
+    return np.where(np.asarray(birth_rank) <= founders, ratio, ratio / 2)
+
+
+def founding_mask(mask: Tensor, rows: int, columns: int, chance: torch.Generator) -> Tensor:
+    """As many connections as in `mask` [n_out, n_in], at random among the first `rows` outputs and `columns` inputs."""
+    count = int(mask.sum())
+    if count > rows * columns:
+        raise ConfigError(f"{count} connections do not fit on the {rows} x {columns} places of the founding neurons: "
+                          "raise sparsity or widen the hidden layers.")
+    inside = torch.zeros(rows * columns, dtype=torch.bool)
+    inside[torch.randperm(rows * columns, generator=chance)[:count]] = True
+    found = torch.zeros_like(mask)
+    found[:rows, :columns] = inside.reshape(rows, columns)
+    return found
+
+
+def first_links(shape: torch.Size, rows: slice, columns: slice, per_row: int, per_column: int,
+                chance: torch.Generator) -> Tensor:
+    """The random first connections of newborns, boolean [n_out, n_in].
+
+    Newborn outputs `rows` get `per_row` inputs that are born (below columns.stop), newborn inputs `columns` get
+    `per_column` outputs that are (below rows.stop).
+    """
+    links = torch.zeros(shape, dtype=torch.bool)
+    draw = torch.rand((rows.stop, columns.stop), generator=chance)
+    for newborn, others, n in ((links[rows, :columns.stop], draw[rows], per_row),
+                               (links[:rows.stop, columns].T, draw[:, columns].T, per_column)):
+        chosen = others.topk(min(n, others.shape[1]), dim=1).indices
+        newborn.scatter_(1, chosen, True)
+    return links
+
+
+class GrowingEngine(WatchedEngine):
+    """The watched engine of a network whose hidden neurons are born one after the other."""
+
+    def __init__(self, config: RunConfig, dataset: Dataset, total_steps: int) -> None:
+        if not config.regrow_pruned:
+            raise ConfigError("A growing network may grow where it has just pruned: leave regrow_pruned=true.")
+        self.update_at = {step: u for u, step in enumerate(schedule.update_steps(config, total_steps), start=1)}
+        self.born = [births(n, list(self.update_at), total_steps) for n in config.hidden]
+        super().__init__(config, dataset, total_steps)
+        self.growing = tuple(self.layers)[:-1]
+
+    def wiring(self, config: RunConfig, model: nn.Module) -> Topology:
+        """First masks among the founders, and biases of zero for all others."""
+        weights = models.maskable(model)
+        self.first_weights = {name: weight.detach().clone() for name, weight in weights.items()}
+        self.first_biases = {name: model.get_parameter(f"{name}.bias").detach().clone() for name in weights}
+        start = Topology(config, weights)
+        for index, name in enumerate(list(weights)[:-1]):
+            mask = founding_mask(start.masks[name], self.born_by(index, 0), self.inputs_by(name, index, 0),
+                                 generator("mask", config.seed, 1000 + index))
+            start.masks[name], start.explored[name] = mask, mask.clone()
+            with torch.no_grad():
+                weights[name].copy_(self.first_weights[name] * mask)
+                model.get_parameter(f"{name}.bias")[self.born_by(index, 0):] = 0
+        return start
+
+    def born_by(self, hidden: int, update: int) -> int:
+        """Neurons of a hidden layer (0 is the first) that are there after an update; 0 is before training."""
+        return int((self.born[hidden] <= update).sum())
+
+    def inputs_by(self, name: str, index: int, update: int) -> int:
+        """Neurons below the layer that are there after an update; those of the image always are."""
+        return self.born_by(index - 1, update) if index else self.first_weights[name].shape[1]
+
+    def rewirings(self, step: int) -> Iterator[tuple[str, Rewiring]]:
+        """Newborns get their first connections, the rule places the rest among the born."""
+        u = self.update_at[step]
+        for name, layer in self.states(step):
+            if name in self.growing:
+                index = self.growing.index(name)
+                rows = slice(self.born_by(index, u - 1), self.born_by(index, u))
+                columns = slice(self.inputs_by(name, index, u - 1), self.inputs_by(name, index, u))
+                yield name, self._rewired(layer, step, rows, columns)
+
+    def _rewired(self, layer: LayerState, step: int, rows: slice, columns: slice) -> Rewiring:
+        config, total = self.config, self.total_steps
+        pruned = to_prune(layer, schedule.prune_rate(config, step, total), config.prune)
+        count, budget = int(layer.mask.sum()), int(pruned.sum())
+        links = first_links(layer.mask.shape, rows, columns, round(count / (2 * rows.stop)),
+                            round(count / (2 * columns.stop)), layer.generator)
+        if int(links.sum()) > budget:  # more births than the update has connections for
+            links = largest(torch.rand(links.shape, generator=layer.generator), links, budget)
+        born = torch.zeros_like(links)
+        born[:rows.stop, :columns.stop] = True
+        rest = regrow(replace(layer, mask=layer.mask | links), pruned, budget - int(links.sum()),
+                      schedule.growth_rule(config, step, total), born)
+        return Rewiring(rest.mask, pruned, rest.grown | links)
+
+    def update(self, step: int) -> None:
+        """Rewire, then wake the newborns."""
+        super().update(step)
+        for index, name in enumerate(self.growing):
+            self._wake(name, np.flatnonzero(self.born[index] == self.update_at[step]))
+
+    def _wake(self, name: str, newborn: NDArray[np.intp]) -> None:
+        """Give newborns the incoming weights and the bias that initialisation would have given them.
+
+        Grown connections begin at 0 elsewhere. A neuron with nothing but zeros has no output and no gradient for ever.
+        """
+        layer = self.layers[name]
+        theirs = np.isin(layer.positions // layer.n_in, newborn)
+        layer.weight[theirs] = self.first_weights[name].numpy().reshape(-1)[layer.positions[theirs]]
+        layer.bias[newborn] = self.first_biases[name].numpy()[newborn]
