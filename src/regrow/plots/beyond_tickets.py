@@ -44,12 +44,12 @@ def figure_b17(rounds: pd.DataFrame, layers: pd.DataFrame) -> tuple[Figure, pd.D
     fig, axes = plt.subplots(len(names), 2, figsize=(7, 0.8 + 2.6 * len(names)), sharex=True, squeeze=False)
     for row, dataset in zip(axes, names, strict=True):
         some = frame[frame["dataset"] == dataset]
-        for ax, panel, looks in zip(row, ("accuracy", "inequality"), (KINDS, LAYERS), strict=True):
+        for ax, letter, panel, looks in zip(row, "ab", ("accuracy", "inequality"), (KINDS, LAYERS), strict=True):
             for curve, look in looks.items():
                 mine = some[(some["panel"] == panel) & (some["curve"] == curve)]
                 if len(mine):
                     _curve(ax, mine, look)
-            ax.set(xscale="log", title=f"({'ab'[panel == 'inequality']}) {panel}, {_called(dataset)}")
+            ax.set(xscale="log", title=f"({letter}) {panel}, {_called(dataset)}")
         row[0].set_ylabel("test accuracy (%)")
         row[1].set_ylabel("Gini coefficient of degrees")
         row[1].set_ylim(bottom=0)
@@ -102,8 +102,13 @@ def summary(rounds: pd.DataFrame) -> pd.DataFrame:
     numbers = last.groupby(["dataset", "kind"], sort=False).agg(
         seeds=("seed", "nunique"), density=("density", "mean"), test=("test", "mean"), largest=("largest", "mean"),
         dormant=("dormant_low", "mean"), alpha=("alpha", "mean"), D=("D", "mean"), p=("p", "mean"),
-        best=("best", lambda laws: laws.mode().get(0, "none")))
+        best=("best", _votes))
     return numbers.reset_index()
+
+
+def _votes(laws: pd.Series) -> str:
+    """How many seeds have which best law, the most frequent first."""
+    return ", ".join(f"{law} ({n})" for law, n in laws.value_counts().items())
 
 
 def _curve(ax: Axes, mine: pd.DataFrame, look: Style) -> None:
