@@ -86,16 +86,16 @@ def use_style() -> None:
     mpl.rcParams["axes.prop_cycle"] = cycler(color=[style.colour for style in _BASE.values()])
 
 
-def seed_band(ax: Axes, x: Any, ys: Any, method: str) -> Line2D:
+def seed_band(ax: Axes, x: Any, ys: Any, method: str | Style) -> Line2D:
     """Mean over seeds as a line, mean +- one sample standard deviation (ddof 1, as the paper prints) as a band.
 
-    x is [T], ys is [n_seeds, T]. One seed has no band. The label carries N, the number of seeds. Raises FigureError
-    for other shapes.
+    x is [T], ys is [n_seeds, T]; `method` may also be a style of one's own. One seed has no band. The label carries N,
+    the number of seeds. Raises FigureError for other shapes.
     """
     x, ys = np.asarray(x, dtype=float), np.asarray(ys, dtype=float)
     if x.ndim != 1 or ys.ndim != 2 or ys.shape[1] != x.size or not ys.size:
         raise FigureError(f"A seed band needs x of shape [T] and ys of shape [seeds, T], not {x.shape} and {ys.shape}.")
-    style, mean = style_of(method), ys.mean(axis=0)
+    style, mean = method if isinstance(method, Style) else style_of(method), ys.mean(axis=0)
     if len(ys) > 1:
         sd = ys.std(axis=0, ddof=1)
         ax.fill_between(x, mean - sd, mean + sd, color=style.colour, alpha=0.2, linewidth=0)
