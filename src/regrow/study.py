@@ -56,6 +56,13 @@ SCHEDULES: tuple[dict[str, Any], ...] = (
 # As many updates and as large a step per image whatever the batch.
 BATCHES: tuple[dict[str, Any], ...] = ({"batch_size": 32, "lr": 0.025, "update_interval": 1600},
                                        {"batch_size": 512, "lr": 0.4, "update_interval": 100})
+# Twenty updates each, which is what convolutional networks can have without a GPU; Table 4 has them at full length.
+CNNS: dict[str, dict[str, Any]] = {
+    "convnet": {"dataset": "cifar10", "epochs": 6, "update_interval": 100},
+    "resnet56": {"dataset": "cifar10", "epochs": 6, "update_interval": 14, "train_limit": 6000}}
+QUICK_CNN: dict[str, Any] = {"model": "convnet", "dataset": "fashion_mnist_small", "train_limit": 1280, "epochs": 4,
+                             "update_interval": 2}
+CNN_SEEDS = (0, 1)
 BETAS = (0.5, 0.99)  # of Eq. 10, beside its 0.9; gradient growth is beta = 0
 
 Runs = tuple[RunConfig, ...]
@@ -152,6 +159,15 @@ def _batches(base: dict[str, Any] = SHORT, seeds: Sequence[int] = SHORT_SEEDS) -
         {"grow": "momentum"}, *({"grow": "momentum", "growth_beta": beta} for beta in BETAS)))
 
 
+def _cnns() -> Runs:
+    return tuple(RunConfig(model=model, grow=grow, seed=seed, **base)
+                 for seed in CNN_SEEDS for model, base in CNNS.items() for grow in STRATEGIES)
+
+
+def _quick_cnns() -> Runs:
+    return tuple(RunConfig(**QUICK_CNN, grow=grow) for grow in STRATEGIES)
+
+
 def _interval() -> Runs:
     return tuple(RunConfig(dataset="cifar10", grow="random", update_interval=100, seed=seed) for seed in SEEDS)
 
@@ -206,6 +222,7 @@ NEEDS: dict[str, Need] = {
                       lambda: _schedules(QUICK_MLP, QUICK_SEEDS[:2])),
     "batches": Need("Section 8: other batch sizes and averages of the gradient, at 30 epochs (ours)", _batches,
                     lambda: _batches(QUICK_MLP, QUICK_SEEDS[:2])),
+    "cnn": Need("Section 8: wiring of ConvNet and ResNet-56, twenty updates (ours)", _cnns, _quick_cnns),
     "schedules300": Need("As schedules, at 300 epochs (ours)", lambda: _schedules({"dataset": "cifar10"}, SEEDS)),
     "batches300": Need("As batches, at 300 epochs (ours)", lambda: _batches({"dataset": "cifar10"}, SEEDS)),
     "ablations": Need("One-seed ablations of the MLP's options (ours)", _ablations),

@@ -40,11 +40,11 @@ KINDS = {
     "contention": Kind(2, 0.05, contention.run),
     "disk": Kind(40, 0.07, lambda stage, _: disk.run(stage)),
     "collapse": Kind(8, 0.02, lambda stage, _: collapse.run(stage)),
-    "damage": Kind(300, 0.16, lambda stage, _: damage.run(stage)),
+    "damage": Kind(300, 0.10, lambda stage, _: damage.run(stage)),
     "input": Kind(300, 0.18, lambda stage, _: bad_input.run(stage)),
-    "kills": Kind(200, 0.30, kills.run),
-    "commands": Kind(8, 0.10, kills.commands),
-    "notebooks": Kind(8, 0.12, lambda stage, nursery: books.run(stage, nursery.undisturbed)),
+    "kills": Kind(200, 0.25, kills.run),
+    "commands": Kind(8, 0.11, kills.commands),
+    "notebooks": Kind(8, 0.22, lambda stage, nursery: books.run(stage, nursery.undisturbed)),
     "dependencies": Kind(1, 0.0, lambda stage, _: dependencies.run(stage)),
 }
 
