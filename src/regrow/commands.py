@@ -134,14 +134,15 @@ def run(arguments: Namespace) -> int:
 def ship(arguments: Namespace) -> int:
     """Compact copies of the paper profile's finished runs, and results/runs.csv with what each of them is."""
     from regrow import compact, derived, shipping
-    from regrow.beyond import series
+    from regrow.beyond import channels, series
 
     arguments.profile = "paper"
     store = store_of(arguments)
     copied = 0
     needs = needs_of(arguments)
-    series_runs = sum(series.ship(need, store, SHIPPED) for need in needs if need in series.NEEDS)
-    for config in study.distinct([need for need in needs if need not in series.NEEDS], "paper"):
+    as_tables = {need: kind.ship for kind in (series, channels) for need in kind.NEEDS}
+    short = sum(as_tables[need](need, store, SHIPPED) for need in needs if need in as_tables)
+    for config in study.distinct([need for need in needs if need not in as_tables], "paper"):
         record = store.get(config)
         target = SHIPPED / "records" / f"{config.key}.npz"
         if record is not None and not (arguments.accuracy_only and target.is_file()):
@@ -149,7 +150,7 @@ def ship(arguments: Namespace) -> int:
             copied += 1
     shipped = [record for config in study.runs("fig07", "paper") if (record := store.get(config)) is not None]
     tables = derived.ship(shipped, store, SHIPPED)
-    print(f"{copied} records, {tables} tables of statistics and the series of {series_runs} runs copied; "
+    print(f"{copied} records, {tables} tables of statistics and the tables of {short} short runs copied; "
           f"{shipping.write_list(SHIPPED)} lists all records that are there.")
     return 0
 

@@ -73,10 +73,15 @@ def chances(masks: Mapping[str, Tensor]) -> dict[str, NDArray[np.float64]]:
     belong to different masks, so their sum has the convolution of the two.
     """
     layers = list(masks)
-    ins = [_hypergeometric(masks[name], fan=masks[name].shape[1]) for name in layers]
-    outs = [_hypergeometric(masks[name], fan=masks[name].shape[0]) for name in layers]
+    ins = [hypergeometric(prod(masks[name].shape), int(masks[name].sum()), masks[name].shape[1]) for name in layers]
+    outs = [hypergeometric(prod(masks[name].shape), int(masks[name].sum()), masks[name].shape[0]) for name in layers]
     found = {"input": outs[0]}
     return found | {f"hidden {i}": np.convolve(ins[i - 1], outs[i]) for i in range(1, len(layers))}
+
+
+def hypergeometric(size: int, connections: int, places: int) -> NDArray[np.float64]:
+    """P(k), k = 0 ... places, of a neuron with `places` of `size` places, `connections` of which are taken."""
+    return stats.hypergeom(size, connections, places).pmf(np.arange(places + 1))
 
 
 def spread(values: ArrayLike) -> Spread:
@@ -136,8 +141,3 @@ def _slope(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64
     dx, dy = x - x.mean(axis=-1, keepdims=True), y - y.mean(axis=-1, keepdims=True)
     width = (dx**2).sum(axis=-1)
     return np.divide((dx * dy).sum(axis=-1), width, out=np.full(width.shape, np.nan), where=width > 0)
-
-
-def _hypergeometric(mask: Tensor, fan: int) -> NDArray[np.float64]:
-    """P(k) for k = 0 ... fan of a neuron with `fan` of the mask's places."""
-    return stats.hypergeom(prod(mask.shape), fan, int(mask.sum())).pmf(np.arange(fan + 1))
