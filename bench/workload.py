@@ -30,7 +30,7 @@ def config(size: str, density: float, **changes: Any) -> RunConfig:
 def images(n: int) -> Dataset:
     """n random images with random labels, uint8 [n, 3, 32, 32]; a batch of them for validation and test."""
     facts, chance = known("cifar10"), torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 256, (n, *facts.shape), dtype=torch.uint8, generator=chance)
+    pixels = data.in_large_pages(torch.randint(0, 256, (n, *facts.shape), dtype=torch.uint8, generator=chance))
     labels = torch.randint(0, facts.classes, (n,), generator=chance)
     few = ImageSet(pixels[:128], labels[:128])
     return Dataset(name="random", train=ImageSet(pixels, labels), validation=few, test=few, classes=facts.classes,
