@@ -117,7 +117,8 @@ def kinds_of(task: Task, device: str) -> list[tuple[float, Kind]]:
 
 
 def _alike(config: RunConfig, rule: str) -> RunConfig:
-    """One config for all whose steps take equally long: what makes no or hardly any difference is left out.
+    """One config for all whose steps take equally long: what makes no or hardly any difference is left out, and so is
+    how often there are updates and averaged steps, which `_seconds` counts.
 
     A static network steps like one that grows at random. Beside convolutions, masks and growth are next to nothing.
     """
@@ -125,7 +126,8 @@ def _alike(config: RunConfig, rule: str) -> RunConfig:
     alike: dict[str, Any] = {
         "seed": 0, "epochs": 300, "train_limit": 0, "init": "erk", "prune": "magnitude", "prune_schedule": "cosine",
         "grow": rule if config.is_dynamic else "random", "switch_at": 0.5, "update_order": "after_step",
-        "regrown_weight": "zero", "augment": "none" if config.augment == "none" else "crop_flip",
+        "regrown_weight": "zero", "update_interval": 400, "prune_rate": 0.5, "growth_beta": 0.9, "lr": 0.1,
+        "augment": "none" if config.augment == "none" else "crop_flip",
         "dataset": "cifar10" if shape == (3, 32, 32) else "mnist"}
     if config.model != "mlp" and not config.is_rbm:
         alike |= {"grow": "gradient", "sparsity": 0.95, "augment": "crop_flip"}
