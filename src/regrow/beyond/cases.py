@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -62,7 +62,7 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Performed:
-    """A case whose tables were read: what a figure's provenance asks of a record."""
+    """A case or run whose tables were read: what a figure's provenance asks of a record."""
 
     config: RunConfig
     provenance: dict[str, Any]
@@ -89,8 +89,8 @@ def perform(experiment: Experiment, cases: Sequence[Any], out: Path, data: Path 
     done, written = 0, []
     with Progress(sum(experiment.steps(case) for case in cases), experiment.name) as bar, one_thread():
         for case in cases:
-            if not _complete(experiment, case, out):
-                tables, provenance = experiment.perform(case, data, partial(_move, bar, done))
+            if not complete(case.key, experiment.tables, out):
+                tables, provenance = experiment.perform(case, data, partial(move, bar, done))
                 assert tuple(tables) == experiment.tables
                 for name, table in tables.items():
                     table_file.write(out / f"{case.key}-{name}{table_file.END}", table)
@@ -115,27 +115,31 @@ def tables(experiment: Experiment, profile: str, store: Path, shipped: Path) -> 
     if profile == "quick":
         perform(experiment, cases, own)
     places = (own,) if profile == "quick" else (own, shipped / FOLDER)
-    found = {case: place for case in cases for place in reversed(places) if _complete(experiment, case, place)}
+    found = {case: place for case in cases for place in reversed(places)
+             if complete(case.key, experiment.tables, place)}
     if not found:
         raise NotRecorded(f"No case of {experiment.name} is there yet: "
                           f"python -m regrow beyond {experiment.name} --profile paper makes them.")
-    frames = {name: pd.concat([_labelled(table_file.read(place / f"{case.key}-{name}{table_file.END}"), case)
+    frames = {name: pd.concat([labelled(table_file.read(place / f"{case.key}-{name}{table_file.END}"), case.labels)
                                for case, place in found.items()], ignore_index=True) for name in experiment.tables}
     runs = [Performed(case.run, json.loads((place / f"{case.key}.json").read_text())["provenance"], case.key)
             for case, place in found.items()]
     return Found(frames, runs)
 
 
-def _move(bar: Progress, done: int, step: int) -> None:
-    bar.set(done + step)
+def move(bar: Progress, before: int, step: int) -> None:
+    """Show `step` steps of a case, after `before` of those that came before it."""
+    bar.set(before + step)
 
 
-def _complete(experiment: Experiment, case: Case, place: Path) -> bool:
-    ends = (".json", *(f"-{name}{table_file.END}" for name in experiment.tables))
-    return all((place / f"{case.key}{end}").is_file() for end in ends)
+def complete(key: str, names: Iterable[str], place: Path) -> bool:
+    """Whether all tables of a case are in a folder, and its json; those of an earlier version may not be."""
+    ends = (".json", *(f"-{name}{table_file.END}" for name in names))
+    return all((place / f"{key}{end}").is_file() for end in ends)
 
 
-def _labelled(frame: pd.DataFrame, case: Case) -> pd.DataFrame:
-    for at, (name, value) in enumerate(case.labels.items()):
+def labelled(frame: pd.DataFrame, labels: Mapping[str, Any]) -> pd.DataFrame:
+    """Put columns of one value each in front of a table, in place."""
+    for at, (name, value) in enumerate(labels.items()):
         frame.insert(at, name, [value] * len(frame))
     return frame

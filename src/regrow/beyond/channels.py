@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from regrow import graph, study
 from regrow.beyond import short_runs, strength
-from regrow.beyond.short_runs import Kind, Measured
+from regrow.beyond.cases import Performed
+from regrow.beyond.short_runs import Kind
 from regrow.config import RunConfig
 from regrow.record import Record
 from regrow.session import SHIPPED, Session
@@ -42,7 +43,7 @@ class Wiring:
     nodes: pd.DataFrame
     degrees: pd.DataFrame
     tails: pd.DataFrame
-    runs: list[Measured]
+    runs: list[Performed]
 
     @property
     def end(self) -> pd.DataFrame:

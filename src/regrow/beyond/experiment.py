@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from regrow import study, table_file
 from regrow.beyond import attachment, dormancy, exploration, observation
+from regrow.beyond.cases import FOLDER, Performed, complete, labelled, move
 from regrow.beyond.observation import Observation
 from regrow.config import RunConfig
 from regrow.cost import total_steps
@@ -34,7 +35,6 @@ TABLES: dict[str, Callable[[Observation], pd.DataFrame]] = {
     "moments": lambda seen: dormancy.moments(dormancy.neurons(seen), dormancy.limits(seen)),
     "neurons": lambda seen: dormancy.shown(dormancy.neurons(seen)),
 }
-FOLDER = "beyond"
 QUICK_SEEDS = (0, 1)
 
 
@@ -54,7 +54,7 @@ def watch(wanted: Sequence[RunConfig], store: Path, out: Path, *, data: Path | N
     with Progress(sum(total_steps(config) for config in wanted), "watched runs") as bar:
         for done, config in enumerate(wanted):
             before = sum(total_steps(earlier) for earlier in wanted[:done])
-            seen = kept(config, store) or _watched(config, store, data, partial(_move, bar, before))
+            seen = kept(config, store) or _watched(config, store, data, partial(move, bar, before))
             written.append(write_tables(seen, out))
             bar.set(before + total_steps(config))
     return written
@@ -85,18 +85,6 @@ def write_tables(seen: Observation, out: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class Watched:
-    """A run whose tables were read: what a figure's provenance asks of a record."""
-
-    config: RunConfig
-    provenance: dict[str, Any]
-
-    @property
-    def key(self) -> str:
-        return self.config.key
-
-
-@dataclass(frozen=True)
 class Tables:
     """The tables of all watched runs there are, with the columns strategy and seed in front; see TABLES."""
 
@@ -107,7 +95,7 @@ class Tables:
     neurons: pd.DataFrame
     low: int  # degrees at or below which a neuron is dormant in the paper's sense, scaled for other networks
     thresholds: str  # says so on a plot
-    runs: list[Watched]
+    runs: list[Performed]
 
     @property
     def first(self) -> RunConfig:
@@ -122,33 +110,20 @@ def tables(profile: str, store: Path, shipped: Path) -> Tables:
     """
     own = store / FOLDER / "tables"
     if profile == "quick":
-        watch([config for config in configs(profile) if not _complete(config, own)], store, own)
+        watch([config for config in configs(profile) if not complete(config.key, TABLES, own)], store, own)
     places = (own,) if profile == "quick" else (shipped / FOLDER, own)
     found = {config: place for config in configs(profile) for place in reversed(places)
-             if _complete(config, place)}
+             if complete(config.key, TABLES, place)}
     if not found:
         raise NotRecorded("No run was watched yet: python -m regrow beyond mechanism --profile paper does it.")
     about = [json.loads((place / f"{config.key}.json").read_text()) for config, place in found.items()]
-    frames = {name: pd.concat([_labelled(table_file.read(place / f"{config.key}-{name}{table_file.END}"), config)
-                               for config, place in found.items()], ignore_index=True) for name in TABLES}
+    frames = {name: pd.concat(
+        [labelled(table_file.read(place / f"{config.key}-{name}{table_file.END}"),
+                  {"strategy": config.method, "seed": config.seed}) for config, place in found.items()],
+        ignore_index=True) for name in TABLES}
     return Tables(**frames, low=about[0]["low"], thresholds=about[0]["thresholds"],
-                  runs=[Watched(config, run["provenance"]) for config, run in zip(found, about, strict=True)])
-
-
-def _complete(config: RunConfig, place: Path) -> bool:
-    """Whether all tables of a run are there; those of an earlier version may not be."""
-    ends = (".json", *(f"-{name}{table_file.END}" for name in TABLES))
-    return all((place / f"{config.key}{end}").is_file() for end in ends)
-
-
-def _labelled(frame: pd.DataFrame, config: RunConfig) -> pd.DataFrame:
-    frame.insert(0, "strategy", config.method)
-    frame.insert(1, "seed", config.seed)
-    return frame
-
-
-def _move(bar: Progress, before: int, step: int) -> None:
-    bar.set(before + step)
+                  runs=[Performed(config, run["provenance"], config.key)
+                        for config, run in zip(found, about, strict=True)])
 
 
 def _watched(config: RunConfig, store: Path, root: Path | None, progress: Callable[[int], None]) -> Observation:

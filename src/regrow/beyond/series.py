@@ -14,7 +14,8 @@ import pandas as pd
 
 from regrow import graph, study
 from regrow.beyond import short_runs
-from regrow.beyond.short_runs import Kind, Measured, Tables
+from regrow.beyond.cases import Performed
+from regrow.beyond.short_runs import Kind, Tables
 from regrow.config import RunConfig
 from regrow.record import Record
 from regrow.session import SHIPPED, Session
@@ -34,7 +35,7 @@ class Series:
     """`table` has the columns of `series` with key, strategy, seed, option, validation % and test % in front."""
 
     table: pd.DataFrame
-    runs: list[Measured]
+    runs: list[Performed]
 
     def last(self) -> pd.DataFrame:
         """The row of each run after its last update."""

@@ -10,11 +10,11 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from regrow import study, table_file
+from regrow.beyond.cases import FOLDER, Performed
 from regrow.config import RunConfig
 from regrow.errors import NotRecorded
 from regrow.figures import write_atomically
@@ -22,27 +22,13 @@ from regrow.record import Record
 from regrow.session import Session
 from regrow.store import Store
 
-FOLDER = "beyond"
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A run of which the tables are there: what a figure's provenance asks of a record."""
-
-    config: RunConfig
-    provenance: dict[str, Any]
-
-    @property
-    def key(self) -> str:
-        return self.config.key
-
 
 @dataclass(frozen=True)
 class Tables:
     """The tables of some runs by name; every one has a column `key` that says which run a row is of."""
 
     frames: dict[str, pd.DataFrame]
-    runs: list[Measured]
+    runs: list[Performed]
 
     def __getitem__(self, name: str) -> pd.DataFrame:
         return self.frames[name]
@@ -76,7 +62,8 @@ def of(book: Session, need: str, kind: Kind, shipped: Path) -> Tables:
 
 def measured(kind: Kind, records: Sequence[Record], usual: RunConfig) -> Tables:
     """The tables of these records."""
-    return Tables(kind.measure(records, usual), [Measured(record.config, record.provenance) for record in records])
+    return Tables(kind.measure(records, usual),
+                  [Performed(record.config, record.provenance, record.key) for record in records])
 
 
 def together(first: Tables | None, second: Tables | None) -> Tables | None:
@@ -115,7 +102,8 @@ def load(folder: Path, need: str, kind: Kind) -> Tables | None:
     about = _about(folder, need)
     if not about.is_file():
         return None
-    runs = [Measured(RunConfig.from_dict(run["config"]), run["provenance"]) for run in json.loads(about.read_text())]
+    configs = [(RunConfig.from_dict(run["config"]), run["provenance"]) for run in json.loads(about.read_text())]
+    runs = [Performed(config, provenance, config.key) for config, provenance in configs]
     return Tables({name: table_file.read(_path(folder, need, name)) for name in kind.names}, runs)
 
 
