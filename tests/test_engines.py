@@ -13,7 +13,7 @@ import torch
 from regrow import checkpoint, data, train
 from regrow.config import RunConfig
 from regrow.data import Dataset
-from regrow.engines import sparse, sparse_kernels
+from regrow.engines import sparse, sparse_kernels, tile_images
 from regrow.engines.dense import DenseEngine
 from regrow.engines.engine import chosen_engine
 from regrow.engines.gradient_average import BLOCK, LIMIT, GradientAverage, window
@@ -175,6 +175,22 @@ def test_kernels_against_matrices(images: int, density: float) -> None:
     np.testing.assert_allclose(layer.bias_gradient, dy.sum(0), atol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_of_every_length_have_their_gradient_and_silent_ones_have_none(dtype: type) -> None:
+    rng = np.random.default_rng(0)
+    mask = np.arange(40) < np.arange(23)[:, None]  # rows of 0 to 22 connections
+    layer = SparseLinear(torch.zeros(mask.shape, dtype=torch.from_numpy(np.zeros(1, dtype)).dtype),
+                         torch.zeros(23), torch.from_numpy(mask))
+    x, dy = sparse_kernels.aligned((2, 40, 64), dtype), sparse_kernels.aligned((2, 23, 64), dtype)
+    x[:], dy[:] = rng.normal(size=x.shape), rng.normal(size=dy.shape)
+    dy[0, 5], dy[:, 9] = 0, 0
+    layer.gradient[:] = np.nan
+    layer.backward(x, dy, None)
+    exact = np.einsum("tib,tjb->ij", dy.astype(float), x.astype(float))[mask]
+    np.testing.assert_allclose(layer.gradient, exact, atol=1e-12 if dtype is np.float64 else 2e-4)
+    assert not layer.gradient[layer.indptr[9]:layer.indptr[10]].any() and layer.gradient[-1] != 0
+
+
 def fill(tiles: np.ndarray, rows: np.ndarray) -> None:
     """Rows [images, features] into tiles, zeros past the last image."""
     tiles[:] = 0
@@ -195,6 +211,23 @@ def test_tiles_hold_the_same_batches_as_the_dense_engine_sees(name: str, image_f
             assert torch.equal(labels, expected)
             np.testing.assert_allclose(untiled(tiles, len(labels)), images.flatten(1).numpy(), atol=1e-12)
             assert not untiled(tiles, tiles.shape[0] * 64)[len(labels):].any()
+
+
+@pytest.mark.parametrize("width", [5, 16, 19, 32, 40])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_images_of_any_width_are_cropped_and_flipped_into_tiles(width: int, mirrored: bool) -> None:
+    rng, batch = np.random.default_rng(width), 70
+    images = rng.integers(0, 256, (90, 2, 7, width), dtype=np.uint8)
+    chosen, offsets = rng.permutation(90)[:batch], rng.integers(0, 2 * data.PAD + 1, (batch, 2))
+    flips = rng.random(batch) < 0.5
+    tiles = sparse_kernels.aligned((2, images[0].size, 64), np.float32)
+    tiles[:] = np.nan
+    one, nothing = np.ones(2, np.float32), np.zeros(2, np.float32)
+    tile_images.load_tiles(images, chosen, offsets, flips, data.PAD, mirrored, one, nothing,
+                           tile_images.stage(images, data.PAD), tiles)
+    expected = data.pad_crop_flip(*map(torch.from_numpy, (images[chosen], offsets, flips)), mirrored=mirrored)
+    np.testing.assert_array_equal(untiled(tiles, batch), expected.flatten(1).numpy())
+    assert not untiled(tiles, 128)[batch:].any()
 
 
 def untiled(tiles: np.ndarray, images: int) -> np.ndarray:

@@ -24,7 +24,7 @@ from regrow.cost import total_steps
 from regrow.data import Dataset, draws, steps_per_epoch
 from regrow.engines.gradient_average import GradientAverage, window
 from regrow.engines.sparse import SparseEngine
-from regrow.engines.sparse_kernels import TILE
+from regrow.engines.sparse_products import TILE
 from regrow.randomness import generator
 from regrow.rules import LayerState
 from regrow.topology_update import rewire

@@ -17,9 +17,11 @@ from regrow import models, schedule
 from regrow.config import RunConfig
 from regrow.data import PAD, Dataset, Draw, ImageSet, draws, scale_and_shift
 from regrow.engines import sparse_kernels as kernels
+from regrow.engines import tile_images
 from regrow.engines.gradient_average import GradientAverage, window
-from regrow.engines.sparse_kernels import TILE, aligned
+from regrow.engines.sparse_kernels import aligned
 from regrow.engines.sparse_layer import SparseLinear
+from regrow.engines.sparse_products import TILE
 from regrow.randomness import generator
 from regrow.recorder import percent
 from regrow.rules import LayerState
@@ -62,6 +64,7 @@ class SparseNetwork:
         self.deltas = [aligned((tiles, n, TILE), numpy_dtype) for n in sizes]
         self.scale, self.shift = (part.flatten().numpy() for part in scale_and_shift(
             mean, std, self.dtype, torch.device("cpu")))
+        self.staged = tile_images.stage(dataset.train.images.numpy(), PAD)
         self.updates = frozenset(schedule.update_steps(config, total_steps))
         self.averages = {name: GradientAverage(layer.n_out, layer.n_in, rows, config.growth_beta, self.dtype)
                          for name, layer in self.layers.items()
@@ -78,8 +81,8 @@ class SparseNetwork:
         tiles = self.activations[0][:-(-len(draw.chosen) // TILE)]
         offsets = np.zeros((0, 2), np.int64) if draw.offsets is None else draw.offsets.numpy()
         flips = np.zeros(0, bool) if draw.flips is None else draw.flips.numpy()
-        kernels.load_tiles(images.numpy(), draw.chosen.numpy(), offsets, flips, PAD, draw.mirrored, self.scale,
-                           self.shift, tiles)
+        tile_images.load_tiles(images.numpy(), draw.chosen.numpy(), offsets, flips, PAD, draw.mirrored, self.scale,
+                               self.shift, self.staged, tiles)
         return torch.from_numpy(tiles)
 
     def batches(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:

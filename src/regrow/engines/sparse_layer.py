@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from regrow.engines import sparse_kernels as kernels
+from regrow.engines import sparse_products as products
 from regrow.engines.sparse_kernels import aligned
 from regrow.topology_update import Rewiring
 
@@ -53,24 +54,24 @@ class SparseLinear:
     def forward(self, x: np.ndarray, y: np.ndarray) -> None:
         """y = W x + b."""
         kernels.fill_bias(self.bias, y)
-        kernels.multiply(self.indptr, self.indices, self.weight, x, y)
+        products.multiply(self.indptr, self.indices, self.weight, x, y)
 
     def transposed(self, y: np.ndarray, bias: np.ndarray, x: np.ndarray) -> None:
         """x = W^T y + bias."""
         starts, rows, order = self.by_input
         kernels.gather(self.weight, order, self.weight_by_input)
         kernels.fill_bias(bias, x)
-        kernels.multiply(starts, rows, self.weight_by_input, y, x)
+        products.multiply(starts, rows, self.weight_by_input, y, x)
 
     def backward(self, x: np.ndarray, dy: np.ndarray, dx: np.ndarray | None) -> None:
         """Gradients of the existing connections and the bias, and dx unless it is None."""
-        kernels.sampled_product(self.indptr, self.indices, dy, x, self.gradient)
-        kernels.sum_images(dy, self.bias_gradient)
+        products.sampled_product(self.indptr, self.indices, dy, x, self.gradient)
+        products.sum_images(dy, self.bias_gradient)
         if dx is not None:
             starts, rows, order = self.by_input
             kernels.gather(self.weight, order, self.weight_by_input)
             dx[:] = 0
-            kernels.multiply(starts, rows, self.weight_by_input, dy, dx)
+            products.multiply(starts, rows, self.weight_by_input, dy, dx)
 
     def dense(self, values: np.ndarray) -> Tensor:
         """Values of the connections as a dense tensor, 0 elsewhere."""

@@ -21,7 +21,8 @@ from regrow.data import Dataset, ImageSet
 from regrow.engines import sparse_kernels as kernels
 from regrow.engines.rbm import kept, measured
 from regrow.engines.sparse import SparseNetwork
-from regrow.engines.sparse_kernels import TILE, aligned
+from regrow.engines.sparse_kernels import aligned
+from regrow.engines.sparse_products import TILE
 from regrow.rbm import LAYER, Rbm
 from regrow.topology import Topology
 
