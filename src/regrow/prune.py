@@ -11,13 +11,13 @@ import math
 import torch
 from torch import Tensor
 
-from regrow.rules import LayerState, pruning, smallest
+from regrow.rules import LayerState, count, pruning, smallest
 
 
 @pruning("magnitude", elementwise=True)
 def prune_magnitude(layer: LayerState, rate: float) -> Tensor:
     """The round(rate * active) connections with the smallest |weight| (Eqs. 6 and 7)."""
-    return smallest(layer.weight.abs(), layer.mask, round(rate * int(layer.mask.sum())))
+    return smallest(layer.weight.abs(), layer.mask, round(rate * count(layer.mask)))
 
 
 @pruning("set", elementwise=True)
@@ -29,8 +29,8 @@ def prune_set(layer: LayerState, rate: float) -> Tensor:
     negative = layer.mask & (layer.weight < 0)
     positive = layer.mask & ~negative
     size = layer.weight.abs()
-    return (smallest(size, positive, round(rate * int(positive.sum())))
-            | smallest(size, negative, round(rate * int(negative.sum()))))
+    return (smallest(size, positive, round(rate * count(positive)))
+            | smallest(size, negative, round(rate * count(negative))))
 
 
 @pruning("set_legacy", elementwise=True)
@@ -40,18 +40,18 @@ def prune_set_legacy(layer: LayerState, rate: float) -> Tensor:
     Of the positive weights the k = ceil(rate * active / 2) smallest go, as intended; of the negative ones all go but
     the k - 1 most negative. About half of all connections are removed, whatever the rate is. A rate of 0 removes none.
     """
-    to_remove = math.ceil(rate * int(layer.mask.sum()))
+    to_remove = math.ceil(rate * count(layer.mask))
     if to_remove == 0:
         return torch.zeros_like(layer.mask)
     k = math.ceil(to_remove / 2)
     negative = layer.mask & (layer.weight < 0)
     positive = layer.mask & ~negative
-    kept = smallest(layer.weight, negative, min(k - 1, int(negative.sum())))
-    return smallest(layer.weight, positive, min(k, int(positive.sum()))) | (negative & ~kept)
+    kept = smallest(layer.weight, negative, min(k - 1, count(negative)))
+    return smallest(layer.weight, positive, min(k, count(positive))) | (negative & ~kept)
 
 
 @pruning("random", elementwise=True)
 def prune_random(layer: LayerState, rate: float) -> Tensor:
     """round(rate * active) connections drawn uniformly."""
     scores = torch.rand(layer.mask.shape, generator=layer.generator, device=layer.mask.device)
-    return smallest(scores, layer.mask, round(rate * int(layer.mask.sum())))
+    return smallest(scores, layer.mask, round(rate * count(layer.mask)))

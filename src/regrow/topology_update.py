@@ -12,7 +12,7 @@ from regrow import link_prediction as _link_prediction  # noqa: F401
 from regrow import own_rules
 from regrow import prune as _prune  # noqa: F401
 from regrow.config import RunConfig
-from regrow.rules import ELEMENTWISE, GROWTH, PRUNING, LayerState, largest, positions
+from regrow.rules import ELEMENTWISE, GROWTH, PRUNING, LayerState, count, largest, positions
 
 
 @dataclass(frozen=True)
@@ -36,17 +36,17 @@ def rewire(layer: LayerState, *, rate: float, prune: str, grow: str, regrow_prun
     ones stay.
     """
     nothing = torch.zeros_like(layer.mask)
-    if bool(layer.mask.all()):
+    if count(layer.mask) == layer.mask.numel():
         return Rewiring(layer.mask, nothing, nothing)
     pruned = to_prune(layer, rate, prune)
     empty = ~layer.mask
     if not regrow_pruned:
-        surplus = int(pruned.sum()) - int(empty.sum())
+        surplus = count(pruned) - count(empty)
         if surplus > 0:
             pruned = pruned & ~largest(layer.weight.abs(), pruned, surplus)
     kept = layer.mask & ~pruned
     candidates = ~kept if regrow_pruned else empty
-    grown = largest(GROWTH[grow].score(replace(layer, mask=kept)), candidates, int(pruned.sum()))
+    grown = largest(GROWTH[grow].score(replace(layer, mask=kept)), candidates, count(pruned))
     return Rewiring(kept | grown, pruned, grown)
 
 
