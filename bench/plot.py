@@ -50,10 +50,10 @@ def figure(table: pd.DataFrame, hardware: str) -> Figure:
         ax.errorbar(part["connections"], part["ms"], yerr=spread, color=COLOURS[str(name)], marker=MARKERS[str(name)],
                     capsize=2, linestyle="none" if len(part) < 3 or name == "sparse" else "-", label=LABELS[str(name)])
     ours = table[table["engine"] == "sparse"].sort_values("connections")
-    slope, intercept, r2 = line(ours["connections"], ours["ms"])
+    slope, intercept, worst = line(ours["connections"], ours["ms"])
     x = np.geomspace(ours["connections"].min(), ours["connections"].max(), 200)
     ax.plot(x, slope * x + intercept, color=COLOURS["sparse"],
-            label=f"{intercept:.1f} ms + {1e6 * slope:.1f} ns per connection, $R^2$ = {r2:.3f}")
+            label=f"{intercept:.1f} ms + {1e6 * slope:.1f} ns per connection: all within {100 * worst:.0f} %")
     even = break_even(ours["density"].tolist(), ours["times_dense"].tolist())
     if even is not None:
         weights = float((ours["connections"] / ours["density"]).median())
