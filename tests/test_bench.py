@@ -106,7 +106,7 @@ def test_a_timing_is_its_median_and_quartiles() -> None:
 def test_conclusions_from_numbers_with_a_known_answer() -> None:
     assert line([0, 1, 2, 3], [1, 3, 5, 7]) == pytest.approx((2, 1, 0))
     _, intercept, worst = line([1, 10, 100, 1000], [2, 11, 130, 1300])
-    assert intercept == pytest.approx(0.757, abs=0.01) and worst < 0.16  # least squares would say -0.5 and miss the first
+    assert intercept == pytest.approx(0.757, abs=0.01) and worst < 0.16  # not -0.46
     assert break_even([0.4, 0.1], [0.5, 2.0]) == pytest.approx(0.2)
     assert break_even([0.4, 0.1], [1.5, 2.0]) is None
 

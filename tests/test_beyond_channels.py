@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import torch
 
-from regrow import commands, graph, session, study, style
+from regrow import commands, graph, session, study, style, thresholds
 from regrow.beyond import channels
 from regrow.beyond.channels import INTO, OUT, UNITS
 from regrow.config import RunConfig
@@ -103,7 +103,7 @@ def test_tails_only_of_layers_with_enough_nodes(record: Record) -> None:
     tails = channels.tails(record).set_index(["layer", "nodes"])
     assert set(tails.index) == {("conv2", UNITS), ("conv3", UNITS), ("conv3", INTO)}
     row, degrees = tails.loc["conv3", UNITS], channels.units(record.masks(5)["conv3"])
-    assert row["xmin"] == study.scaled_thresholds(degrees.mean()).high
+    assert row["xmin"] == thresholds.scaled(degrees.mean()).high
     assert row["n_tail"] == np.sum(degrees >= row["xmin"])
     assert tails["p"].between(0, 1).all() and tails["best"].notna().all()
 

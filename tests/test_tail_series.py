@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from regrow import derived, graph, study, table_file, tail_series
+from regrow import derived, graph, table_file, tail_series, thresholds
 from regrow.config import RunConfig
 from regrow.goodness import goodness_of_fit
 from regrow.record import Record
@@ -73,7 +73,7 @@ def test_a_tail_that_cannot_be_tested_is_a_row_of_nan() -> None:
 
 def test_quick_uses_the_scaled_threshold_and_paper_the_papers(records: list[Record]) -> None:
     quick = derived.tail_settings(records[0], "quick")
-    assert quick.xmin == study.thresholds(records[0]).high and quick.n_sets < Settings().n_sets == 2500
+    assert quick.xmin == thresholds.of(records[0]).high and quick.n_sets < Settings().n_sets == 2500
     assert Settings().xmin == 110 and Settings().key != FEW.key
 
 

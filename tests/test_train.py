@@ -265,6 +265,7 @@ def test_static_never_changes_and_dense_has_everything(dataset):
     dense_run, dense = trained(TINY.but(**PRESETS["dense"]), dataset)
     assert all(mask.all() for i in (0, -1) for mask in dense.masks(i).values())
     assert dense.connections == {"fc1": 784 * 20, "fc2": 200, "fc3": 100}
+    assert dense.total_weights == 784 * 20 + 200 + 100
     assert all(bool((w != 0).any()) for w in dense_run.engine.topology.weights.values())
 
 

@@ -55,7 +55,8 @@ class CompactRecord(Record):
 def save(full: Record, path: Path, *, topology: bool = True) -> None:
     """Write the compact form of a record of a fully connected network.
 
-    Without `topology`, for tables that read accuracies only, no mask is kept, and degrees at the start and the end.
+    Without `topology`, for tables that read accuracies only, no mask is kept, and degrees at the start and the end, of
+    the input at the end only.
     A Boltzmann machine, whose single layer has no paths through hidden neurons, keeps the degrees at the moments.
     """
     rows = {0, len(full.steps) - 1}
@@ -70,7 +71,7 @@ def save(full: Record, path: Path, *, topology: bool = True) -> None:
                if (kind, layer) != ("out_degree", first)}
     arrays |= {f"packed_masks/{layer}": packed[[LAST] if topology else []]
                for layer, packed in full.packed_masks.items()}
-    arrays |= {"moment_degrees": full.input_degrees()[:None if topology else 0],
+    arrays |= {"moment_degrees": full.input_degrees()[0 if topology else -1:],
                "moment_paths": (full.input_paths() if topology and len(full.layers) > 1
                                 else full.input_degrees()[:0]).astype(np.int32)}
     head = full.head() | {"format": FORMAT, "provenance": full.provenance}

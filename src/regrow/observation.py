@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from regrow import graph, study
+from regrow import graph, thresholds
 from regrow.errors import DataError
 from regrow.shells import k_shells
 from regrow.tails import TailFit, fit_tail, fit_tails
@@ -102,9 +102,9 @@ class Observation:
         """The degrees of all units side by side, [T, n]."""
         return np.concatenate(list(self.degrees().values()), axis=1)
 
-    def thresholds(self) -> study.Thresholds:
+    def thresholds(self) -> thresholds.Thresholds:
         """The paper's thresholds of dormancy and start of the tail, scaled with the mean degree at the last look."""
-        return study.scaled_thresholds(float(self.pooled()[-1].mean()))
+        return thresholds.scaled(float(self.pooled()[-1].mean()))
 
     def tail(self, xmin: int | None = None) -> TailFit:
         """Power law fitted to the degrees at the last look (Section 4.6); xmin is the higher threshold by default.

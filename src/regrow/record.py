@@ -104,6 +104,11 @@ class Record:
         return {name: int(self.in_degree[name][0].sum(dtype=np.int64)) for name in self.shapes}
 
     @property
+    def total_weights(self) -> int:
+        """Maskable weights, connected or not."""
+        return sum(math.prod(shape) for shape in self.shapes.values())
+
+    @property
     def diverged(self) -> bool:
         """The loss became NaN or infinite."""
         return not bool(np.isfinite(self.train_loss).all())

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from regrow import graph, study
+from regrow import graph, thresholds
 from regrow.beyond import short_runs, strength
 from regrow.beyond.cases import Performed
 from regrow.beyond.short_runs import Kind
@@ -128,14 +128,14 @@ def degrees(record: Record) -> pd.DataFrame:
 def tails(record: Record) -> pd.DataFrame:
     """A power law fitted to the tail of every layer with 100 nodes or more of a kind, at the end of training.
 
-    A tail begins at the paper's 110, scaled with the mean degree (study.scaled_thresholds). Columns: key, model,
+    A tail begins at the paper's 110, scaled with the mean degree (thresholds.scaled). Columns: key, model,
     strategy, seed, layer, nodes, n, xmin, n_tail, alpha, D (Eq. 19), p (Eq. 20, 500 synthetic sets), best (the law of
     largest AIC weight); tails of equal values have n_tail only.
     """
     rows = []
     for moment, layer, nodes, found in _both_ends(record):
         if moment == END and len(found) >= ENOUGH:
-            xmin = max(1, study.scaled_thresholds(float(found.mean())).high)
+            xmin = max(1, thresholds.scaled(float(found.mean())).high)
             settings = Settings(xmin=xmin, n_sets=N_SETS, matched_n=len(found) + 1)  # cut to no common length
             fit = one_time_point(found, settings, (record.key, f"{layer}, {nodes}", len(record.steps)))
             rows.append({"layer": layer, "nodes": nodes, "n": len(found), "xmin": xmin,

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
-from regrow import study
+from regrow import thresholds
 from regrow.beyond.activation import TAUS, scores
 from regrow.beyond.attachment import names
 from regrow.beyond.observation import Observation
@@ -61,9 +61,9 @@ def neurons(seen: Observation) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def limits(seen: Observation) -> study.Thresholds:
+def limits(seen: Observation) -> thresholds.Thresholds:
     """The degree thresholds of the paper, scaled for other networks as everywhere."""
-    return study.thresholds(cast(Record, seen))  # reads shapes, layers and connections only
+    return thresholds.of(cast(Record, seen))  # reads shapes, layers and connections only
 
 
 def shown(every: pd.DataFrame) -> pd.DataFrame:
@@ -73,7 +73,7 @@ def shown(every: pd.DataFrame) -> pd.DataFrame:
     return every[every["step"].isin(wanted)].reset_index(drop=True)
 
 
-def moments(every: pd.DataFrame, at: study.Thresholds) -> pd.DataFrame:
+def moments(every: pd.DataFrame, at: thresholds.Thresholds) -> pd.DataFrame:
     """Counts and rank correlations at every moment and hidden layer, from the frame of `neurons`.
 
     Columns: step, epoch, layer, nodes, neurons; how many have a degree of at most the low and the high threshold (low,

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from regrow import data, provenance, schedule, study
+from regrow import data, provenance, schedule, study, thresholds
 from regrow.beyond import attachment
 from regrow.beyond.cases import Case, Experiment, Tables, Tell
 from regrow.beyond.growing import GrowingEngine, births
@@ -112,7 +112,7 @@ def over_time(record: Record, born: dict[str, NDArray[np.intp]]) -> pd.DataFrame
     Columns: step, epoch, layer, connections, density (of all its places), nodes, neurons (born until then), low and
     dormant (how many of them have a total degree of at most the low threshold of the paper, scaled), largest (degree).
     """
-    low = study.thresholds(record).low
+    low = thresholds.of(record).low
     degrees = dict(zip(record.layers, total_degrees(record.in_degree, record.out_degree, record.layers)[1:],
                        strict=True))
     rows = []

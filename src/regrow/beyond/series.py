@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from regrow import graph, study
+from regrow import graph, thresholds
 from regrow.beyond import short_runs
 from regrow.beyond.cases import Performed
 from regrow.beyond.short_runs import Kind, Tables
@@ -51,7 +51,7 @@ def series(record: Record) -> pd.DataFrame:
     on, explored (percent of all places that were ever connected).
     """
     degrees = graph.hidden_degrees(record.in_degree, record.out_degree, record.layers)
-    limits, ranked = study.thresholds(record), np.sort(degrees, axis=1)
+    limits, ranked = thresholds.of(record), np.sort(degrees, axis=1)
     top = max(1, round(HUBS * degrees.shape[1]))
     fits = fit_tails(degrees, max(1, limits.high))
     tried = sum(counts.astype(float) for counts in record.explored.values())
@@ -61,7 +61,7 @@ def series(record: Record) -> pd.DataFrame:
         "dormant low": 100 * graph.dormant_counts(degrees, limits.low) / degrees.shape[1],
         "dormant high": 100 * graph.dormant_counts(degrees, limits.high) / degrees.shape[1],
         "n_tail": fits.n_tail, "alpha": fits.alpha, "D": fits.D,
-        "explored": 100 * tried / study.total_weights(record)})
+        "explored": 100 * tried / record.total_weights})
 
 
 def option(config: RunConfig, usual: RunConfig) -> str:

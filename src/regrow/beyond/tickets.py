@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from regrow import cost, data, provenance, study, train
+from regrow import cost, data, provenance, study, thresholds, train
 from regrow.beyond import strength
 from regrow.beyond.cases import Case, Experiment, Tables, Tell
 from regrow.beyond.planting import Network, initial, taken, trained
@@ -144,10 +144,10 @@ def at_random(network: Network, seed: int) -> dict[str, Tensor]:
 
 def rounds_row(case: Ticket, outcome: Outcome) -> dict[str, Any]:
     """A network as a whole: accuracy, dormant hidden neurons and the tail of their degrees, with the paper's
-    thresholds scaled (see study.scaled_thresholds)."""
+    thresholds scaled (see thresholds.scaled)."""
     network = outcome.network
     degrees = np.concatenate(list(strength.degrees(network.masks).values())[1:])
-    at = study.scaled_thresholds(float(degrees.mean()))
+    at = thresholds.scaled(float(degrees.mean()))
     row = {"kind": outcome.kind, "round": outcome.round, "density": network.density,
            "connections": sum(network.connections.values()), "validation": outcome.validation, "test": outcome.test,
            "mean_degree": at.mean_degree, "largest": int(degrees.max()), "low": at.low, "high": at.high,

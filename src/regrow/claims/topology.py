@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 from scipy import stats
 
-from regrow import graph, study
+from regrow import graph, study, thresholds
 from regrow.claims.evidence import Evidence, at, hidden
 from regrow.claims.judgement import Claim, Effect, Outcome, effect, judged, paired
 from regrow.record import Record
@@ -27,7 +27,7 @@ def spread(record: Record) -> np.ndarray:
     return hidden(record).std(axis=1)
 
 
-def dormant(record: Record, limit: int = study.PAPER_LOW) -> np.ndarray:
+def dormant(record: Record, limit: int = thresholds.PAPER_LOW) -> np.ndarray:
     return graph.dormant_counts(hidden(record), limit) / hidden(record).shape[1]
 
 
@@ -98,7 +98,7 @@ def degree_decides_survival(evidence: Evidence) -> Outcome:
     def auc(fraction: float, record: Record) -> float:
         """Chance that of a survivor and a dormant neuron the survivor had the higher degree earlier."""
         degrees = hidden(record)
-        early, dead = degrees[at(record, fraction)], degrees[-1] <= study.PAPER_LOW
+        early, dead = degrees[at(record, fraction)], degrees[-1] <= thresholds.PAPER_LOW
         if not 0 < dead.sum() < dead.size:
             return 0.5
         return float(stats.mannwhitneyu(early[~dead], early[dead]).statistic / (dead.sum() * (~dead).sum()))
@@ -134,7 +134,7 @@ def fast_kill_more(evidence: Evidence) -> Outcome:
 def dormancy_settles(evidence: Evidence) -> Outcome:
     found = []
     for rule in study.STRATEGIES:
-        for limit in (study.PAPER_LOW, study.PAPER_HIGH):
+        for limit in (thresholds.PAPER_LOW, thresholds.PAPER_HIGH):
             def drift(record: Record, limit: int = limit) -> float:
                 share = dormant(record, limit)
                 return float(np.abs(share[at(record, 0.9):] - share[-1]).max())

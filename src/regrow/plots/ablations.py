@@ -73,6 +73,7 @@ def input_edges(records: Sequence[Record]) -> pd.DataFrame:
     of the image), and in the four corners (6.25 %), mean over seeds. Black stripes and nothing else differ.
     """
     rows = []
+    records = [record for record in records if len(record.input_degrees())]
     mirrored_seeds = {(record.config.method, record.config.seed) for record in records
                       if record.config.augment == "mirror_crop_flip"}
     for border, name in BORDERS.items():

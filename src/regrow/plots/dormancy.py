@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from regrow import graph, study, style
+from regrow import graph, style, thresholds
 from regrow.errors import RegrowError
 from regrow.record import Record
 
@@ -24,7 +24,7 @@ def dormant_neurons(records: Sequence[Record]) -> pd.DataFrame:
     """
     if len({tuple(record.shapes.values()) for record in records}) != 1:
         raise RegrowError("Figure 9 counts neurons of one network size; give it the records of one architecture.")
-    limits = study.thresholds(records[0])
+    limits = thresholds.of(records[0])
     parts = []
     for record in records:
         degrees = graph.hidden_degrees(record.in_degree, record.out_degree, record.layers)
@@ -40,7 +40,7 @@ def figure9(records: Sequence[Record]) -> tuple[Figure, pd.DataFrame]:
     """Dormant hidden neurons over training: (a) low and (b) high threshold, a line per strategy, a band of one
     standard deviation over seeds. The frame is `dormant_neurons(records)`."""
     frame = dormant_neurons(records)
-    limits, hidden = study.thresholds(records[0]), frame["hidden"].iloc[0]
+    limits, hidden = thresholds.of(records[0]), frame["hidden"].iloc[0]
     fig, axes = plt.subplots(1, 2, figsize=(7, 3.5))
     for ax, letter, threshold in zip(axes, "ab", (limits.low, limits.high), strict=True):
         at = frame[frame["threshold"] == threshold]

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from regrow import graph, study
+from regrow import graph, study, thresholds
 from regrow.plots.degrees import hidden
 from regrow.record import Record
 from regrow.style import style_of
@@ -32,14 +32,14 @@ def comparison(records: Sequence[Record], base: str = "random") -> pd.DataFrame:
         gains = [run.val_accuracy[-1] - other[run.config.seed] for run in runs if run.config.seed in other]
         middle, low, high = interval(gains)
         ends = [hidden(run, -1) for run in runs]
-        limit = study.thresholds(runs[0]).low
+        limit = thresholds.of(runs[0]).low
         rows.append({
             "method": method, "seeds": len(runs), "validation": np.mean(accuracy),
             "sd": np.std(accuracy, ddof=1) if len(runs) > 1 else np.nan,
             "test": np.mean([run.test_accuracy[-1] for run in runs]), "difference": middle, "low": low, "high": high,
             "degree sd": np.mean([end.std() for end in ends]), "largest degree": np.mean([end.max() for end in ends]),
             "dormant": 100 * np.mean([graph.dormant_counts(end, limit) / end.size for end in ends]),
-            "explored": 100 * np.mean([sum(int(seen[-1]) for seen in run.explored.values()) / study.total_weights(run)
+            "explored": 100 * np.mean([sum(int(seen[-1]) for seen in run.explored.values()) / run.total_weights
                                        for run in runs])})
     return pd.DataFrame(rows)
 

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from regrow import study
+from regrow import study, thresholds
 from regrow.graph import dormant_counts
 from regrow.plots.degrees import hidden
 from regrow.record import Record
@@ -74,7 +74,7 @@ def draw(threshold: int, update: int, degrees: Degrees) -> View:
 def dormancy(records: Sequence[Record] | None = None) -> Panel:
     """Share of dormant hidden neurons for any threshold and time; `records` of MLPs of one size, by default ours."""
     runs = examples.records() if records is None else records
-    degrees, limits = degrees_of(runs), study.thresholds(runs[0])
+    degrees, limits = degrees_of(runs), thresholds.of(runs[0])
     last = len(degrees.epochs) - 1
     return Panel(partial(draw, degrees=degrees), {
         "threshold": number("threshold", 0, 4 * limits.high, limits.low),
