@@ -16,9 +16,11 @@ from typing import Any
 
 import psutil
 import pytest
+import torch
 
 from regrow import heartbeat, sweep
 from regrow.config import RunConfig
+from regrow.errors import RegrowError
 from regrow.store import Store
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -123,3 +125,21 @@ def test_a_node_lost_in_mid_sweep(cluster, alone, tmp_path):
     result = swept(Store(tmp_path), cluster.address, lambda: cluster.remove_node(lost, allow_graceful=False))
     assert result == sweep.Result(4, 0, {}) and len(cluster.worker_nodes) == 1
     check(tmp_path, alone)
+
+
+def test_runs_that_share_a_gpu_find_their_node(cluster, tmp_path):
+    """Ray deals in GPUs as it is told there are some, so half of one can be asked for where there is none."""
+    node = cluster.add_node(num_cpus=2, num_gpus=1)
+    runs = [RUN.but(model="convnet", image_format="native", epochs=1, seed=seed) for seed in range(3)]
+    result = sweep.run(runs, Store(tmp_path), engine="ray", address=cluster.address, device="cuda", jobs=2)
+    if torch.cuda.is_available():
+        assert result == sweep.Result(3, 0, {})
+    else:
+        assert result.trained == 0 and len(result.failed) == 3
+        assert all("no CUDA device" in error for error in result.failed.values())
+    cluster.remove_node(node)
+
+
+def test_a_cluster_without_a_gpu_says_so(cluster, tmp_path):
+    with pytest.raises(RegrowError, match="no GPU"):
+        sweep.run(RUNS, Store(tmp_path), engine="ray", address=cluster.address, device="cuda")
