@@ -87,7 +87,7 @@ def figure_b20(degrees: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
                 ax.plot(curve["relative degree"], curve["share"], **how.line, markersize=3.5, linewidth=1.2,
                         markevery=marks, label=f"{how.label} (N={curve['seeds'].iloc[0]})")
             ax.set(xscale="log", yscale="log")
-            ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
+            ax.xaxis.set_major_locator(LogLocator(subs=(1, 3), numticks=9))
             ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             ax.xaxis.set_minor_formatter(NullFormatter())
         row[0].set_ylabel(f"{MODELS[model]}\nshare as large or larger")
