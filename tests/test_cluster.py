@@ -127,19 +127,25 @@ def test_a_node_lost_in_mid_sweep(cluster, alone, tmp_path):
     check(tmp_path, alone)
 
 
-def test_runs_that_share_a_gpu_find_their_node(cluster, tmp_path):
+def test_a_cluster_without_a_gpu_says_so(cluster, tmp_path):
+    with pytest.raises(RegrowError, match="no GPU"):
+        sweep.run(RUNS, Store(tmp_path), engine="ray", address=cluster.address, device="cuda")
+
+
+@pytest.fixture
+def node_with_a_gpu(cluster: Any) -> Iterator[None]:
     """Ray deals in GPUs as it is told there are some, so half of one can be asked for where there is none."""
     node = cluster.add_node(num_cpus=2, num_gpus=1)
-    runs = [RUN.but(model="convnet", image_format="native", epochs=1, seed=seed) for seed in range(3)]
+    yield
+    cluster.remove_node(node)
+
+
+def test_runs_that_share_a_gpu_find_their_node(cluster, node_with_a_gpu, tmp_path):
+    runs = [RunConfig(model="convnet", image_format="native", train_limit=256, epochs=1, batch_size=64,
+                      update_interval=2, seed=seed) for seed in range(3)]
     result = sweep.run(runs, Store(tmp_path), engine="ray", address=cluster.address, device="cuda", jobs=2)
     if torch.cuda.is_available():
         assert result == sweep.Result(3, 0, {})
     else:
         assert result.trained == 0 and len(result.failed) == 3
         assert all("no CUDA device" in error for error in result.failed.values())
-    cluster.remove_node(node)
-
-
-def test_a_cluster_without_a_gpu_says_so(cluster, tmp_path):
-    with pytest.raises(RegrowError, match="no GPU"):
-        sweep.run(RUNS, Store(tmp_path), engine="ray", address=cluster.address, device="cuda")

@@ -17,6 +17,7 @@ import nbformat
 import pytest
 import yaml
 
+from regrow import notebook_run, runner
 from regrow.errors import RegrowError
 from regrow.notebook_index import Entry
 from regrow.notebook_run import stale, stamp_of
@@ -132,6 +133,23 @@ def test_keep_going_runs_the_rest_and_says_why_each_failed(options: Options, boo
     assert run_all([bad, good, unchecked], together, inputs=lambda e: "", check=check, progress=log) == 3
     assert "1 done, 1 fresh, 1 check failed" in log.getvalue()
     assert not options.failed(bad).exists() and options.output(bad).exists()
+
+
+@pytest.mark.parametrize("failures, code", [(2, 0), (3, 1)])
+def test_a_kernel_that_never_started_is_started_again(
+        failures: int, code: int, options: Options, books: Path, tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    tally = tmp_path / "tally"
+    unlucky = f"""import sys
+with open({str(tally)!r}, "a+") as file:
+    file.write("x")
+    file.seek(0)
+    if len(file.read()) <= {failures}:
+        sys.exit("RuntimeError: {runner.NEVER_STARTED}")
+"""
+    monkeypatch.setattr(notebook_run, "PAPERMILL", unlucky + notebook_run.PAPERMILL)
+    assert run_all([entry(books, "01", "1 + 1")], options, progress=io.StringIO()) == code
+    assert len(tally.read_text()) == 3 and not left_over(options)
 
 
 def test_replay_says_what_has_no_records_and_goes_on(options: Options, books: Path) -> None:

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -36,6 +36,9 @@ Inputs = Callable[[Entry], str]
 Check = Callable[[Entry], list[str]]
 
 POLL_SECONDS = 0.1
+# A kernel gets numbers of free ports and binds them a little later; it ends if another process was faster in between.
+NEVER_STARTED = "Kernel died before replying to kernel_info"
+STARTS = 3  # of a notebook whose kernel ended so
 LIVE_SECONDS = 0.5  # a terminal's line is rewritten this often
 
 
@@ -74,7 +77,7 @@ def run_all(entries: Sequence[Entry], options: Options, *, inputs: Inputs = lamb
     board = _Board(entries, options, progress or sys.stderr)
     # Side by side the long ones go first, so that none is left over at the end.
     order = sorted(entries, key=lambda e: -e.seconds(options.profile)) if options.jobs > 1 else entries
-    waiting, running = deque(order), list[Run]()
+    waiting, running, unlucky = deque(order), list[Run](), Counter[str]()
     with _signals() as caught:
         for entry in entries:
             check_parameters(entry)
@@ -92,7 +95,12 @@ def run_all(entries: Sequence[Entry], options: Options, *, inputs: Inputs = lamb
                         board.add(entry, Outcome(entry.id, "fresh", 0.0, "", options.log(entry)), running, waiting)
                 for run in [r for r in running if r.process.poll() is not None]:
                     running.remove(run)
-                    board.add(run.entry, _checked(run, options, check), running, waiting)
+                    outcome = _checked(run, options, check)
+                    unlucky[run.entry.id] += 1
+                    if NEVER_STARTED in outcome.message and unlucky[run.entry.id] < STARTS:
+                        running.append(start(run.entry, options, run.stamp))
+                    else:
+                        board.add(run.entry, outcome, running, waiting)
                 board.tick(running, waiting)
                 time.sleep(POLL_SECONDS if running else 0)
         finally:
