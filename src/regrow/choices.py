@@ -28,12 +28,28 @@ CHOICES: dict[str, dict[str, str]] = {
         "rgb32": "3 x 32 x 32; grey images are padded by 2 and repeated",
         "native": "as the data set has them",
     },
+    "normalise": {
+        "auto": "own",
+        "own": "mean and standard deviation of the data set's training images",
+        "snfs": "of CIFAR-10, with the standard deviations .2023 .1994 .2010 of SNFS's code and its descendants",
+        "half": ".5 and .5, as those descendants have it for Fashion-MNIST",
+        "cifar10": "those of CIFAR-10, for any images",
+    },
     "augment": {
-        "auto": "crop_flip for CIFAR, none for grey images",
-        "crop_flip": "pad by 4 with black, random crop, random horizontal flip",
-        "mirror_crop_flip": "the same with the border mirrored, as SNFS's own code has it",
+        "auto": "mirror_crop_flip for CIFAR-10, crop_flip for CIFAR-100, none for grey images",
+        "crop_flip": "pad with black, random crop, random horizontal flip",
+        "mirror_crop_flip": "the same with the border mirrored, as SNFS's code and its descendants do on CIFAR-10",
         "flip": "random horizontal flip alone",
         "none": "images as they are",
+    },
+    "evaluation": {
+        "plain": "as they are",
+        "as_training": "cropped and flipped at random too, each image once for a run: one transform for all images",
+    },
+    "padding": {
+        "auto": "none for the ConvNet, same for all others",
+        "none": "no border: the ConvNet's maps are 30, 15, 13, 6 and 4 wide, as Table 5 reads in PyTorch's order",
+        "same": "one pixel all round, so that only pooling and strides make maps smaller",
     },
     "stem": {
         "imagenet": "7x7 convolution with stride 2 and a max-pool",

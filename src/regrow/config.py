@@ -16,8 +16,10 @@ from regrow.errors import ConfigError
 # Raise this when the same config would give another result than before: every key changes with it.
 RESULT_VERSION = 1
 
-def _key(default: Any, help: str) -> Any:
-    return field(default=default, metadata={"help": help})
+
+def _key(default: Any, help: str, absent: Any = None) -> Any:
+    """`absent`: what runs recorded before there was this key did; None: the default."""
+    return field(default=default, metadata={"help": help, "absent": default if absent is None else absent})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +32,13 @@ class RunConfig:
     model: str = _key("mlp", "network")
     hidden: tuple[int, ...] = _key((1024, 512), "hidden layers of the MLP")
     stem: str = _key("imagenet", "first layer of resnet50")
+    padding: str = _key("auto", "border of zeros around what a 3x3 convolution sees", absent="same")
     dataset: str = _key("fashion_mnist_small", "images")
     image_format: str = _key("auto", "how images enter the network")
+    normalise: str = _key("auto", "constants that images are normalised with", absent="own")
     augment: str = _key("auto", "training augmentation")
+    crop_pad: int = _key(4, "pixels on each side before a random crop")
+    evaluation: str = _key("plain", "validation and test images")
     train_limit: int = _key(0, "use only this many training images (0: all)")
     sparsity: float = _key(0.95, "fraction of the maskable weights that is absent; 0 is dense")
     init: str = _key("erk", "how connections are spread over the layers")
@@ -70,7 +76,13 @@ class RunConfig:
         if self.image_format == "auto":
             object.__setattr__(self, "image_format", "native" if self.is_small else "rgb32")
         if self.augment == "auto":
-            object.__setattr__(self, "augment", "crop_flip" if self.dataset.startswith("cifar") else "none")
+            usual = {"cifar10": "mirror_crop_flip", "cifar100": "crop_flip"}
+            object.__setattr__(self, "augment", usual.get(self.dataset, "none"))
+        if self.normalise == "auto":
+            object.__setattr__(self, "normalise", "own")
+        if self.padding == "auto":
+            object.__setattr__(self, "padding", "none" if self.model == "convnet" else "same")
+        _check_images(self)
 
     @property
     def is_small(self) -> bool:
@@ -92,6 +104,11 @@ class RunConfig:
         return self.prune != "none"
 
     @property
+    def evaluation_augment(self) -> str:
+        """What happens to validation and test images: a name of `augment`."""
+        return self.augment if self.evaluation == "as_training" else "none"
+
+    @property
     def grow_phases(self) -> tuple[str, str]:
         """The growth rule of the first and of the second part of training (equal unless switched)."""
         first, _, second = self.grow.partition(">")
@@ -108,10 +125,11 @@ class RunConfig:
     def key(self) -> str:
         """Content address of the run: 16 hex digits of everything that can change its result.
 
-        Only values that differ from the defaults are hashed, so a field added later leaves older keys as they are. The
-        code of a rule that somebody registered counts as well: another code is another run.
+        Only values that differ from the defaults are hashed, so a field added later leaves older keys as they are;
+        where its default is not what runs did before, what they did is left out instead. The code of a rule that
+        somebody registered counts as well: another code is another run.
         """
-        changed = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        changed = {f.name: value for f in fields(self) if (value := getattr(self, f.name)) != f.metadata["absent"]}
         named = [f"prune {self.prune}", *(f"grow {rule}" for rule in self.grow_phases)]
         own = {rule: FINGERPRINTS[rule] for rule in named if rule in FINGERPRINTS}
         text = json.dumps([RESULT_VERSION, changed, *([own] if own else [])], sort_keys=True)
@@ -132,6 +150,13 @@ class RunConfig:
             if name not in _TYPES:
                 raise ConfigError(f"There is no key {name!r}{nearest(name, _TYPES)}.")
         return cls(**values)
+
+    @classmethod
+    def from_record(cls, values: Mapping[str, Any]) -> RunConfig:
+        """Build from what a file says of a finished run: a key that it does not name did not exist at that time."""
+        added = {f.name: f.metadata["absent"] for f in fields(cls) if f.metadata["absent"] != f.default}
+        return cls.from_dict(added | {name: tuple(value) if isinstance(value, list) else value
+                                      for name, value in values.items()})
 
     @classmethod
     def from_strings(cls, words: Iterable[str]) -> RunConfig:
@@ -232,9 +257,27 @@ def _check_numbers(config: RunConfig) -> None:
         need(getattr(config, name) >= 1, name, "at least 1")
     for name in ("train_limit", "seed"):
         need(getattr(config, name) >= 0, name, "at least 0")
+    need(1 <= config.crop_pad <= 16, "crop_pad", "between 1 and 16")
     need(len(config.hidden) > 0 and all(n > 0 for n in config.hidden), "hidden", "one or more sizes above 0")
     need(all(0 < m < 1 for m in config.lr_milestones) and list(config.lr_milestones) == sorted(config.lr_milestones),
          "lr_milestones", "rising fractions between 0 and 1")
+
+
+def _check_images(config: RunConfig) -> None:
+    """What clashes once 'auto' is resolved."""
+    if config.normalise == "snfs" and config.dataset != "cifar10":
+        raise ConfigError(f"normalise=snfs has constants of CIFAR-10 alone: use own, half or cifar10 for dataset="
+                          f"{config.dataset}.")
+    if config.is_rbm and config.normalise != "own":
+        raise ConfigError("The RBMs take grey levels between 0 and 1 as they are: leave normalise out.")
+    if config.evaluation == "as_training" and config.augment == "none":
+        raise ConfigError("evaluation=as_training with augment=none changes nothing: set augment, or leave evaluation "
+                          "out.")
+    if config.crop_pad != 4 and config.augment in ("none", "flip"):
+        raise ConfigError(f"crop_pad is for random crops and means nothing with augment={config.augment}: set "
+                          "augment=crop_flip or mirror_crop_flip.")
+    if config.is_rbm and config.evaluation != "plain":
+        raise ConfigError("The RBMs have no accuracy to evaluate: leave evaluation out.")
 
 
 def _check_clashes(config: RunConfig) -> None:
@@ -252,6 +295,8 @@ def _check_clashes(config: RunConfig) -> None:
         raise ConfigError("amp=true is mixed single precision: leave dtype=float64 out.")
     if config.hidden != (1024, 512) and config.model != "mlp":
         raise ConfigError(f"hidden sets the sizes of the MLP and means nothing for model={config.model}.")
+    if config.padding == "none" and config.model != "convnet":
+        raise ConfigError(f"padding=none is for model=convnet and means nothing for model={config.model}.")
     if config.stem != "imagenet" and config.model != "resnet50":
         raise ConfigError(f"stem is for model=resnet50 and means nothing for model={config.model}.")
     if config.is_rbm and config.dataset.startswith("cifar"):

@@ -62,5 +62,5 @@ def multiply_adds(config: RunConfig) -> float:
         weights = rbm.HIDDEN_UNITS[config.model] * prod(image_shape(config))
         return 5.0 * weights * config.epochs * train_images(config)
     network = RunConfig(model=config.model, dataset=config.dataset, image_format=config.image_format,
-                        hidden=config.hidden, stem=config.stem)
+                        hidden=config.hidden, stem=config.stem, padding=config.padding)
     return 3.0 * _forward(network) * config.epochs * train_images(config)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,14 +13,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from regrow.datasets import DATASETS, data_root, known, read
+from regrow.config import RunConfig
+from regrow.datasets import DATASETS, constants, data_root, known, read
 from regrow.errors import DataError
 from regrow.randomness import generator
 
 __all__ = ["DATASETS", "PAD", "Dataset", "ImageSet", "batches", "data_root", "epoch_augmentation", "epoch_order",
-           "evaluation_batches", "load", "normalise", "pad_crop_flip", "split", "steps_per_epoch"]
+           "evaluation_batches", "evaluation_draws", "load", "load_for", "normalise", "normalised_as", "pad_crop_flip",
+           "split", "steps_per_epoch"]
 
-PAD = 4  # pixels on each side before the random crop
+PAD = 4  # pixels on each side before the random crop, unless a run says otherwise (crop_pad)
 AUGMENTATIONS = ("none", "flip", "crop_flip", "mirror_crop_flip")
 
 
@@ -45,7 +47,7 @@ class Dataset:
     test: ImageSet
     classes: int
     class_names: tuple[str, ...]
-    mean: tuple[float, ...]  # one for each stored channel, of pixels / 255
+    mean: tuple[float, ...]  # one for each stored channel, or each that the network sees; of pixels / 255
     std: tuple[float, ...]
     image_shape: tuple[int, int, int]  # (C, H, W) as the network sees it
     sha256: str  # of the raw arrays, before any split or limit
@@ -99,6 +101,18 @@ def load(name: str, *, root: Path | str | None = None, image_format: str = "rgb3
     )
 
 
+def load_for(config: RunConfig, *, root: Path | str | None = None) -> Dataset:
+    """The data set of a run, normalised as it says, in the processor's memory."""
+    images = load(config.dataset, root=root, image_format=config.image_format, train_limit=config.train_limit)
+    return normalised_as(images, config.normalise)
+
+
+def normalised_as(dataset: Dataset, normalise: str) -> Dataset:
+    """The same images, to be normalised with other constants: see `datasets.constants`."""
+    mean, std = constants(dataset.name, normalise)
+    return replace(dataset, mean=mean, std=std)
+
+
 def in_large_pages(images: Tensor) -> Tensor:
     """A copy in memory of numpy's, which asks Linux for large pages; PyTorch does not.
 
@@ -121,7 +135,8 @@ def scale_and_shift(mean: tuple[float, ...], std: tuple[float, ...], dtype: torc
 def normalise(images: Tensor, dataset: Dataset, dtype: torch.dtype = torch.float32) -> Tensor:
     """(pixel / 255 - mean) / std per channel: uint8 [..., C, H, W] -> dtype [..., C', H, W] as the network sees it."""
     scale, shift = scale_and_shift(dataset.mean, dataset.std, dtype, images.device)
-    x = images.to(dtype).mul_(scale).add_(shift)
+    x = images.to(dtype)
+    x = x.mul_(scale).add_(shift) if x.shape[-3] == len(scale) else x * scale + shift  # grey with constants of colours
     channels = dataset.image_shape[0]
     if x.shape[-3] == channels:
         return x
@@ -133,10 +148,13 @@ def epoch_order(n: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(n, generator=generator("order", seed, epoch))
 
 
-def epoch_augmentation(n: int, seed: int, epoch: int) -> tuple[Tensor, Tensor]:
-    """Crop offsets (y, x) in 0..2 PAD, int64 [n, 2], and flips, bool [n], of each of n training images in an epoch."""
-    chance = generator("augmentation", seed, epoch)
-    return torch.randint(0, 2 * PAD + 1, (n, 2), generator=chance), torch.randint(0, 2, (n,), generator=chance).bool()
+def epoch_augmentation(n: int, seed: int, epoch: int, pad: int = PAD) -> tuple[Tensor, Tensor]:
+    """Crop offsets (y, x) in 0..2 pad, int64 [n, 2], and flips, bool [n], of each of n training images in an epoch."""
+    return _augmentation(n, generator("augmentation", seed, epoch), pad)
+
+
+def _augmentation(n: int, chance: torch.Generator, pad: int) -> tuple[Tensor, Tensor]:
+    return torch.randint(0, 2 * pad + 1, (n, 2), generator=chance), torch.randint(0, 2, (n,), generator=chance).bool()
 
 
 def pad_crop_flip(images: Tensor, offsets: Tensor, flips: Tensor, pad: int = PAD, mirrored: bool = False) -> Tensor:
@@ -171,31 +189,46 @@ class Draw:
     """What chance decides of a batch: which training images, and how each one is cropped and flipped."""
 
     chosen: Tensor  # int64 [B]
-    offsets: Tensor | None = None  # int64 [B, 2], (y, x) in 0..2 PAD; None: no augmentation
+    offsets: Tensor | None = None  # int64 [B, 2], (y, x) in 0..2 pad; None: no augmentation
     flips: Tensor | None = None  # bool [B]
     mirrored: bool = False  # what lies beyond the border; see pad_crop_flip
+    pad: int = PAD
 
 
-def draws(dataset: Dataset, *, batch_size: int, seed: int, epoch: int, augment: str = "none",
+def draws(dataset: Dataset, *, batch_size: int, seed: int, epoch: int, augment: str = "none", pad: int = PAD,
           start: int = 0) -> Iterator[Draw]:
     """The batches of one epoch, on the data's device; the last may be smaller.
 
     augment: as in choices.CHOICES. start: the batch to begin with; the rest is what it would have been without
     a break, since order and augmentation depend only on (seed, epoch).
     """
+    n = len(dataset.train.labels)
+    order = epoch_order(n, seed, epoch).to(dataset.train.labels.device)
+    yield from _draws(order, batch_size, augment, pad, generator("augmentation", seed, epoch), start)
+
+
+def evaluation_draws(images: ImageSet, *, batch_size: int, augment: str = "none", pad: int = PAD,
+                     seed: int = 0) -> Iterator[Draw]:
+    """Batches of validation or test images in stored order. With an `augment` other than none each image is cropped
+    and flipped once and for all, as the seed has it, so that every epoch is judged on the same images."""
+    order = torch.arange(len(images), device=images.labels.device)
+    return _draws(order, batch_size, augment, pad, generator("evaluation", seed, len(images)), 0)
+
+
+def _draws(order: Tensor, batch_size: int, augment: str, pad: int, chance: torch.Generator,
+           start: int) -> Iterator[Draw]:
+    """Batches of the images `order` [n], all of them cropped and flipped as `chance` has it."""
     if augment not in AUGMENTATIONS:
         raise DataError(f"augment must be {', '.join(AUGMENTATIONS[:-1])} or {AUGMENTATIONS[-1]}, not {augment!r}.")
-    n, device = len(dataset.train.labels), dataset.train.labels.device
-    order = epoch_order(n, seed, epoch).to(device)
     if augment != "none":
-        offsets, flips = (t.to(device) for t in epoch_augmentation(n, seed, epoch))
+        offsets, flips = (t.to(order.device) for t in _augmentation(len(order), chance, pad))
         if augment == "flip":
-            offsets = torch.full_like(offsets, PAD)  # the crop that leaves an image where it is
-    for first in range(start * batch_size, n, batch_size):
+            offsets = torch.full_like(offsets, pad)  # the crop that leaves an image where it is
+    for first in range(start * batch_size, len(order), batch_size):
         chosen = order[first:first + batch_size]
         if augment != "none":
             yield Draw(chosen, offsets.index_select(0, chosen), flips.index_select(0, chosen),
-                       augment == "mirror_crop_flip")
+                       augment == "mirror_crop_flip", pad)
         else:
             yield Draw(chosen)
 
@@ -205,20 +238,21 @@ def drawn(images: Tensor, draw: Draw) -> Tensor:
     x = images.index_select(0, draw.chosen)
     if draw.offsets is None or draw.flips is None:
         return x
-    return pad_crop_flip(x, draw.offsets, draw.flips, mirrored=draw.mirrored)
+    return pad_crop_flip(x, draw.offsets, draw.flips, draw.pad, mirrored=draw.mirrored)
 
 
-def batches(dataset: Dataset, *, batch_size: int, seed: int, epoch: int, augment: str = "none",
+def batches(dataset: Dataset, *, batch_size: int, seed: int, epoch: int, augment: str = "none", pad: int = PAD,
             dtype: torch.dtype = torch.float32, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
     """Training batches (x [B, C, H, W], y int64 [B]) of one epoch, as `draws` decides them."""
     images, labels = dataset.train.images, dataset.train.labels
-    for draw in draws(dataset, batch_size=batch_size, seed=seed, epoch=epoch, augment=augment, start=start):
+    for draw in draws(dataset, batch_size=batch_size, seed=seed, epoch=epoch, augment=augment, pad=pad, start=start):
         yield normalise(drawn(images, draw), dataset, dtype), labels.index_select(0, draw.chosen)
 
 
 def evaluation_batches(image_set: ImageSet, dataset: Dataset, batch_size: int = 1000,
-                       dtype: torch.dtype = torch.float32) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches (x, y) of validation, test or training images in stored order, never augmented."""
-    for first in range(0, len(image_set), batch_size):
-        part = slice(first, first + batch_size)
-        yield normalise(image_set.images[part], dataset, dtype), image_set.labels[part]
+                       dtype: torch.dtype = torch.float32, *, augment: str = "none", pad: int = PAD,
+                       seed: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches (x, y) of validation, test or training images, as `evaluation_draws` decides them."""
+    for draw in evaluation_draws(image_set, batch_size=batch_size, augment=augment, pad=pad, seed=seed):
+        yield (normalise(drawn(image_set.images, draw), dataset, dtype),
+               image_set.labels.index_select(0, draw.chosen))

@@ -67,6 +67,29 @@ DATASETS: dict[str, Facts] = {
 }
 
 
+# Constants of SNFS's public code and its descendants: the mean is CIFAR-10's, the standard deviations are too small.
+_SNFS = ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
+
+
+def constants(name: str, normalise: str = "own") -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation, of pixels / 255, that normalise a data set: one for each of its channels.
+
+    normalise: as in choices.CHOICES. With "cifar10" a grey image gets three of each, for the three channels that a
+    network for colour sees.
+    """
+    facts = known(name)
+    match normalise:
+        case "own":
+            return facts.mean, facts.std
+        case "snfs":
+            return _SNFS
+        case "half":
+            return (0.5,) * facts.shape[0], (0.5,) * facts.shape[0]
+        case "cifar10":
+            return DATASETS["cifar10"].mean, DATASETS["cifar10"].std
+    raise DataError(f"There are no constants {normalise!r}{nearest(normalise, ('own', 'snfs', 'half', 'cifar10'))}.")
+
+
 @dataclass(frozen=True, eq=False)
 class RawArrays:
     """A data set in official order: x uint8 [N, H, W] or [N, H, W, 3], y int64 [N]."""

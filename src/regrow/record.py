@@ -181,7 +181,7 @@ def misfortune(path: Path) -> str:
             if not np.isfinite(file["train_loss"]).all():
                 return "diverged"
             accuracy, classes = file["test_accuracy"], head["shapes"][head["layers"][-1]][0]
-            rbm = RunConfig.from_dict(_tuples(head["config"])).is_rbm
+            rbm = RunConfig.from_record(head["config"]).is_rbm
             return "collapsed" if not rbm and _at_chance(float(accuracy[-1]), classes) else ""
     except Exception:  # damaged bytes reach many parsers
         return ""
@@ -192,7 +192,7 @@ def decode(path: Path, arrays: dict[str, Array], head: dict[str, Any]) -> Record
     if head.get("format") != FORMAT:
         raise StoreError(f"{path} is not a record of this version of regrow.")
     try:
-        config = RunConfig.from_dict(_tuples(head["config"]))
+        config = RunConfig.from_record(head["config"])
         parts: dict[str, Any] = {name: {layer: arrays[f"{name}/{layer}"] for layer in head["layers"]}
                                  for name in _PER_LAYER}
         parts |= {name: arrays[name] for name in _SERIES}
@@ -205,10 +205,6 @@ def decode(path: Path, arrays: dict[str, Array], head: dict[str, Any]) -> Record
     if record.key != head["key"]:
         raise StoreError(f"{path} holds a run whose key is {head['key']} there and {record.key} here.")
     return record
-
-
-def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
 def pack(mask: Array) -> Array:

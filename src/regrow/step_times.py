@@ -127,7 +127,8 @@ def _alike(config: RunConfig, rule: str) -> RunConfig:
         "seed": 0, "epochs": 300, "train_limit": 0, "init": "erk", "prune": "magnitude", "prune_schedule": "cosine",
         "grow": rule if config.is_dynamic else "random", "switch_at": 0.5, "update_order": "after_step",
         "regrown_weight": "zero", "update_interval": 400, "prune_rate": 0.5, "growth_beta": 0.9, "lr": 0.1,
-        "augment": "none" if config.augment == "none" else "crop_flip",
+        "normalise": "own", "augment": "none" if config.augment == "none" else "crop_flip", "crop_pad": 4,
+        "evaluation": "plain",
         "dataset": "cifar10" if shape == (3, 32, 32) else "mnist"}
     if config.model != "mlp" and not config.is_rbm:
         alike |= {"grow": "gradient", "sparsity": 0.95, "augment": "crop_flip"}

@@ -99,7 +99,10 @@ def _start(configs: Sequence[RunConfig], dataset: Dataset, device: str, engine: 
 
 
 def _dataset(config: RunConfig, device: str, data_root: Path | None) -> Dataset:
-    return _load(config.dataset, config.image_format, config.train_limit, device, data_root)
+    from regrow import data
+
+    images = _load(config.dataset, config.image_format, config.train_limit, device, data_root)
+    return data.normalised_as(images, config.normalise)
 
 
 @lru_cache(maxsize=2)

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -24,9 +23,6 @@ from regrow.errors import NotRecorded, StoreError
 from regrow.figures import write_atomically
 from regrow.progress import Progress
 from regrow.threads import one_thread
-
-if TYPE_CHECKING:
-    from regrow.data import Dataset
 
 TABLES: dict[str, Callable[[Observation], pd.DataFrame]] = {
     "exponents": attachment.exponents,
@@ -105,16 +101,21 @@ class Tables:
 def tables(profile: str, store: Path, shipped: Path) -> Tables:
     """Read the tables of a profile.
 
-    `quick` watches what is missing, in seconds. The other profiles read `shipped`/beyond, then the store's own tables,
-    and raise NotRecorded, naming the command, if there is no run at all.
+    `quick` watches what is missing, in seconds. The other profiles read `shipped`/beyond, then the store's own tables;
+    runs with a black border stand in as long as there is none with the mirrored one. NotRecorded, naming the command,
+    is raised if there is no run at all.
     """
     own = store / FOLDER / "tables"
     if profile == "quick":
         watch([config for config in configs(profile) if not complete(config.key, TABLES, own)], store, own)
     places = (own,) if profile == "quick" else (shipped / FOLDER, own)
-    found = {config: place for config in configs(profile) for place in reversed(places)
-             if complete(config.key, TABLES, place)}
-    if not found:
+    older = study.runs("black_border", profile)  # watched before the border of the paper's crops was known
+    for runs in (configs(profile), older):
+        found = {config: place for config in runs for place in reversed(places)
+                 if complete(config.key, TABLES, place)}
+        if found:
+            break
+    else:
         raise NotRecorded("No run was watched yet: python -m regrow beyond mechanism --profile paper does it.")
     about = [json.loads((place / f"{config.key}.json").read_text()) for config, place in found.items()]
     frames = {name: pd.concat(
@@ -127,18 +128,13 @@ def tables(profile: str, store: Path, shipped: Path) -> Tables:
 
 
 def _watched(config: RunConfig, store: Path, root: Path | None, progress: Callable[[int], None]) -> Observation:
-    from regrow import provenance
+    from regrow import data, provenance
     from regrow.beyond import observer
 
-    dataset = _dataset(config, root)
+    dataset = data.load_for(config, root=root)
     with one_thread():
         made = provenance.of_run(device="cpu", engine="sparse", threads=1, data_sha256=dataset.sha256)
         _, seen = observer.observe(config, dataset, progress=progress, provenance=made)
     seen.save(store / FOLDER / f"{config.key}.npz")
     return seen
 
-
-def _dataset(config: RunConfig, root: Path | None) -> Dataset:
-    from regrow import data
-
-    return data.load(config.dataset, root=root, image_format=config.image_format, train_limit=config.train_limit)

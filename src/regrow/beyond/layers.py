@@ -37,8 +37,7 @@ NAMES = {"fixed": "fixed layers", "momentum": "traded by momentum", "magnitude":
          "growing": "neurons are born"}
 TABLES = ("exponents", "layers", "ages", "accuracy")
 SEEDS = {"quick": (0,), "paper": (0, 1)}
-SETTINGS: dict[str, dict[str, Any]] = {"quick": study.QUICK_MLP | {"epochs": 10}, "paper": {"dataset": "cifar10",
-                                                                                            "epochs": 30}}
+SETTINGS: dict[str, dict[str, Any]] = {"quick": study.QUICK_MLP | {"epochs": 10}, "paper": study.SHORT}
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def cases(profile: str) -> list[LayersCase]:
 def perform(case: LayersCase, root: Path | None, tell: Tell) -> tuple[Tables, dict[str, Any]]:
     """Train and watch one case."""
     run = case.run
-    images = data.load(run.dataset, root=root, image_format=run.image_format, train_limit=run.train_limit)
+    images = data.load_for(run, root=root)
     made = provenance.of_run(device="cpu", engine="sparse", threads=1, data_sha256=images.sha256)
     record, seen = observe(run, images, engine=ENGINES[case.kind], progress=tell, provenance=made)
     return tables(case, record, seen), seen.provenance

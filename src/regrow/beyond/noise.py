@@ -92,9 +92,9 @@ class ComparingEngine(SparseEngine):
         config, left = self.config, images
         sums: dict[str, Tensor] = {}
         for draw in draws(self.dataset, batch_size=config.batch_size, seed=config.seed + OTHER_IMAGES,
-                          epoch=step * 1000 + number, augment=config.augment):
+                          epoch=step * 1000 + number, augment=config.augment, pad=config.crop_pad):
             few = data.Draw(draw.chosen[:left], None if draw.offsets is None else draw.offsets[:left],
-                            None if draw.flips is None else draw.flips[:left], draw.mirrored)
+                            None if draw.flips is None else draw.flips[:left], draw.mirrored, draw.pad)
             labels = self.dataset.train.labels[few.chosen]
             super().backward(self._load(self.dataset.train.images, few), labels, step)
             for name, gradient in self.gradients.items():
@@ -151,7 +151,7 @@ def cases(profile: str) -> tuple[Noise, ...]:
 def perform(case: Noise, root: Path | None, tell: Tell) -> tuple[Tables, dict[str, Any]]:
     """Train the run and compare."""
     config = case.run
-    dataset = data.load(config.dataset, root=root, image_format=config.image_format, train_limit=config.train_limit)
+    dataset = data.load_for(config, root=root)
     engine = ComparingEngine(config, dataset, total_steps(config))
     run = train.begin(train.Run(config, engine, config.key, engine.steps_per_epoch))
     made = provenance.of_run(device="cpu", engine="sparse", threads=1, data_sha256=dataset.sha256)

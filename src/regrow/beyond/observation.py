@@ -75,8 +75,7 @@ def load(path: Path) -> Observation:
         series: dict[str, Any] = {name: arrays[name] for name in ("steps", "prune_rates", "moment_steps")}
         parts: dict[str, Any] = {part: {name.removeprefix(f"{part}/"): array for name, array in arrays.items()
                                         if name.startswith(f"{part}/")} for part in PARTS}
-        config = {name: tuple(value) if isinstance(value, list) else value for name, value in head["config"].items()}
-        return Observation(config=RunConfig.from_dict(config), steps_per_epoch=head["steps_per_epoch"],
+        return Observation(config=RunConfig.from_record(head["config"]), steps_per_epoch=head["steps_per_epoch"],
                            shapes={name: tuple(shape) for name, shape in head["shapes"].items()},
                            provenance=head["provenance"], **parts, **series)
     except (ConfigError, KeyError, TypeError) as error:

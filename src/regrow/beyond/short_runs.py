@@ -102,7 +102,7 @@ def load(folder: Path, need: str, kind: Kind) -> Tables | None:
     about = _about(folder, need)
     if not about.is_file():
         return None
-    configs = [(RunConfig.from_dict(run["config"]), run["provenance"]) for run in json.loads(about.read_text())]
+    configs = [(RunConfig.from_record(run["config"]), run["provenance"]) for run in json.loads(about.read_text())]
     runs = [Performed(config, provenance, config.key) for config, provenance in configs]
     return Tables({name: table_file.read(_path(folder, need, name)) for name in kind.names}, runs)
 

@@ -184,8 +184,7 @@ def perform(case: Ticket, root: Path | None, tell: Tell) -> tuple[Tables, dict[s
     neurons: kind, round and what strength.neurons says of every hidden neuron of the networks `shown`.
     """
     began = time.perf_counter()
-    dataset = data.load(case.run.dataset, root=root, image_format=case.run.image_format,
-                        train_limit=case.run.train_limit)
+    dataset = data.load_for(case.run, root=root)
     rounds, layers, neurons = [], [], []
     for outcome in outcomes(case, dataset, tell):
         rounds.append(rounds_row(case, outcome))

@@ -80,7 +80,7 @@ class BatchedEngine:
         """Images [R, B, features] and labels [R, B] of an epoch, from batch `start` on; gathered once per seed."""
         common = self.common
         streams = [batches(self.dataset, batch_size=common.batch_size, seed=seed, epoch=epoch, augment=common.augment,
-                           dtype=getattr(torch, common.dtype), start=start) for seed in self.seeds]
+                           pad=common.crop_pad, dtype=getattr(torch, common.dtype), start=start) for seed in self.seeds]
         for parts in zip(*streams, strict=True):
             images, labels = (torch.stack(part)[self.seed_of] for part in zip(*parts, strict=True))
             yield images.flatten(2), labels
@@ -131,11 +131,16 @@ class BatchedEngine:
 
     @torch.no_grad()
     def accuracy(self, images: ImageSet) -> list[float]:
-        """Accuracies in percent, never augmented."""
+        """Accuracies in percent."""
+        common = self.common
         correct = torch.zeros(len(self.configs), dtype=torch.int64, device=self.device)
-        for x, labels in evaluation_batches(images, self.dataset, dtype=getattr(torch, self.common.dtype)):
-            predicted = self._logits(x.flatten(1).expand(len(self.configs), -1, -1)).argmax(1)
-            correct += (predicted == labels).sum(1)
+        seeds = self.seeds if common.evaluation_augment != "none" else self.seeds[:1]  # else all see the same images
+        streams = [evaluation_batches(images, self.dataset, dtype=getattr(torch, common.dtype), pad=common.crop_pad,
+                                      augment=common.evaluation_augment, seed=seed) for seed in seeds]
+        for parts in zip(*streams, strict=True):
+            x, labels = torch.stack([x.flatten(1) for x, _ in parts]), parts[0][1]
+            x = x[self.seed_of] if len(seeds) > 1 else x.expand(len(self.configs), -1, -1)
+            correct += (self._logits(x).argmax(1) == labels).sum(1)
         return [percent(count, len(images.labels)) for count in correct.tolist()]
 
     def state(self) -> dict[str, Tensor]:

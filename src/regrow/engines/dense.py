@@ -88,7 +88,8 @@ class DenseEngine(MaskedEngine):
         """Images [B, C, H, W] and labels [B] of an epoch, from batch `start` on."""
         config = self.config
         for images, labels in batches(self.dataset, batch_size=config.batch_size, seed=config.seed, epoch=epoch,
-                                      augment=config.augment, dtype=getattr(torch, config.dtype), start=start):
+                                      augment=config.augment, pad=config.crop_pad, dtype=getattr(torch, config.dtype),
+                                      start=start):
             yield images.contiguous(memory_format=self.memory_format), labels
 
     def backward(self, images: Tensor, labels: Tensor, step: int) -> None:
@@ -103,10 +104,12 @@ class DenseEngine(MaskedEngine):
 
     @torch.no_grad()
     def accuracy(self, images: ImageSet) -> float:
-        """Accuracy in percent, in evaluation mode, never augmented. One wait for the device at the end."""
+        """Accuracy in percent, in evaluation mode. One wait for the device at the end."""
+        config = self.config
         self.model.eval()
         correct = torch.zeros((), dtype=torch.int64, device=self.device)
-        for x, labels in evaluation_batches(images, self.dataset, dtype=getattr(torch, self.config.dtype)):
+        for x, labels in evaluation_batches(images, self.dataset, dtype=getattr(torch, config.dtype), seed=config.seed,
+                                            augment=config.evaluation_augment, pad=config.crop_pad):
             correct += (self.model(x.contiguous(memory_format=self.memory_format)).argmax(1) == labels).sum()
         return percent(int(correct), len(images.labels))
 

@@ -33,7 +33,7 @@ class RbmEngine(MaskedEngine):
         """Grey levels [B, V] and labels [B], which nothing reads, of an epoch, from batch `start` on."""
         config, train = self.config, self.dataset.train
         for draw in draws(self.dataset, batch_size=config.batch_size, seed=config.seed, epoch=epoch,
-                          augment=config.augment, start=start):
+                          augment=config.augment, pad=config.crop_pad, start=start):
             yield rbm.grey(drawn(train.images, draw), self.rbm.weight.dtype), train.labels.index_select(0, draw.chosen)
 
     @torch.no_grad()

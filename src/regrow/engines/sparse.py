@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from regrow import models, schedule
 from regrow.config import RunConfig
-from regrow.data import PAD, Dataset, Draw, ImageSet, draws, scale_and_shift
+from regrow.data import Dataset, Draw, ImageSet, draws, evaluation_draws, scale_and_shift
 from regrow.engines import sparse_kernels as kernels
 from regrow.engines import tile_images
 from regrow.engines.gradient_average import GradientAverage, window
@@ -64,7 +64,7 @@ class SparseNetwork:
         self.deltas = [aligned((tiles, n, TILE), numpy_dtype) for n in sizes]
         self.scale, self.shift = (part.flatten().numpy() for part in scale_and_shift(
             mean, std, self.dtype, torch.device("cpu")))
-        self.staged = tile_images.stage(dataset.train.images.numpy(), PAD)
+        self.staged = tile_images.stage(dataset.train.images.numpy(), config.crop_pad)
         self.updates = frozenset(schedule.update_steps(config, total_steps))
         self.averages = {name: GradientAverage(layer.n_out, layer.n_in, rows, config.growth_beta, self.dtype)
                          for name, layer in self.layers.items()
@@ -81,15 +81,15 @@ class SparseNetwork:
         tiles = self.activations[0][:-(-len(draw.chosen) // TILE)]
         offsets = np.zeros((0, 2), np.int64) if draw.offsets is None else draw.offsets.numpy()
         flips = np.zeros(0, bool) if draw.flips is None else draw.flips.numpy()
-        tile_images.load_tiles(images.numpy(), draw.chosen.numpy(), offsets, flips, PAD, draw.mirrored, self.scale,
-                               self.shift, self.staged, tiles)
+        tile_images.load_tiles(images.numpy(), draw.chosen.numpy(), offsets, flips, self.config.crop_pad, draw.mirrored,
+                               self.scale, self.shift, self.staged, tiles)
         return torch.from_numpy(tiles)
 
     def batches(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Tiles and labels of an epoch, from batch `start` on."""
         config, train = self.config, self.dataset.train
         for draw in draws(self.dataset, batch_size=config.batch_size, seed=config.seed, epoch=epoch,
-                          augment=config.augment, start=start):
+                          augment=config.augment, pad=config.crop_pad, start=start):
             yield self._load(train.images, draw), train.labels.index_select(0, draw.chosen)
 
     def _remembers(self, step: int) -> bool:
@@ -208,10 +208,12 @@ class SparseEngine(SparseNetwork):
                 self.gradients[name] = torch.bmm(torch.from_numpy(dy), torch.from_numpy(x).mT).sum(0)
 
     def accuracy(self, images: ImageSet) -> float:
-        """Accuracy in percent, never augmented."""
-        correct = 0
-        for chosen in torch.arange(len(images.labels)).split(self.config.batch_size):
-            tiles = self._load(images.images, Draw(chosen)).numpy()
+        """Accuracy in percent."""
+        config, correct = self.config, 0
+        for draw in evaluation_draws(images, batch_size=config.batch_size, augment=config.evaluation_augment,
+                                     pad=config.crop_pad, seed=config.seed):
+            chosen = draw.chosen
+            tiles = self._load(images.images, draw).numpy()
             self._forward(tiles)
             logits = self.activations[-1][:len(tiles)].transpose(0, 2, 1).reshape(len(tiles) * TILE, -1)[:len(chosen)]
             correct += int((logits.argmax(1) == images.labels[chosen].numpy()).sum())

@@ -105,14 +105,14 @@ def _mirror(room, pad):
 def load_tiles(images, chosen, offsets, flips, pad, mirrored, scale, shift, staged, tiles):
     """Chosen images into tiles, as data.drawn and data.normalise would make them.
 
-    images uint8 [N, C, H, W]; chosen [B]; offsets [B, 2] and flips [B] as in data.pad_crop_flip, or empty; scale and
-    shift [C]; staged from `stage`, and not to be used both with mirrored borders and with black ones. tiles
-    [tiles, features, 64]: the features of a grey image are repeated until they are all filled, places past the last
-    image are 0.
+    images uint8 [N, C, H, W]; chosen [B]; offsets [B, 2] and flips [B] as in data.pad_crop_flip, or empty; staged from
+    `stage`, and not to be used both with mirrored borders and with black ones. scale and shift [C], or [3] for a grey
+    image that enters as three different channels. tiles [tiles, features, 64]: features are repeated until they are all
+    filled, places past the last image are 0.
     """
     _, channels, height, width = images.shape
     augmented = offsets.shape[0] > 0
-    size = channels * height * width
+    size, shades = channels * height * width, scale.shape[0] // channels
     line, plane = width + 2 * pad, (width + 2 * pad) * (height + 2 * pad)
     room = staged[:TILE * channels * plane].reshape(TILE, channels, height + 2 * pad, line)
     row = np.empty((max(width, SIDE), TILE), np.uint8)
@@ -132,13 +132,14 @@ def load_tiles(images, chosen, offsets, flips, pad, mirrored, scale, shift, stag
                 for x in range(0, width, SIDE):
                     x = max(0, min(x, width - SIDE))  # the last ones may overlap
                     _transpose(row, np.int64(x), staged, starts, np.int64(c * plane + y * line + x))
-                first = (c * height + y) * width
-                s, m = scale[c], shift[c]
-                for x in range(width):
-                    out, pixels = tiles[t, first + x], row[x]
-                    for b in range(TILE):
-                        out[b] = pixels[b] * s + m
+                for shade in range(c, scale.shape[0], channels):
+                    first = (shade * height + y) * width
+                    s, m = scale[shade], shift[shade]
+                    for x in range(width):
+                        out, pixels = tiles[t, first + x], row[x]
+                        for b in range(TILE):
+                            out[b] = pixels[b] * s + m
         if filled < TILE:
-            tiles[t, :size, filled:] = 0
-        for copy in range(1, tiles.shape[1] // size):
+            tiles[t, :shades * size, filled:] = 0
+        for copy in range(shades, tiles.shape[1] // size):
             tiles[t, copy * size:(copy + 1) * size] = tiles[t, :size]
