@@ -25,10 +25,14 @@ COMPANIONS: dict[tuple[str, str], list[str]] = {
     ("prune", "none"): ["grow=none"],
     ("grow", "none"): ["prune=none"],
     ("stem", "cifar"): ["model=resnet50"],
+    ("padding", "none"): ["model=convnet"],
+    ("normalise", "snfs"): ["dataset=cifar10"],
+    ("evaluation", "as_training"): ["augment=flip"],
 }
 # For each key that is not a choice: text as typed, the value it means, and words it needs beside it.
 TYPED: dict[str, tuple[str, Any, list[str]]] = {
     "hidden": ("300,100", (300, 100), []),
+    "crop_pad": ("6", 6, ["augment=crop_flip"]),
     "train_limit": ("500", 500, []),
     "sparsity": ("0.9", 0.9, []),
     "switch_at": ("0.25", 0.25, []),
@@ -83,7 +87,8 @@ def sentence(error: Exception) -> str:
     ("stem", "imagenet"), ("amp", False), ("dtype", "float32"), ("seed", 0), ("train_limit", 0),
     # decisions about what the paper leaves open
     ("update_order", "after_step"), ("regrow_pruned", True), ("regrown_weight", "zero"), ("grown_buffer", "zero"),
-    ("growth_momentum", "ema"), ("growth_beta", 0.9), ("update_until", 1.0),
+    ("growth_momentum", "ema"), ("growth_beta", 0.9), ("update_until", 1.0), ("normalise", "own"), ("crop_pad", 4),
+    ("evaluation", "plain"),
 ])
 def test_defaults(name: str, value: Any) -> None:
     assert getattr(RunConfig(), name) == value
@@ -93,9 +98,12 @@ def test_defaults(name: str, value: Any) -> None:
     "update_order=instead_of_step", "regrow_pruned=false", "regrown_weight=keep", "grown_buffer=keep",
     "growth_momentum=sgd_buffer", "update_until=0.75", "prune=set", "prune=set_legacy", "prune=random",
     "prune_schedule=constant", "prune_schedule=linear", "init=uniform", "init=er", "init=erk_printed",
+    "normalise=half", "normalise=cifar10", "normalise=snfs dataset=cifar10", "augment=crop_flip dataset=cifar10",
+    "crop_pad=6 dataset=cifar10", "evaluation=as_training dataset=cifar10", "padding=same model=convnet",
 ])
 def test_every_open_decision_is_a_named_option(word: str) -> None:
-    assert RunConfig.from_strings([word]).key != RunConfig().key
+    choice, *beside = word.split()
+    assert RunConfig.from_strings([choice, *beside]).key != RunConfig.from_strings(beside).key
 
 
 def test_presets() -> None:
@@ -130,16 +138,21 @@ def test_method_and_phases(options: dict[str, Any], method: str, phases: tuple[s
     assert (config.method, config.grow_phases) == (method, phases)
 
 
-@pytest.mark.parametrize(("options", "image_format", "augment"), [
-    ({}, "rgb32", "none"),
-    ({"dataset": "cifar10"}, "rgb32", "crop_flip"), ({"dataset": "cifar100"}, "rgb32", "crop_flip"),
-    ({"hidden": (300, 100)}, "native", "none"), ({"model": "convnet", "dataset": "mnist"}, "rgb32", "none"),
-    ({"model": "rbm-big"}, "native", "none"), ({"dataset": "cifar10", "augment": "none"}, "rgb32", "none"),
-    ({"image_format": "native"}, "native", "none"),
+@pytest.mark.parametrize(("options", "image_format", "augment", "padding"), [
+    ({}, "rgb32", "none", "same"),
+    ({"dataset": "cifar10"}, "rgb32", "mirror_crop_flip", "same"),
+    ({"dataset": "cifar100"}, "rgb32", "crop_flip", "same"),
+    ({"hidden": (300, 100)}, "native", "none", "same"),
+    ({"model": "convnet", "dataset": "mnist"}, "rgb32", "none", "none"),
+    ({"model": "vgg16", "dataset": "mnist"}, "rgb32", "none", "same"),
+    ({"model": "rbm-big"}, "native", "none", "same"),
+    ({"dataset": "cifar10", "augment": "none"}, "rgb32", "none", "same"),
+    ({"image_format": "native"}, "native", "none", "same"),
 ])
-def test_automatic_values_are_resolved(options: dict[str, Any], image_format: str, augment: str) -> None:
+def test_automatic_values_are_resolved(options: dict[str, Any], image_format: str, augment: str, padding: str) -> None:
     config = RunConfig(**options)
-    assert (config.image_format, config.augment) == (image_format, augment)
+    assert (config.image_format, config.augment, config.padding) == (image_format, augment, padding)
+    assert config.normalise == "own"
 
 
 # ---- the key --------------------------------------------------------------------------------------------------------
@@ -149,6 +162,27 @@ def test_keys_are_pinned() -> None:
     """Finished runs are found by these. A change here orphans every record: raise RESULT_VERSION only on purpose."""
     assert RunConfig().key == "20a61349b2cdfeb3"
     assert RunConfig(**SMALL).key == "fbee6771aa5fc2d6"
+
+
+def test_keys_of_older_records_are_theirs_and_of_no_new_run() -> None:
+    """As they were before there were `padding`, `normalise`, `crop_pad` and `evaluation`: what those runs did is not
+    what a new one of the same words does, where the default is another."""
+    padded = RunConfig(model="convnet", dataset="cifar10", augment="crop_flip", padding="same")
+    assert padded.key == "de03cf2236b1044e"
+    assert RunConfig(model="convnet", dataset="cifar10", augment="crop_flip").key != padded.key
+    assert RunConfig(dataset="cifar10", grow="random", augment="crop_flip").key == "a54e75257aed4247"
+    assert RunConfig(dataset="cifar10", grow="random").key == "0bb430bacaf8ea51"  # shipped, with a mirrored border
+    assert RunConfig(model="vgg16", dataset="cifar10", augment="crop_flip").key == "ee39016594286a86"
+
+
+def test_a_key_that_a_record_does_not_name_is_what_runs_did_before_there_was_it() -> None:
+    said = RunConfig(model="convnet", padding="same").to_dict()
+    older = {name: value for name, value in said.items()
+             if name not in ("padding", "normalise", "crop_pad", "evaluation")}
+    assert RunConfig.from_record(older) == RunConfig(model="convnet", padding="same")
+    assert RunConfig.from_dict(older) == RunConfig(model="convnet", padding="none")
+    new = RunConfig(model="convnet", normalise="half", augment="crop_flip", crop_pad=6, evaluation="as_training")
+    assert RunConfig.from_record(json.loads(json.dumps(new.to_dict()))) == new
 
 
 def test_key_does_not_depend_on_the_process() -> None:
@@ -320,7 +354,7 @@ def test_a_value_like_no_other_gets_the_list(name: str) -> None:
     ("switch_at", 0.0), ("switch_at", 1.0), ("update_until", 0.0), ("update_until", 1.1), ("lr", 0.0),
     ("lr", float("inf")), ("lr", float("nan")), ("lr_decay", 0.0), ("momentum", 1.0), ("momentum", -0.5),
     ("weight_decay", -1e-4), ("weight_decay", float("nan")), ("epochs", 0), ("epochs", 1.5), ("epochs", True),
-    ("epochs", "3"), ("batch_size", 0), ("update_interval", 0), ("train_limit", -1), ("seed", -1), ("seed", 1.0),
+    ("epochs", "3"), ("batch_size", 0), ("update_interval", 0), ("crop_pad", 0), ("crop_pad", 17), ("train_limit", -1), ("seed", -1), ("seed", 1.0),
     ("hidden", ()), ("hidden", (0,)), ("hidden", (300, -1)), ("hidden", 300), ("hidden", (300.5,)), ("hidden", "300"),
     ("hidden", (True,)), ("hidden", ("a",)), ("lr_milestones", (0.75, 0.5)), ("lr_milestones", (0.0,)),
     ("lr_milestones", (1.0,)), ("lr_milestones", 0.5), ("lr_milestones", (float("nan"),)), ("nesterov", 1),
@@ -355,6 +389,12 @@ def test_a_word_without_equals_sign() -> None:
     (["hidden=300", "model=convnet"], "MLP"),
     (["stem=cifar"], "resnet50"),
     (["model=rbm-big", "dataset=cifar10"], "dataset=mnist"),
+    (["padding=none"], "model=convnet"),
+    (["normalise=snfs"], "own, half or cifar10"),
+    (["model=rbm-big", "normalise=half"], "leave normalise out"),
+    (["evaluation=as_training"], "set augment"),
+    (["crop_pad=8"], "augment=crop_flip"), (["crop_pad=8", "augment=flip"], "augment=crop_flip"),
+    (["model=rbm-big", "augment=flip", "evaluation=as_training"], "leave evaluation out"),
 ])
 def test_clashes_name_the_remedy(words: list[str], remedy: str) -> None:
     with pytest.raises(ConfigError, match=remedy) as caught:

@@ -26,7 +26,9 @@ def test_train_limit_counts():
 @pytest.mark.parametrize(("config", "forward"), [
     (RunConfig(**SMALL), 3_675_136),  # one multiply-add for every weight
     (RunConfig(hidden=(300, 100), **SMALL), 784 * 300 + 300 * 100 + 100 * 10),
-    (RunConfig(model="convnet", **SMALL), 32**2 * 9 * 3 * 32 + 16**2 * 9 * 32 * 64 + 8**2 * 9 * 64 * 128 + 1280),
+    (RunConfig(model="convnet", **SMALL), 30**2 * 9 * 3 * 32 + 13**2 * 9 * 32 * 64 + 4**2 * 9 * 64 * 128 + 1280),
+    (RunConfig(model="convnet", padding="same", **SMALL),
+     32**2 * 9 * 3 * 32 + 16**2 * 9 * 32 * 64 + 8**2 * 9 * 64 * 128 + 1280),
 ])
 def test_multiply_adds_by_hand(config, forward):
     assert cost.multiply_adds(config) == 3 * forward

@@ -8,8 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regrow import data
+from regrow import data, datasets
 from regrow.choices import CHOICES
+from regrow.config import RunConfig
 from regrow.errors import DataError
 
 
@@ -205,6 +206,47 @@ def test_evaluation_is_in_stored_order_and_never_augmented(colour):
         assert [len(y) for _, y in found] == [2, 2, 1]
         assert torch.equal(torch.cat([x for x, _ in found]), data.normalise(image_set.images, colour))
         assert torch.equal(torch.cat([y for _, y in found]), image_set.labels)
+
+
+def test_evaluation_as_in_training_crops_and_flips_each_image_once_and_for_all(colour):
+    def images(**changes):
+        settings = {"augment": "crop_flip", "pad": 3, "seed": 7, "dtype": torch.float64} | changes
+        return torch.cat([x for x, _ in data.evaluation_batches(colour.test, colour, 2, **settings)])
+
+    n = len(colour.test)
+    (draw,) = data.evaluation_draws(colour.test, batch_size=n, augment="crop_flip", pad=3, seed=7)
+    cropped = _one_image_at_a_time(colour.test.images.numpy(), draw.offsets.numpy(), draw.flips.numpy(), 3)
+    assert torch.equal(images(), data.normalise(torch.from_numpy(cropped), colour, torch.float64))
+    assert torch.equal(images(), images())
+    assert not torch.equal(images(), images(seed=8)) and not torch.equal(images(), images(augment="none"))
+    assert not torch.equal(images(), images(augment="mirror_crop_flip"))
+
+
+@pytest.mark.parametrize("pad", [1, 4, 8])
+def test_crops_are_as_large_as_the_border(pad):
+    offsets, _ = data.epoch_augmentation(20_000, seed=0, epoch=3, pad=pad)
+    assert set(offsets.unique().tolist()) == set(range(2 * pad + 1))
+
+
+@pytest.mark.parametrize(("name", "normalise", "mean", "std"), [
+    ("cifar10", "own", (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+    ("cifar10", "snfs", (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
+    ("cifar10", "half", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)), ("fashion_mnist", "half", (0.5,), (0.5,)),
+    ("mnist", "own", (0.1307,), (0.3081,)),
+    ("mnist", "cifar10", (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+])
+def test_constants_of_normalisation(name, normalise, mean, std):
+    assert datasets.constants(name, normalise) == (mean, std)
+
+
+def test_a_grey_image_can_have_three_constants():
+    run = RunConfig(normalise="cifar10", train_limit=10)
+    images = data.load_for(run)
+    mean, std = (np.array(values)[:, None, None] for values in datasets.constants("cifar10"))
+    found = data.normalise(images.train.images, images, torch.float64).numpy()
+    assert found.shape == (10, 3, 32, 32)
+    np.testing.assert_allclose(found, (images.train.images.numpy() / 255 - mean) / std, rtol=1e-12)
+    assert data.load_for(run.but(normalise="own")).mean == datasets.DATASETS[run.dataset].mean
 
 
 def test_batches_leave_the_stored_images_alone(colour):

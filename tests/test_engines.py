@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from regrow import checkpoint, data, train
+from regrow import checkpoint, data, together, train
 from regrow.config import RunConfig
 from regrow.data import Dataset
 from regrow.engines import sparse, sparse_kernels, tile_images
@@ -211,6 +212,32 @@ def test_tiles_hold_the_same_batches_as_the_dense_engine_sees(name: str, image_f
             assert torch.equal(labels, expected)
             np.testing.assert_allclose(untiled(tiles, len(labels)), images.flatten(1).numpy(), atol=1e-12)
             assert not untiled(tiles, tiles.shape[0] * 64)[len(labels):].any()
+
+
+@pytest.mark.parametrize("changes", [
+    {"augment": "crop_flip", "crop_pad": 7, "normalise": "cifar10", "evaluation": "as_training"},
+    {"augment": "mirror_crop_flip", "crop_pad": 2, "normalise": "half", "evaluation": "as_training"},
+    {"augment": "flip", "evaluation": "as_training", "image_format": "native"},
+    {"augment": "crop_flip", "normalise": "cifar10"},
+])
+def test_every_engine_sees_the_same_training_and_evaluation_images(changes: dict[str, Any]) -> None:
+    """Constants, border and treatment of the evaluation images in all three engines, to the accuracy of rounding."""
+    usual: dict[str, Any] = dict(image_format="rgb32", hidden=(60, 40), epochs=4, train_limit=1500, update_interval=9,
+                                 dtype="float64", sparsity=0.5, grow="random")
+    configs = [RunConfig(**usual | changes | {"seed": seed}) for seed in (0, 1)]
+    images = data.load_for(configs[0])
+    sparse, dense = ([train.train(train.start(config, images, engine=engine), images) for config in configs]
+                     for engine in ("sparse", "dense"))
+    batched = together.finish(together.start(configs, images, "cpu"), images)
+    for records in zip(sparse, dense, batched, strict=True):
+        for other in records[1:]:
+            np.testing.assert_allclose(other.train_loss, records[0].train_loss, rtol=1e-9)
+            np.testing.assert_array_equal(other.val_accuracy, records[0].val_accuracy)
+            np.testing.assert_array_equal(other.test_accuracy, records[0].test_accuracy)
+    plain = train.train(train.start(configs[0].but(evaluation="plain"), images, engine="sparse"), images)
+    assert np.array_equal(plain.train_loss, sparse[0].train_loss)
+    same = np.array_equal(plain.test_accuracy, sparse[0].test_accuracy)
+    assert same == (configs[0].evaluation == "plain") and max(plain.test_accuracy) > 20
 
 
 @pytest.mark.parametrize("width", [5, 16, 19, 32, 40])

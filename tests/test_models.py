@@ -103,7 +103,8 @@ def test_spatial_sizes_before_the_average():
             net(torch.zeros(1, *RGB32))
         return seen[0]
 
-    assert size(model="convnet") == (128, 8, 8)
+    assert size(model="convnet") == (128, 4, 4)  # maps of 30, 15, 13, 6 and 4 pixels, as Table 5 reads
+    assert size(model="convnet", padding="same") == (128, 8, 8)
     assert size(model="vgg16") == (512, 2, 2)
     assert size(model="resnet56") == (64, 8, 8)
     assert size(model="resnet50") == (2048, 1, 1)

@@ -29,7 +29,7 @@ CELLS: list[Cell] = [
                                             ("cifar10", "cifar100", "fashion_mnist"))),
 ]
 SIZES = {"table3": 100, "table4": 300, "table7": 600, "table8": 360, "fig13": 225, "fig15": 9, "fig16": 9, "sec5.3": 5,
-         "baselines": 10, "ablations": 28, "l3": 5, "mirrored": 15, "fig02": 15, "fig05": 15, "fig06": 15,
+         "baselines": 10, "ablations": 31, "l3": 5, "black_border": 35, "grey": 29, "fig02": 15, "fig05": 15, "fig06": 15,
          "fig07": 15,
          "fig08": 15, "fig09": 15, "fig12": 15, "fig18": 15, "fig19": 15, "fig20": 15, "set_legacy": 3,
          "schedules": 63, "batches": 27, "cnn": 12, "schedules300": 105, "batches300": 45}
@@ -62,14 +62,14 @@ def test_group_sizes() -> None:
     assert {need: len(study.runs(need, "paper")) for need in study.NEEDS} == SIZES
 
 
-def test_1791_distinct_runs_and_none_double() -> None:
-    """1360 for the tables, 150 for two more pruning rules, 18 RBMs, 5 of Section 5.3, 5 static networks, 28 ablations,
-    12 more with a mirrored border, 5 of a rule from elsewhere; the rest of Figure 13, the topology figures and
-    the dense baselines are runs of the tables. For Section 8: 63 of other schedules, 18 more of other batches, as many
-    at 300 epochs as are not there already (85 and 30), 12 short ones of convolutional networks."""
+def test_1843_distinct_runs_and_none_double() -> None:
+    """1360 for the tables, 150 for two more pruning rules, 18 RBMs, 5 of Section 5.3, 5 static networks, 35 with a black
+    border, 28 ablations beside three of those, 29 of grey images, 5 of a rule from elsewhere; the rest of Figure 13, the
+    topology figures and the dense baselines are runs of the tables. For Section 8: 63 of other schedules, 18 more of
+    other batches, as many at 300 epochs as are not there already (85 and 30), 12 short ones of convolutional networks."""
     runs = study.distinct(study.NEEDS, "paper")
-    assert len(runs) == 1791 == 1360 + 150 + 18 + 5 + 5 + 28 + 12 + 5 + 63 + 18 + 85 + 30 + 12
-    assert len(set(runs)) == len({config.key for config in runs}) == 1791
+    assert len(runs) == 1843 == 1360 + 150 + 18 + 5 + 5 + 35 + 28 + 29 + 5 + 63 + 18 + 85 + 30 + 12
+    assert len(set(runs)) == len({config.key for config in runs}) == 1843
     assert set(runs) == {config for need in study.NEEDS for config in study.runs(need, "paper")}
 
 
@@ -94,8 +94,9 @@ def test_paper_runs_use_the_papers_setting_beyond_the_grid() -> None:
     for need in ("table3", "table4", "table7", "table8", "fig13", "baselines", "fig05"):
         for config in study.runs(need, "paper"):
             values = config.to_dict()
-            assert {name for name in values if values[name] != default[name]} <= varied | {"augment"}
-            assert config.augment == ("crop_flip" if config.dataset.startswith("cifar") else "none")
+            assert {name for name in values if values[name] != default[name]} <= varied | {"augment", "padding"}
+            assert config.augment == {"cifar10": "mirror_crop_flip", "cifar100": "crop_flip"}.get(config.dataset, "none")
+            assert config.padding == ("none" if config.model == "convnet" else "same")
 
 
 def test_topology_figures_read_the_mlp_on_cifar10() -> None:
@@ -176,7 +177,7 @@ def test_quick_ends_with_an_update_on_its_last_step_as_the_paper_does() -> None:
 
 def test_needs_without_a_quick_version_are_empty_there() -> None:
     assert {need for need in study.NEEDS if not study.runs(need, "quick")} == {
-        "sec5.3", "ablations", "mirrored", "schedules300", "batches300"}
+        "sec5.3", "ablations", "black_border", "grey", "schedules300", "batches300"}
 
 
 def test_topology_figures_share_their_quick_runs() -> None:
@@ -214,7 +215,7 @@ def test_unknown_names_get_the_nearest() -> None:
 def test_titles_name_the_figure() -> None:
     for need, entry in study.NEEDS.items():
         number = need.removeprefix("table").removeprefix("fig").removeprefix("sec").lstrip("0")
-        unnumbered = need == "baselines" or entry.title.startswith("Section 8")
+        unnumbered = need in ("baselines", "black_border", "grey") or entry.title.startswith("Section 8")
         assert unnumbered or number in entry.title or number.removesuffix("300") in entry.title
 
 
