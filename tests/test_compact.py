@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -85,3 +86,33 @@ def test_the_list_of_what_is_shipped(full: Record, tmp_path: Path) -> None:
     assert rows["key"].tolist() == [full.key] and rows["method"].tolist() == ["gradient"]
     assert rows["test %"][0] == pytest.approx(full.test_accuracy[-1], abs=0.005)
     assert rows["updates recorded"][0] == len(full.steps) - 1 and rows["data sha256"].notna().all()
+
+
+OTHERS: dict[str, object] = {
+    "augment": "flip", "sparsity": 0.9, "update_interval": 2, "lr": 0.05, "lr_milestones": (0.25,), "seed": 7,
+    "grow": "random", "prune": "set", "regrow_pruned": False, "hidden": (30, 10), "grown_buffer": "keep",
+    "dtype": "float64", "train_limit": 128, "switch_at": 0.25, "epochs": 3}
+
+
+@pytest.mark.parametrize("name", list(OTHERS))
+def test_two_runs_that_differ_in_one_key_differ_in_its_column(full: Record, name: str) -> None:
+    rows = shipping.table([full, replace(full, config=full.config.but(**{name: OTHERS[name]}))])
+    assert rows[name].nunique() == 2
+    others = [column for column in rows if column not in (name, "key", "method") and rows[column].nunique() == 2]
+    assert others == []
+
+
+def test_every_run_of_a_list_has_a_line_of_its_own(full: Record) -> None:
+    records = [full, *(replace(full, config=full.config.but(**{name: value})) for name, value in OTHERS.items())]
+    rows = shipping.table(records)
+    keys = [*shipping.IDENTITY, *shipping.varied([record.config for record in records])]
+    assert not rows.duplicated(keys).any() and set(OTHERS) <= set(keys)
+    assert set(rows["hidden"]) == {"20,10", "30,10"}  # as it is typed on the command line
+
+
+def test_the_list_has_both_readings(full: Record) -> None:
+    run = replace(full, val_accuracy=np.array([61.0, 60.0]), test_accuracy=np.array([58.0, 60.126]))
+    row = shipping.table([run]).iloc[0]
+    assert row[["validation %", "test %", "best validation epoch", "test % at best validation"]].tolist() == [
+        60.0, 60.13, 1, 58.0]
+    assert shipping.table([]).empty

@@ -16,11 +16,9 @@ from regrow import study, style
 from regrow.config import RunConfig
 from regrow.errors import RegrowError
 from regrow.figures import check_figure, save_figure
-from regrow.plots import pruning
+from regrow.plots import accuracy, pruning
 from regrow.record import Record
 from regrow.store import Store
-
-WORDS = "not trained yet"
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +34,10 @@ def close() -> Iterator[None]:
     assert not plt.get_fignums()
 
 
-def outcomes(record: Record, configs: list[RunConfig], accuracy: float = 80.0) -> list[Record]:
-    """Records of these configs; each accuracy is another number, and the last epoch is not the best."""
-    return [replace(record, config=config, test_accuracy=np.array([99.0, accuracy + i / 16]))
+def outcomes(record: Record, configs: list[RunConfig], last: float = 80.0) -> list[Record]:
+    """Records of these configs; each accuracy is another number, and one point more at best validation."""
+    return [replace(record, config=config, val_accuracy=np.array([3.0, 2.0]),
+                    test_accuracy=np.array([last + 1 + i / 16, last + i / 16]))
             for i, config in enumerate(configs)]
 
 
@@ -47,10 +46,10 @@ def small(record: Record, prunings: tuple[str, ...] = study.PRUNING, seeds: int 
             for seed in range(seeds)]
 
 
-def drawn(fig: Figure) -> list[float]:
-    """Heights of all dots, that is, of the lines that are markers alone."""
+def drawn(fig: Figure, filled: bool = True) -> list[float]:
+    """Heights of all dots, that is, of the lines that are markers alone, or of all open marks."""
     return sorted(float(y) for ax in fig.axes for line in ax.lines if line.get_linestyle() == "None"
-                  for y in np.atleast_1d(line.get_ydata()))
+                  and (line.get_markerfacecolor() != "none") == filled for y in np.atleast_1d(line.get_ydata()))
 
 
 def texts(fig: Figure) -> list[str]:
@@ -61,13 +60,15 @@ def texts(fig: Figure) -> list[str]:
 
 def test_every_seed_is_a_dot_and_the_bar_is_their_mean(tiny: Record) -> None:
     fig, frame = pruning.figure13(outcomes(tiny, small(tiny)))
-    assert len(frame) == 18 and drawn(fig) == sorted(frame["accuracy"])
-    assert frame["accuracy"].max() < 99  # no epoch is selected
+    assert len(frame) == 18 and drawn(fig) == sorted(frame["last"])
+    assert frame["best validation"].tolist() == [value + 1 for value in frame["last"]]
     means = [float(np.asarray(line.get_ydata())[0]) for line in fig.axes[0].lines if np.size(line.get_ydata()) == 2
              and line.get_linewidth() == 2]
-    assert sorted(means) == pytest.approx(sorted(frame.groupby(["pruning", "growth"])["accuracy"].mean()))
+    cells = frame.groupby(["pruning", "growth"])
+    assert sorted(means) == pytest.approx(sorted(cells["last"].mean()))
+    assert drawn(fig, filled=False) == pytest.approx(sorted(cells["best validation"].mean()))
     assert [label.get_text() for label in fig.axes[0].get_xticklabels()] == ["magnitude", "SET", "random"]
-    assert fig.axes[0].get_title() == "MLP 784-20-10-10, 2 epochs on Fashion-MNIST, 12,000 images, 2 seeds"
+    assert fig.axes[0].get_title() == "MLP 784-20-10-10, 2 epochs on Fashion-MNIST, 12,000 images, N = 2"
     assert texts(fig) == [] and fig.get_supxlabel() == ""
     assert style.unlabelled_axes(fig) == []
 
@@ -78,19 +79,19 @@ def test_dots_stand_over_their_pruning_rule(tiny: Record) -> None:
     at = {float(np.asarray(line.get_ydata())[0]): float(np.asarray(line.get_xdata())[0]) for line in fig.axes[0].lines
           if line.get_linestyle() == "None"}
     for _, row in frame.iterrows():
-        place = at[row["accuracy"]]
+        place = at[row["last"]]
         assert round(place) == study.PRUNING.index(row["pruning"])
         assert np.sign(place - round(place)) == study.STRATEGIES.index(row["growth"]) - 1
 
 
-def test_missing_cells_are_words_and_never_zero(tiny: Record) -> None:
+def test_missing_cells_are_dashes_and_never_zero(tiny: Record) -> None:
     magnitude = [RunConfig(dataset="cifar10", grow=grow, seed=seed) for grow in study.STRATEGIES for seed in (0, 1, 2)]
     one = RunConfig(dataset="cifar10", prune="random", grow="gradient")
     fig, frame = pruning.figure13(outcomes(tiny, [*magnitude, one]))
-    assert drawn(fig) == sorted(frame["accuracy"]) and min(drawn(fig)) >= 80 and fig.axes[0].get_ylim()[0] > 50
-    assert texts(fig) == [WORDS] * 3  # once for the three of SET, once for each of two beside random pruning
-    assert fig.axes[0].get_title() == "MLP on CIFAR-10, 1 to 3 seeds"
-    assert fig.get_supxlabel() == "not trained yet: ConvNet, ResNet-50, ResNet-56, VGG-16"
+    assert drawn(fig) == sorted(frame["last"]) and min(drawn(fig)) >= 80 and fig.axes[0].get_ylim()[0] > 50
+    assert sorted(texts(fig)) == ["1", "3", "3", "3", *[accuracy.NOTHING] * 5]  # seeds where they differ
+    assert fig.axes[0].get_title() == "MLP on CIFAR-10, N = 1 to 3 (at the foot)"
+    assert fig.get_supxlabel() == "–: not trained yet; no run of ConvNet, ResNet-50, ResNet-56, VGG-16"
     assert len(pruning.untrained(frame)) == 5 and ("MLP", "set", "momentum") in pruning.untrained(frame)
 
 
@@ -100,7 +101,8 @@ def test_a_panel_per_network_and_no_empty_ones(tiny: Record) -> None:
         fig, frame = pruning.figure13(runs)
         assert len(fig.axes) == len(models) and len(frame) == 45 * len(models) == len(drawn(fig))
         assert pruning.untrained(frame) == [] and texts(fig) == []
-        assert ("not trained yet" in fig.get_supxlabel()) == (models != study.MODELS)
+        assert ("no run of" in fig.get_supxlabel()) == (models != study.MODELS)
+        assert "not trained yet" not in fig.get_supxlabel()
 
 
 def test_the_bug_gets_a_column_of_its_own_only_if_it_was_trained(tiny: Record) -> None:

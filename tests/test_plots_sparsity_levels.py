@@ -69,7 +69,8 @@ def test_one_panel_per_network_and_data_set_without_records() -> None:
     assert len(fig.axes) == 20 and len(frame) == 200
     assert [ax.get_title() for ax in fig.axes[:4]] == ["CIFAR-10", "CIFAR-100", "MNIST", "Fashion-MNIST"]
     assert [ax.get_ylabel() for ax in fig.axes[::4]] == ["ConvNet", "MLP", "ResNet-50", "ResNet-56", "VGG-16"]
-    assert "open: ours" not in [text.get_text() for text in fig.legends[0].get_texts()]
+    said = [text.get_text() for text in fig.legends[0].get_texts()]
+    assert "filled: the paper, N = 5" in said and not any("ours" in text for text in said)
     assert style.unlabelled_axes(fig) == []
 
 
@@ -90,7 +91,14 @@ def test_a_network_of_our_own_gets_a_row(tiny: Record) -> None:
     assert fig.axes[-1].get_title() == "Fashion-MNIST, 12,000 images"
     row = ours(frame).iloc[0]
     assert row["mean"] == tiny.test_accuracy[-1] and np.isnan(row["std"]) and row["sparsity"] == 0.8
-    assert "open: ours" in [text.get_text() for text in fig.legends[0].get_texts()]
+    assert "open: ours, last epoch, N = 1" in [text.get_text() for text in fig.legends[0].get_texts()]
+
+
+def test_the_legend_says_how_many_seeds_are_ours(tiny: Record) -> None:
+    config = RunConfig(dataset="cifar10", grow="random", sparsity=0.8)
+    records = [*outcomes(tiny, config, [66.0, 67.0, 68.0]), *outcomes(tiny, config.but(sparsity=0.9), [67.0])]
+    fig, _ = sparsity_levels.figure(records)
+    assert "open: ours, last epoch, N = 1 to 3" in [text.get_text() for text in fig.legends[0].get_texts()]
 
 
 def test_it_can_be_saved(tiny: Record, tmp_path: Path) -> None:

@@ -251,7 +251,7 @@ def test_its_record_has_no_accuracies_and_comes_back_from_disk(finished: Record,
             assert np.array_equal(back.in_degree[LAYER][back.update_at(moment)],
                                   finished.in_degree[LAYER][finished.update_at(moment)])
     listed = shipping.write_list(tmp_path).read_text().splitlines()
-    assert len(listed) == 2 and "rbm-small" in listed[1] and "True" not in listed[1]
+    assert len(listed) == 2 and "rbm-small" in listed[1] and "True" not in listed[1] and ",,,,False," in listed[1]
     compact.save(finished, tmp_path / "thin.npz", topology=False)
     assert compact.load(tmp_path / "thin.npz").final == {}
 

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from regrow import arrayfile, record
 from regrow.config import RunConfig
-from regrow.errors import StoreError
-from regrow.record import Moment, Record
+from regrow.errors import ConfigError, StoreError
+from regrow.record import Accuracy, Moment, Record
 from regrow.recorder import Recorder, percent
 
 SHAPES = {"conv": (3, 2, 3, 3), "fc10": (5, 3), "fc2": (4, 5)}  # forward order is not alphabetical order
@@ -211,3 +211,47 @@ def test_percent():
 def test_load_says_missing_for_a_missing_file(tmp_path: Path):
     with pytest.raises(FileNotFoundError):
         record.load(tmp_path / "none.npz")
+
+
+# ------------------------------------------------------------------------------------------------- which epoch counts
+
+def scored(validation: list[float], test: list[float], **changes) -> Record:
+    return replace(made(), val_accuracy=np.array(validation), test_accuracy=np.array(test), **changes)
+
+
+def test_the_last_epoch_counts_unless_another_reading_is_asked_for():
+    run = scored([50.0, 61, 60, 59], [49.0, 58, 63, 60])
+    assert run.accuracy() == run.accuracy("last") == Accuracy(4, 59.0, 60.0)
+    assert run.accuracy("best validation") == Accuracy(2, 61.0, 58.0)  # 63 on test data would be cheating
+
+
+def test_the_first_of_equally_good_epochs_counts():
+    assert scored([50.0, 61, 61, 61], [1.0, 2, 3, 4]).accuracy("best validation") == Accuracy(2, 61.0, 2.0)
+
+
+def test_a_run_that_broke_counts_with_its_best_checkpoint():
+    run = scored([40.0, 70, math.nan, 10], [41.0, 69, math.nan, 10], train_loss=np.array([2.0, 1, math.nan, math.nan]))
+    assert run.diverged and run.collapsed
+    assert run.accuracy("best validation") == Accuracy(2, 70.0, 69.0) and run.accuracy().test == 10
+    lost = scored([40.0, math.nan], [41.0, math.nan])
+    assert lost.accuracy().epoch == 2 and math.isnan(lost.accuracy().test)
+    assert lost.accuracy("best validation") == Accuracy(1, 40.0, 41.0)
+
+
+def test_without_validation_there_is_no_best_epoch():
+    none = scored([math.nan, math.nan], [41.0, 42.0])
+    best = none.accuracy("best validation")
+    assert best.epoch == 0 and math.isnan(best.validation) and math.isnan(best.test)
+    assert none.accuracy().test == 42
+
+
+@pytest.mark.parametrize("reading", list(record.READINGS))
+def test_a_boltzmann_machine_has_no_accuracy(reading: str):
+    machine = RunConfig(model="rbm-small", dataset="mnist")
+    found = scored([math.nan] * 2, [math.nan] * 2, config=machine).accuracy(reading)
+    assert found.epoch == 0 and math.isnan(found.validation) and math.isnan(found.test)
+
+
+def test_an_unknown_reading_is_refused():
+    with pytest.raises(ConfigError, match="did you mean 'best validation'"):
+        made().accuracy("best validatoin")

@@ -21,7 +21,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from regrow import provenance
+from regrow import provenance, slimmer
 from regrow.style import FigureError, unlabelled_axes
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _picture(fig: Figure, kind: str, texts: dict[str, Any]) -> bytes:
     buffer = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": "regrow", "svg.fonttype": "path"}):
         fig.savefig(buffer, format=kind, dpi=DPI, bbox_inches="tight", pad_inches=0.06, metadata=texts)
-    return buffer.getvalue()
+    return (slimmer.svg if kind == "svg" else slimmer.png)(buffer.getvalue())
 
 
 def save_table(frame: pd.DataFrame, stem: str, *, out: Path, profile: str, caption: str,

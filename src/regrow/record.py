@@ -13,12 +13,17 @@ from typing import Any
 import numpy as np
 
 from regrow import arrayfile
-from regrow.config import RunConfig
+from regrow.config import RunConfig, nearest
 from regrow.errors import ConfigError, StoreError
 from regrow.graph import path_counts
 
 FORMAT = "regrow record 1"
 Array = np.ndarray
+# Which epoch of a run counts. The paper does not say which one it took; none is ever chosen on test data.
+READINGS = {
+    "last": "after the last epoch",
+    "best validation": "after the epoch with the highest validation accuracy, the first of them in a tie",
+}
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,15 @@ class Moment:
 
 
 @dataclass(frozen=True)
+class Accuracy:
+    """What a classifier scores at the epoch that counts, in percent; nan where there is nothing to score."""
+
+    epoch: int  # from 1; 0 if no epoch counts
+    validation: float
+    test: float
+
+
+@dataclass(frozen=True)
 class Record:
     """One finished run. U = number of topology updates; index 0 of a series is the network before training."""
 
@@ -43,7 +57,7 @@ class Record:
     learning_rate: Array  # [epochs]
     train_loss: Array  # [epochs], mean over the epoch's batches
     val_accuracy: Array  # [epochs], percent; nan for Boltzmann machines
-    test_accuracy: Array  # [epochs], the same; the last one is the result, none is selected
+    test_accuracy: Array  # [epochs], the same; `accuracy` says which one counts
     steps: Array  # int64 [U+1]
     prune_rates: Array  # [U+1], nan before training
     in_degree: dict[str, Array]  # int16 (int32 where that is too small) [U+1, n_out]
@@ -123,6 +137,21 @@ class Record:
             return False
         classes = list(self.shapes.values())[-1][0]
         return self.diverged or _at_chance(float(self.test_accuracy[-1]), classes)
+
+    def accuracy(self, reading: str = "last") -> Accuracy:
+        """Validation and test accuracy at the epoch that counts under one of READINGS.
+
+        A run that diverged counts with what it had at its best epoch, as a checkpoint of that epoch would. A Boltzmann
+        machine has no accuracy, and a run that was never validated no best epoch. Raises ConfigError for another
+        reading.
+        """
+        if reading not in READINGS:
+            raise ConfigError(f"There is no reading {reading!r}{nearest(reading, READINGS)}.")
+        scored = ~np.isnan(self.test_accuracy if reading == "last" else self.val_accuracy)
+        if self.config.is_rbm or not scored.any():
+            return Accuracy(0, math.nan, math.nan)
+        at = len(scored) - 1 if reading == "last" else int(np.nanargmax(self.val_accuracy))
+        return Accuracy(at + 1, float(self.val_accuracy[at]), float(self.test_accuracy[at]))
 
     def results(self) -> dict[str, Array]:
         """What there is to say per epoch: the accuracies of a classifier, or the measures of a Boltzmann machine."""

@@ -1,33 +1,69 @@
-"""results/runs.csv: every shipped record in a line, with its accuracies and where it comes from."""
+"""results/runs.csv: every shipped record in a line: what tells it from the others, its accuracies, its origin."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from regrow import compact
+from regrow.config import RunConfig
 from regrow.figures import write_atomically
 from regrow.record import Record
+
+# Always there, to find a run by; `method` is what figures call it.
+IDENTITY = ("dataset", "model", "method", "prune", "sparsity", "epochs", "seed")
+ORDER = ["dataset", "model", "sparsity", "prune", "method", "seed"]
 
 
 def write_list(folder: Path) -> Path:
     """Write folder/runs.csv from folder/records and return its path."""
     records = [compact.load(path) for path in sorted((folder / "records").glob("*.npz"))]
-    rows = pd.DataFrame([_row(record) for record in records])
-    if len(rows):
-        rows = rows.sort_values(["dataset", "model", "sparsity", "prune", "method", "seed"], kind="stable")
     path = folder / "runs.csv"
-    write_atomically(path, rows.to_csv(index=False, lineterminator="\n").encode())
+    write_atomically(path, table(records).to_csv(index=False, lineterminator="\n").encode())
     return path
 
 
-def _row(record: Record) -> dict[str, Any]:
+def table(records: Sequence[Record]) -> pd.DataFrame:
+    """A row per record, sorted: its key, IDENTITY, every key of RunConfig in which any two records differ, its results.
+
+    So two rows that agree in all keys of RunConfig are one and the same run. Accuracies are in percent, empty for
+    Boltzmann machines; epochs count from 1.
+    """
+    keys = varied([record.config for record in records])
+    rows = pd.DataFrame([_row(record, keys) for record in records])
+    if rows.empty:
+        return rows
+    rows["best validation epoch"] = rows["best validation epoch"].astype("Int64")  # whole numbers beside empty cells
+    return rows.sort_values([*ORDER, *keys], kind="stable")
+
+
+def varied(configs: Sequence[RunConfig]) -> list[str]:
+    """The keys in which any two of the configs differ and that are not in IDENTITY anyway, in RunConfig's order."""
+    return [f.name for f in fields(RunConfig)
+            if f.name not in IDENTITY and len({getattr(config, f.name) for config in configs}) > 1]
+
+
+def _row(record: Record, keys: Sequence[str]) -> dict[str, Any]:
     config, made = record.config, record.provenance
-    return {"key": record.key, "dataset": config.dataset, "model": config.model, "method": config.method,
-            "prune": config.prune, "sparsity": config.sparsity, "epochs": config.epochs, "seed": config.seed,
-            "validation %": round(float(record.val_accuracy[-1]), 2),
-            "test %": round(float(record.test_accuracy[-1]), 2), "collapsed": record.collapsed,
-            "updates recorded": len(record.steps) - 1, "engine": made["engine"], "seconds": made["seconds"],
-            "hardware": made["hardware"], "commit": made["commit"], "data sha256": made["data_sha256"][:16]}
+    last, best = record.accuracy("last"), record.accuracy("best validation")
+    return {"key": record.key, **{name: getattr(config, name) for name in IDENTITY},
+            **{name: _text(getattr(config, name)) for name in keys},
+            "validation %": _percent(last.validation), "test %": _percent(last.test),
+            "best validation epoch": best.epoch or None, "test % at best validation": _percent(best.test),
+            "diverged": record.diverged, "collapsed": record.collapsed, "updates recorded": len(record.steps) - 1,
+            "engine": made["engine"], "seconds": made["seconds"], "hardware": made["hardware"],
+            "commit": made["commit"], "data sha256": made["data_sha256"][:16]}
+
+
+def _text(value: Any) -> Any:
+    """Tuples as they are typed on the command line."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else value
+
+
+def _percent(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 2)

@@ -1,9 +1,10 @@
 """Tables 3, 4, 7 and 8: the paper's accuracies beside ours (Section 5.2, Appendices C and E). A number of ours stands
-in a cell of the paper only if it was trained with exactly the paper's setting; everything else gets rows of its own."""
+in a cell of the paper only if it was trained with exactly the paper's setting; everything else gets rows of its own.
+Networks that nobody has trained here have no rows of ours: one sentence of the caption names them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from pandas.io.formats.style import Styler
 
 from regrow import reported, study
 from regrow.config import RunConfig
-from regrow.record import Record
+from regrow.record import READINGS, Record
 from regrow.reported import Reported
 from regrow.style import style_of
 
@@ -22,6 +23,12 @@ DATASETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "mnist": "MNIST", "f
 RECONSTRUCTED = "†"
 NOTHING = "–"
 OWN = "ours, not in the paper"
+# What a row of ours is called under each reading of a record, and the row of its differences from the paper.
+ROWS = {"last": ("ours, last epoch", "last epoch - paper"),
+        "best validation": ("ours, best validation", "best validation - paper")}
+# A whole table on one CPU core, in hours; docs/cluster.md says how and where this was measured.
+HOURS = {"table3": 6_100, "table4": 18_100, "table7": 36_300, "table8": 20_600}
+NOT_HAD = "cifar100"
 
 Cells = dict[str, str]  # data set -> what its column says
 
@@ -36,41 +43,40 @@ def mean_and_std(values: Sequence[float]) -> str:
 def table(need: str, profile: str, records: Sequence[Record]) -> pd.DataFrame:
     """Rows model x method x number, a column per data set; `need` is 'table3', 'table4', 'table7' or 'table8'.
 
-    For each cell of the paper: its number, and ours or why there is none. Where records exist also our difference from
-    the paper, median, number of seeds and of collapsed seeds (test accuracy at chance). A record counts for a cell if
-    its config is one of `study.runs(need, "paper")`; all others (the quick network, static baselines) follow in rows
-    of their own, in the column of their own data set, without a number of the paper. Accuracies are test accuracies
-    in percent after the last epoch; no epoch is selected. A column says the sparsity where it is not the same for all.
-    A switch of strategies reads 'random → gradient'; data sets that the paper's table leaves out have no column.
+    For each cell of the paper its number. A method of a network that has runs gets rows of ours too: test accuracies in
+    percent under both readings of a record (`record.READINGS`), their differences from the paper, the number of seeds
+    and of collapsed ones (test accuracy at chance), and the median where a seed collapsed; – in data sets without runs.
+    `untrained` says which networks have none. A record counts for a cell if its config is one of
+    `study.runs(need, "paper")` and the paper prints that cell; all others (the quick network, static baselines) follow
+    in rows of their own, in the column of their own data set, without a number of the paper. A column says the sparsity
+    where it is not the same for all. A switch of strategies reads 'random → gradient'; data sets that the paper's table
+    leaves out have no column.
     """
-    grid = set(study.runs(need, "paper"))
-    cells: dict[tuple[str, float, str, str], list[Record]] = {}
+    printed: dict[tuple[str, float, str], dict[str, Reported]] = {}
+    for cell in _cells(need):
+        printed.setdefault((cell.model, cell.sparsity, cell.method), {})[cell.dataset] = cell
+    ours: dict[tuple[str, float, str], dict[str, list[Record]]] = {}
     own: dict[RunConfig, list[Record]] = {}
+    grid = set(study.runs(need, "paper"))
     for record in records:
         config = record.config
-        if config in grid:
-            cells.setdefault((config.model, config.sparsity, config.method, config.dataset), []).append(record)
+        row = config.model, config.sparsity, config.method
+        if config in grid and config.dataset in printed.get(row, ()):
+            ours.setdefault(row, {}).setdefault(config.dataset, []).append(record)
         else:
             own.setdefault(config.but(seed=0), []).append(record)
-
-    printed: dict[tuple[str, float, str], list[Reported]] = {}
-    for cell in reported.load(int(need.removeprefix("table"))):
-        printed.setdefault((cell.model, cell.sparsity, cell.method), []).append(cell)
-    missing = "not in quick" if profile == "quick" else "not trained yet"
-    used = {p.dataset for papers in printed.values() for p in papers} | {config.dataset for config in own}
+    used = {cell.dataset for cell in _cells(need)} | {config.dataset for config in own}
     datasets = [name for name in DATASETS if name in used]
 
     rows: list[dict[str, str]] = []
     for (model, sparsity, method), papers in printed.items():
-        ours = {p.dataset: group for p in papers if (group := cells.get((model, sparsity, method, p.dataset)))}
-        numbers = {"paper": {p.dataset: f"{p.mean:.2f} ± {p.std:.2f}" + f" {RECONSTRUCTED}" * p.reconstructed
-                             for p in papers}}
-        numbers |= _numbers(ours, {p.dataset: p for p in papers})
-        numbers["ours"] = {p.dataset: missing for p in papers} | numbers["ours"]
+        numbers = {"paper": {name: f"{p.mean:.2f} ± {p.std:.2f}" + f" {RECONSTRUCTED}" * p.reconstructed
+                             for name, p in papers.items()}}
+        numbers |= _numbers(ours.get((model, sparsity, method), {}), papers)
         rows += _rows(MODELS[model], method, sparsity, numbers, datasets)
     for config, group in own.items():
-        numbers = _numbers({config.dataset: group})
-        numbers = {OWN: numbers.pop("ours")} | numbers
+        numbers = _numbers({config.dataset: group}, {})
+        numbers = {OWN: numbers.pop(ROWS["last"][0])} | numbers
         rows += _rows(network_name(group[0]), config.method, config.sparsity, numbers, datasets)
     frame = pd.DataFrame(rows)
     return frame.drop(columns="sparsity") if frame["sparsity"].nunique() == 1 else frame
@@ -85,17 +91,47 @@ def styled(frame: pd.DataFrame, caption: str) -> Styler:
     return style.set_properties(subset=words, **{"text-align": "left"})
 
 
-def caption(need: str, profile: str) -> str:
-    """What a reader of the table has to know, the command that fills it included."""
-    parts = [f"{study.NEEDS[need].title}: test accuracy in percent after the last epoch, the paper's (5 seeds) and "
-             "ours where there is one; mean ± sample standard deviation over seeds."]
-    if any(cell.reconstructed for cell in reported.load(int(need.removeprefix("table")))):
+def caption(need: str, profile: str, records: Sequence[Record]) -> str:
+    """What a reader of `table(need, profile, records)` has to know, the command that fills it included."""
+    parts = [f"{study.NEEDS[need].title}: test accuracy in percent, the paper's (5 seeds) and ours where there is one, "
+             f"{' and '.join(READINGS.values())}; mean ± sample standard deviation over seeds."]
+    if any(cell.reconstructed for cell in _cells(need)):
         parts.append(f"{RECONSTRUCTED} put back in its place from a part of the scan that is out of order.")
     if profile == "quick":
         parts.append("The last rows are the quick profile's small network on fewer images and for fewer epochs: they "
                      "cannot be compared with any number of the paper.")
-    parts.append(f"`{command(need)}` trains what is missing.")
-    return " ".join(parts)
+    parts += [untrained(need, profile, records), images_missing(need, records)]
+    return " ".join(part for part in parts if part)
+
+
+def untrained(need: str, profile: str, records: Sequence[Record]) -> str:
+    """One sentence: which of the table's networks have no run or not all, the command for them, and what it takes.
+
+    "" if every run is there.
+    """
+    grid = study.runs(need, "paper")
+    there = {record.config for record in records}
+    done = {MODELS[model]: [config in there for config in grid if config.model == model]
+            for model in dict.fromkeys(config.model for config in grid)}
+    if all(all(runs) for runs in done.values()):
+        return ""
+    none = [name for name, runs in done.items() if not any(runs)]
+    parts = [f"{', '.join(none)}: not trained {'in quick' if profile == 'quick' else 'here'}"] if none else []
+    parts += [f"{name}: {sum(runs)} of {len(runs)} runs are there" for name, runs in done.items()
+              if any(runs) and not all(runs)]
+    missing = sum(runs.count(False) for runs in done.values())
+    return (f"{'; '.join(parts)}. `{command(need)}` trains the {missing} of {len(grid)} runs that are missing; the "
+            f"whole table takes about {HOURS[need]:,} hours on one CPU core (docs/cluster.md).")
+
+
+def images_missing(need: str, records: Sequence[Record]) -> str:
+    """A sentence for the data set whose images could not be had where the shipped runs were made; else ""."""
+    grid = set(study.runs(need, "paper"))
+    trained = {record.config.dataset for record in records if record.config in grid}
+    if not trained or NOT_HAD in trained or NOT_HAD not in {config.dataset for config in grid}:
+        return ""
+    return (f"{DATASETS[NOT_HAD]}: its images were not to be had where these runs were trained; the same command "
+            "trains them where they are.")
 
 
 def command(need: str) -> str:
@@ -103,16 +139,26 @@ def command(need: str) -> str:
     return f"python -m regrow run --profile paper --only {need}"
 
 
-def _numbers(ours: dict[str, list[Record]], papers: dict[str, Reported] | None = None) -> dict[str, Cells]:
-    """What the rows 'ours', 'ours - paper', 'median', 'seeds' and 'collapsed' say, by data set."""
-    accuracies = {name: [float(record.test_accuracy[-1]) for record in group] for name, group in ours.items()}
-    numbers = {"ours": {name: mean_and_std(values) for name, values in accuracies.items()}}
-    if papers:
-        numbers["ours - paper"] = {name: f"{np.mean(values) - papers[name].mean:+.2f}"
-                                   for name, values in accuracies.items()}
-    numbers["median"] = {name: f"{np.median(values):.2f}" for name, values in accuracies.items()}
+def _cells(need: str) -> tuple[Reported, ...]:
+    return reported.load(int(need.removeprefix("table")))
+
+
+def _numbers(ours: Mapping[str, Sequence[Record]], papers: Mapping[str, Reported]) -> dict[str, Cells]:
+    """What the rows below the paper's say, by data set; none without runs."""
+    numbers: dict[str, Cells] = {}
+    differences: dict[str, Cells] = {}
+    for reading, (row, difference) in ROWS.items():
+        tests = {name: [record.accuracy(reading).test for record in group] for name, group in ours.items()}
+        numbers[row] = {name: mean_and_std(values) for name, values in tests.items()}
+        differences[difference] = {name: f"{np.mean(values) - papers[name].mean:+.2f}"
+                                   for name, values in tests.items() if name in papers}
+    collapsed = {name: sum(record.collapsed for record in group) for name, group in ours.items()}
+    numbers |= differences
     numbers["seeds"] = {name: str(len(group)) for name, group in ours.items()}
-    numbers["collapsed"] = {name: str(sum(record.collapsed for record in group)) for name, group in ours.items()}
+    numbers["collapsed"] = {name: str(count) for name, count in collapsed.items()}
+    numbers["median, last epoch"] = {
+        name: f"{np.median([record.accuracy().test for record in ours[name]]):.2f}"
+        for name, count in collapsed.items() if count}
     return numbers
 
 

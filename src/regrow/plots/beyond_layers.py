@@ -148,7 +148,7 @@ def _cohorts(ax: Axes, dots: pd.DataFrame, bars: pd.DataFrame, strategy: str) ->
     width = np.diff(np.sort(x.unique())).min() if len(x.unique()) > 1 else 1.0
     jitter = np.random.default_rng(0).uniform(-0.35, 0.35, len(dots)) * width  # the same in every drawing
     ax.plot(dots["birth_epoch"] + jitter, dots["shown"], ".", color=how.colour, markersize=2.5, alpha=0.35,
-            markeredgewidth=0)
+            markeredgewidth=0, rasterized=True)  # thousands of neurons a panel
     ax.errorbar(x, bars["median"], yerr=[bars["median"] - bars["low"], bars["high"] - bars["median"]], linestyle="none",
                 color=how.colour, marker=how.marker, markersize=4.5, elinewidth=1.2)
     ax.plot(x, bars["mean"], "D", color=how.colour, markerfacecolor="white", markersize=3.5)

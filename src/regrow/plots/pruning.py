@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import ceil
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -18,7 +19,7 @@ from torch import Tensor
 from regrow import study
 from regrow.errors import RegrowError
 from regrow.plots import accuracy
-from regrow.record import Record
+from regrow.record import READINGS, Record
 from regrow.rules import PRUNING, LayerState
 from regrow.style import style_of
 
@@ -26,6 +27,7 @@ LABELS = {"magnitude": "magnitude", "set": "SET", "random": "random", "set_legac
 # No strategy of growth has these colours.
 KEPT, REMOVED = "#A6CDE6", "#B3591B"
 LINES = {"magnitude": ("#767676", "-", 4.0), "set": ("#000000", (0, (4, 2)), 1.6), "set_legacy": ("#CC79A7", "-", 2.0)}
+OPEN: dict[str, Any] = {"marker": "D", "markersize": 5.5, "markerfacecolor": "none", "markeredgewidth": 1}
 SIDE = 0.26  # from one growth rule to the next within a pruning rule; 1 is the distance of pruning rules
 
 
@@ -33,17 +35,20 @@ SIDE = 0.26  # from one growth rule to the next within a pruning rule; 1 is the 
 
 
 def accuracies(records: Sequence[Record]) -> pd.DataFrame:
-    """One row per record: network, dataset, pruning, growth, seed, accuracy (test, percent, after the last epoch)."""
+    """One row per record: network, dataset, pruning, growth, seed, and its test accuracy (percent) under each of
+    `record.READINGS`, in columns 'last' and 'best validation'."""
     return pd.DataFrame([{"network": accuracy.network_name(record), "dataset": accuracy.DATASETS[record.config.dataset],
                           "pruning": record.config.prune, "growth": record.config.grow, "seed": record.config.seed,
-                          "accuracy": float(record.test_accuracy[-1])} for record in records])
+                          **{reading: record.accuracy(reading).test for reading in READINGS}} for record in records])
 
 
 def figure13(records: Sequence[Record]) -> tuple[Figure, pd.DataFrame]:
     """Test accuracy per pruning rule (columns of a panel) and growth rule (colours), a panel per network with records.
 
-    Every seed is a dot, the bar is their mean. Cells without a run say so. `set_legacy` gets a column, after the
-    paper's three, if there are runs of it. The frame is `accuracies(records)`. Raises RegrowError without records.
+    Every seed is a dot, the bar is their mean, both after the last epoch; an open diamond beside the bar is the mean at
+    best validation. Where cells have different numbers of seeds, each says its own. A dash stands for a cell without a
+    run, and a line below says so. `set_legacy` gets a column, after the paper's three, if there are runs of it. The
+    frame is `accuracies(records)`. Raises RegrowError without records.
     """
     if not records:
         raise RegrowError("Figure 13 has nothing to show yet: "
@@ -53,23 +58,31 @@ def figure13(records: Sequence[Record]) -> tuple[Figure, pd.DataFrame]:
     prunings = [*study.pruning_rules(), *(["set_legacy"] if "set_legacy" in set(frame["pruning"]) else [])]
     across = min(len(networks), 2)
     down = ceil(len(networks) / across)
-    fig, axes = plt.subplots(down, across, figsize=(7, 0.9 + 2.4 * down), squeeze=False)
+    fig, axes = plt.subplots(down, across, figsize=(7, 1.1 + 2.4 * down), squeeze=False)
+    dashes = False
     for ax, network in zip(axes.flat, networks, strict=False):
         at = frame[frame["network"] == network]
-        _panel(ax, at, prunings)
+        dashes |= _panel(ax, at, prunings)
         sizes = sorted(set(at.groupby(["pruning", "growth"]).size()))
-        ax.set(title=f"{network} on {at['dataset'].iloc[0]}, {sizes[0]}{f' to {sizes[-1]}' * (len(sizes) > 1)} seeds",
-               xlabel="pruning rule", ylabel="test accuracy (%)")
+        seeds = f"N = {sizes[0]} to {sizes[-1]} (at the foot)" if len(sizes) > 1 else f"N = {sizes[0]}"
+        ax.set(title=f"{network} on {at['dataset'].iloc[0]}, {seeds}", xlabel="pruning rule",
+               ylabel="test accuracy (%)")
     for ax in axes.flat[len(networks):]:
         ax.remove()
-    handles = [Line2D([], [], color=style.colour, marker=style.marker, linestyle="none", label=f"{style.label} growth")
-               for style in map(style_of, study.growth_rules())]
-    fig.legend(handles=[*handles, Line2D([], [], color="#000000", linewidth=2, label="bar: mean of the dots")],
-               loc="outside upper center", ncols=4)
-    if missing := untrained_networks(records):
-        fig.supxlabel(f"not trained yet: {', '.join(missing)}", fontsize=8)
+    _legend(fig)
+    missing = untrained_networks(records)
+    if said := "; ".join(["–: not trained yet"] * dashes + [f"no run of {', '.join(missing)}"] * bool(missing)):
+        fig.supxlabel(said, fontsize=8)
     plt.close(fig)
     return fig, frame
+
+
+def _legend(fig: Figure) -> None:
+    handles = [Line2D([], [], color=style.colour, marker=style.marker, linestyle="none", label=f"{style.label} growth")
+               for style in map(style_of, study.growth_rules())]
+    handles += [Line2D([], [], color="#000000", linewidth=2, label="dots and mean, last epoch"),
+                Line2D([], [], color="#000000", linestyle="none", label="mean at best validation", **OPEN)]
+    fig.legend(handles=handles, loc="outside upper center", ncols=3)
 
 
 def untrained_networks(records: Sequence[Record]) -> list[str]:
@@ -86,29 +99,36 @@ def untrained(frame: pd.DataFrame) -> list[tuple[str, str, str]]:
             for growth in study.growth_rules() if (cell := (network, pruning, growth)) not in there]
 
 
-def _panel(ax: Axes, frame: pd.DataFrame, prunings: Sequence[str]) -> None:
+def _panel(ax: Axes, frame: pd.DataFrame, prunings: Sequence[str]) -> bool:
+    """Draw the cells of a network; whether any of them has no run."""
+    cells = {key: cell for key, cell in frame.groupby(["pruning", "growth"])}
+    uneven = len({len(cell) for cell in cells.values()}) > 1
+    dashes = False
     for column, pruning in enumerate(prunings):
-        empty = []
         for place, growth in enumerate(study.growth_rules()):
             x, style = column + SIDE * (place - 1), style_of(growth)
-            values = frame.loc[(frame["pruning"] == pruning) & (frame["growth"] == growth), "accuracy"].to_numpy()
-            if not len(values):
-                empty.append(x)
+            cell = cells.get((pruning, growth))
+            if cell is None:
+                dashes = True
+                ax.text(x, 0.5, accuracy.NOTHING, ha="center", va="center", color="#595959", fontsize=14,
+                        transform=ax.get_xaxis_transform())
                 continue
+            values = cell["last"].to_numpy()
             spread = np.linspace(-0.06, 0.06, len(values)) if len(values) > 1 else np.zeros(1)
             ax.plot(x + spread, values, linestyle="none", marker=style.marker, markersize=4, color=style.colour,
                     alpha=0.6, markeredgewidth=0)
             ax.plot([x - 0.1, x + 0.1], 2 * [values.mean()], color=style.colour, linewidth=2, solid_capstyle="butt")
-        whole = len(empty) == len(study.growth_rules())
-        for x in [float(column)] if whole else empty:
-            ax.text(x, 0.5, "not trained yet", rotation=0 if whole else 90, ha="center", va="center", fontsize=8,
-                    color="#595959", style="italic", transform=ax.get_xaxis_transform())
+            ax.plot([x], [cell["best validation"].mean()], linestyle="none", color=style.colour, **OPEN)
+            if uneven:
+                ax.text(x, 0.01, str(len(values)), ha="center", va="bottom", fontsize=7, color="#595959",
+                        transform=ax.get_xaxis_transform())
     for edge in range(1, len(prunings)):
         ax.axvline(edge - 0.5, color="#D9D9D9", linewidth=0.8, zorder=0)
-    ax.margins(y=0.08)
+    ax.margins(y=0.12 if uneven else 0.08)  # the numbers of seeds stand below all dots
     ax.set(xlim=(-0.5, len(prunings) - 0.5), xticks=range(len(prunings)))
     ax.set_xticklabels([LABELS[pruning] for pruning in prunings])
     ax.tick_params(axis="x", length=0)
+    return dashes
 
 
 # ---- which weights go -----------------------------------------------------------------------------------------------

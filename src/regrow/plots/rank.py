@@ -16,33 +16,42 @@ from regrow.errors import RegrowError
 from regrow.rank_correlation import kendall_matrix
 from regrow.record import Record
 
+HEAD = 4  # columns of rank_agreement's frame before those of the times
 NEGATIVE = "#CC79A7"  # pink, a hue that the scale itself does not contain
 
 
 def rank_agreement(records: Sequence[Record]) -> pd.DataFrame:
     """Kendall's tau-b between the total degrees of all hidden neurons at every two recorded times, mean over seeds.
 
-    Columns: strategy, seeds, epoch <= later (the two times; the matrix is symmetric), tau (mean over seeds, four
-    decimals), lowest (the smallest seed's). Raises RegrowError for records that were not taken at the same epochs.
+    One row per strategy and time: strategy, seeds, epoch, lowest (the smallest tau of any seed in the row), and a
+    column per time, named after its epoch, with tau to four decimals. The matrix is symmetric: what lies below its
+    diagonal is empty. Raises RegrowError for records that were not taken at the same epochs.
     """
     epochs = records[0].epochs_at
     if any(not np.array_equal(record.epochs_at, epochs) for record in records):
         raise RegrowError("Figure 20 compares the same updates in every run; give it records of one schedule.")
-    first, second = np.triu_indices(len(epochs))
+    below = np.tri(len(epochs), k=-1, dtype=bool)
     parts = []
     for strategy, group in study.by_method(records).items():
         tau = np.array([kendall_matrix(graph.hidden_degrees(r.in_degree, r.out_degree, r.layers)) for r in group])
-        parts.append(pd.DataFrame({
-            "strategy": strategy, "seeds": len(group), "epoch": epochs[first], "later": epochs[second],
-            "tau": tau.mean(axis=0)[first, second].round(4), "lowest": tau.min(axis=0)[first, second].round(4)}))
+        head = pd.DataFrame({"strategy": strategy, "seeds": len(group), "epoch": epochs,
+                             "lowest": np.where(below, 1, tau.min(axis=0)).min(axis=1).round(4)})
+        upper = np.where(below, np.nan, tau.mean(axis=0).round(4))
+        parts.append(pd.concat([head, pd.DataFrame(upper, columns=[f"{epoch:.6g}" for epoch in epochs])], axis=1))
     return pd.concat(parts, ignore_index=True)
+
+
+def means(frame: pd.DataFrame) -> NDArray[np.float64]:
+    """Every tau of rank_agreement's frame once, in one sequence."""
+    values = frame.iloc[:, HEAD:].to_numpy(dtype=float).ravel()
+    return values[~np.isnan(values)]
 
 
 def matrix_of(frame: pd.DataFrame, strategy: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Epochs [T] and the whole symmetric matrix [T, T] of one strategy, from the frame of rank_agreement."""
-    upper = frame[frame["strategy"] == strategy].pivot(index="epoch", columns="later", values="tau")
-    tau = upper.to_numpy()
-    return upper.index.to_numpy(), np.where(np.tri(len(tau), dtype=bool), tau.T, tau)
+    rows = frame[frame["strategy"] == strategy]
+    upper = rows.iloc[:, HEAD:].to_numpy(dtype=float)
+    return rows["epoch"].to_numpy(), np.where(np.tri(len(rows), dtype=bool), upper.T, upper)
 
 
 def figure20(records: Sequence[Record]) -> tuple[Figure, pd.DataFrame]:
@@ -64,7 +73,7 @@ def figure20(records: Sequence[Record]) -> tuple[Figure, pd.DataFrame]:
         ax.set(title=f"({letter}) {style.style_of(strategy).label} (N={seeds})", xlabel="epoch")
     axes[0, 0].set_ylabel("epoch")
     beside = axes[0, -1].inset_axes((1.07, 0, 0.06, 1))  # exactly as high as the panels
-    fig.colorbar(image, cax=beside, label="Kendall's τ-b", extend="min" if (frame["tau"] < 0).any() else "neither")
+    fig.colorbar(image, cax=beside, label="Kendall's τ-b", extend="min" if (means(frame) < 0).any() else "neither")
     return fig, frame
 
 

@@ -36,7 +36,7 @@ def levels(records: Sequence[Record]) -> pd.DataFrame:
         if config in _grid() or (config.is_small and config.is_dynamic and config.sparsity in SPARSITIES):
             name = MODELS[config.model] if config in _grid() else network_name(record)
             cell = name, DATASETS.get(config.dataset, config.dataset), config.sparsity, config.method
-            groups.setdefault(cell, []).append(float(record.test_accuracy[-1]))
+            groups.setdefault(cell, []).append(record.accuracy().test)
     for cell, values in groups.items():
         std = float(np.std(values, ddof=1)) if len(values) > 1 else np.nan
         rows.append((*cell, "ours", float(np.mean(values)), std, len(values)))
@@ -67,7 +67,7 @@ def figure(records: Sequence[Record]) -> tuple[Figure, pd.DataFrame]:
         ax.set_title(title)
     for network, dataset in extra:
         axes[-1][extra.index((network, dataset)) % len(papers)].set_title(dataset, fontsize=8)
-    _finish(fig, axes[len(MODELS) - 1], bool(own))
+    _finish(fig, axes[len(MODELS) - 1], frame.loc[frame["source"] == "ours", "seeds"].tolist())
     if extra:
         axes[-1][0].tick_params(labelbottom=True)
     plt.close(fig)
@@ -98,15 +98,19 @@ def _panel(ax: Axes, frame: pd.DataFrame) -> None:
     ax.tick_params(labelsize=7)
 
 
-def _finish(fig: Figure, lowest: Sequence[Axes], ours: bool) -> None:
+def _finish(fig: Figure, lowest: Sequence[Axes], seeds: Sequence[int]) -> None:
+    """Legend and labels; `seeds` are those of each cell of ours."""
     for ax in lowest:
         ax.tick_params(labelbottom=True)
     handles = [Line2D([], [], color=style.colour, marker=style.marker, markersize=4, label=style.label)
                for style in map(style_of, study.growth_rules())]
     handles.append(Line2D([], [], color="#000000", linestyle=":", linewidth=1, label="dense, Table 3"))
-    if ours:
+    handles.append(Line2D([], [], color="#595959", marker="o", markersize=4, label="filled: the paper, N = 5"))
+    if seeds:
+        least, most = min(seeds), max(seeds)
+        number = f"N = {least}" + f" to {most}" * (most > least)
         handles.append(Line2D([], [], color="#595959", marker="o", markerfacecolor="#FFFFFF", linestyle="--",
-                              markersize=4, label="open: ours"))
-    fig.legend(handles=handles, loc="outside upper center", ncols=len(handles))
+                              markersize=4, label=f"open: ours, last epoch, {number}"))
+    fig.legend(handles=handles, loc="outside upper center", ncols=3)
     fig.supxlabel("sparsity (%)", fontsize=9)
     fig.supylabel("test accuracy (%), an axis of its own for each panel", fontsize=9)

@@ -155,7 +155,8 @@ def table_cells(frame: pd.DataFrame) -> tuple[list[tuple[str, bool]], list[list[
         for n, row in enumerate(members):
             spanning = [Cell(text, head=True, rows=len(members)) for text in row[:heads]] if n == 0 else []
             rest = [Cell(text, number) for text, number in zip(row[heads + 1:], numeric[heads + 1:], strict=True)]
-            tone = row[heads] if heads and row[heads] in ("paper", "ours") else ""
+            word = row[heads].partition(",")[0] if heads else ""  # "ours, last epoch" is ours
+            tone = word if word in ("paper", "ours") else ""
             groups[-1].append((tone, [*spanning, Cell(row[heads], numeric[heads], head=True), *rest]))
     return list(zip(shown.columns, numeric, strict=True)), groups
 
