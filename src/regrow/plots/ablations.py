@@ -46,7 +46,8 @@ def table(records: Sequence[Record]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS)).round(2)
 
 
-def _rows(found: Mapping[RunConfig, Record], base: RunConfig, options: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
+def _rows(found: Mapping[RunConfig, Record], base: RunConfig,
+          options: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows of `base` with each of these options, as far as they are there; changes are from `base` itself."""
     printed = {cell.method: cell.mean for cell in reported.load(4) if (cell.model, cell.dataset) == ("mlp", "cifar10")}
     rows, usual = [], found.get(base)
@@ -56,14 +57,15 @@ def _rows(found: Mapping[RunConfig, Record], base: RunConfig, options: Mapping[s
             continue
         last, paper = record.accuracy("last"), printed[base.method]
         change = last.test - usual.accuracy("last").test if usual is not None and changes else float("nan")
-        rows.append(dict(zip(COLUMNS, (name, base.method, last.test, last.validation, change,
-                                       record.accuracy("best validation").test, paper, last.test - paper), strict=True)))
+        best = record.accuracy("best validation").test
+        values = (name, base.method, last.test, last.validation, change, best, paper, last.test - paper)
+        rows.append(dict(zip(COLUMNS, values, strict=True)))
     return rows
 
 
 def caption(frame: pd.DataFrame) -> str:
     """What a reader of the table has to know."""
     planned, there = len(study.runs("ablations", "paper")), int((frame["option"] != PLAIN).sum())
-    return (f"Ablations of ours: the MLP on CIFAR-10 at 95 % sparsity with one option changed, seed 0 alone; {there} of "
-            f"{planned} runs are there. Percent after the last epoch, and at the epoch of best validation accuracy; "
+    return (f"Ablations of ours: the MLP on CIFAR-10 at 95 % sparsity with one option changed, seed 0 alone; {there} "
+            f"of {planned} runs are there. Percent after the last epoch, and at the epoch of best validation accuracy; "
             "change: from the same rule and seed as in Table 4, of the last four options from the black border alone.")

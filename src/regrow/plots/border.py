@@ -42,10 +42,12 @@ def accuracies(records: Sequence[Record]) -> pd.DataFrame:
     printed = {cell.method: cell for cell in reported.load(4) if (cell.model, cell.dataset) == ("mlp", "cifar10")}
     rows: dict[str, dict[str, str]] = {}
     for border, rule, group in groups(records):
-        row = rows.setdefault(rule, {"rule": rule, "the paper, test": f"{printed[rule].mean:.2f} ± {printed[rule].std:.2f}"})
+        paper = f"{printed[rule].mean:.2f} ± {printed[rule].std:.2f}"
+        row = rows.setdefault(rule, {"rule": rule, "the paper, test": paper})
+        last = [record.accuracy("last") for record in group]
         for part in ("validation", "test"):
-            last = [float(record.results()[f"{part[:4].replace('vali', 'val')}_accuracy"][-1]) for record in group]
-            row[f"{BORDERS[border]}, {part}"] = mean_and_std(last) + f", N={len(last)}" * (len(last) > 1)
+            row[f"{BORDERS[border]}, {part}"] = mean_and_std([getattr(accuracy, part) for accuracy in last])
+        row[f"{BORDERS[border]}, seeds"] = str(len(last))
     return pd.DataFrame(list(rows.values()))
 
 
@@ -63,12 +65,16 @@ def wiring(records: Sequence[Record]) -> pd.DataFrame:
             first, *others = (layer[-1] for layer in hidden_layer_degrees(record.in_degree, record.out_degree,
                                                                           record.layers))
             degrees, limits = np.concatenate([first, *others]), thresholds.of(record)
-            edge, corners = outermost(input_heat_map(record.input_degrees()[-1], image_shape(record.config)))
+            edge, corners = outermost(_final_map(record))
             rows.append({"border": BORDERS[border], "rule": rule, "seed": record.config.seed,
                          "dormant": int(dormant_counts(degrees, limits.low)), "isolated": int((first == 0).sum()),
                          "largest": int(degrees.max()), "alpha": fit_tail(degrees, limits.high).alpha,
                          "edge": 100 * edge, "corners": 100 * corners})
     return pd.DataFrame(rows)
+
+
+def _final_map(record: Record) -> NDArray[np.int64]:
+    return input_heat_map(record.input_degrees()[-1].astype(np.int64), image_shape(record.config))
 
 
 def outermost(heat: NDArray[np.int64]) -> tuple[float, float]:
@@ -97,10 +103,9 @@ def _span(values: pd.Series, places: int) -> str:
 def figure(records: Sequence[Record]) -> tuple[Figure, pd.DataFrame]:
     """The input layer at the end of training, a row per border, a column per growth rule, mean over seeds.
 
-    One colour scale serves all panels; a frame marks the four outermost pixels. Frame: border, rule, seeds, y, x, value.
+    One colour scale serves all panels; a line marks the four outermost pixels. Frame: border, rule, seeds, y, x, value.
     """
-    maps = {(border, rule): (len(group), np.mean([input_heat_map(record.input_degrees()[-1], image_shape(record.config))
-                                                  for record in group], axis=0))
+    maps = {(border, rule): (len(group), np.mean([_final_map(record) for record in group], axis=0))
             for border, rule, group in groups(records)}
     top = max(float(heat.max()) for _, heat in maps.values())
     fig, axes = plt.subplots(2, len(study.STRATEGIES), figsize=(7, 4.6), sharex=True, sharey=True)
@@ -110,7 +115,7 @@ def figure(records: Sequence[Record]) -> tuple[Figure, pd.DataFrame]:
             seeds, heat = maps[border, rule]
             image = ax.imshow(heat, vmin=0, vmax=top)
             side = heat.shape[0] - 2 * PAD
-            ax.add_patch(plt.Rectangle((PAD - 0.5, PAD - 0.5), side, side, fill=False, edgecolor="white", linewidth=0.8))
+            ax.add_patch(plt.Rectangle(2 * (PAD - 0.5,), side, side, fill=False, edgecolor="white", linewidth=0.8))
             ax.set(xticks=[0, 16, 31], yticks=[0, 16, 31])
             ax.spines[["top", "right"]].set_visible(True)
             if border == "crop_flip":
