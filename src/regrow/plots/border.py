@@ -103,14 +103,15 @@ def _span(values: pd.Series, places: int) -> str:
 def figure(records: Sequence[Record]) -> tuple[Figure, pd.DataFrame]:
     """The input layer at the end of training, a row per border, a column per growth rule, mean over seeds.
 
-    One colour scale serves all panels; a line marks the four outermost pixels. Frame: border, rule, seeds, y, x, value.
+    Each border has a colour scale of its own, from 0 on; a line marks the four outermost pixels. Frame: border, rule,
+    seeds, y, x, value.
     """
     maps = {(border, rule): (len(group), np.mean([_final_map(record) for record in group], axis=0))
             for border, rule, group in groups(records)}
-    top = max(float(heat.max()) for _, heat in maps.values())
-    fig, axes = plt.subplots(2, len(study.STRATEGIES), figsize=(7, 4.6), sharex=True, sharey=True)
+    fig, axes = plt.subplots(2, len(study.STRATEGIES), figsize=(7, 4.4), sharex=True, sharey=True)
     parts = []
     for row, border in zip(axes, BORDERS, strict=True):
+        top = max(float(maps[border, rule][1].max()) for rule in study.STRATEGIES)
         for ax, rule in zip(row, study.STRATEGIES, strict=True):
             seeds, heat = maps[border, rule]
             image = ax.imshow(heat, vmin=0, vmax=top)
@@ -124,8 +125,8 @@ def figure(records: Sequence[Record]) -> tuple[Figure, pd.DataFrame]:
             parts.append(pd.DataFrame({"border": BORDERS[border], "rule": rule, "seeds": seeds, "y": y.ravel(),
                                        "x": x.ravel(), "value": heat.ravel()}))
         row[0].set_ylabel(f"{BORDERS[border]} border (N={maps[border, study.STRATEGIES[0]][0]})\ny (pixels)")
+        fig.colorbar(image, ax=row, shrink=0.9, aspect=20, pad=0.01).set_label("connections per pixel")
     for ax in axes[1]:
         ax.set_xlabel("x (pixels)")
-    fig.colorbar(image, ax=axes, shrink=0.8, aspect=30, pad=0.01).set_label("connections per pixel, mean over seeds")
     plt.close(fig)
     return fig, pd.concat(parts, ignore_index=True)
