@@ -246,41 +246,29 @@ def test_the_table_can_be_saved(tiny, tmp_path: Path):
 # ------------------------------------------------------------------------------------------------------- ablations
 
 def test_ablations_stand_beside_the_same_rule_and_seed_of_table_4(tiny):
-    plain, grey = RunConfig(dataset="cifar10", grow="random"), RunConfig(dataset="mnist", grow="gradient")
-    runs = {plain: 65.0, plain.but(augment="none"): 58.5, plain.but(seed=1): 70.0, grey: 98.0,
-            grey.but(augment="crop_flip"): 96.0, plain.but(grow="gradient", prune="set_legacy"): 60.0}
-    found = ablations.table([replace(tiny, config=c, test_accuracy=np.array([1.0, a])) for c, a in runs.items()])
-    assert list(found["option"]) == ["as in Table 4", "no augmentation", "SET pruning with the widespread bug",
-                                     "as in Table 4", "crops and flips"]
-    assert one(found, option="no augmentation")["change"] == -6.5
-    assert one(found, option="crops and flips")[["change", "paper", "ours - paper"]].tolist() == [-2.0, 96.13, -0.13]
-    alone = one(found, rule="gradient", option="SET pruning with the widespread bug")
-    assert np.isnan(alone["change"]) and alone["ours - paper"] == round(60.0 - 65.83, 2)  # its plain run is not there
-    assert "3 of 28 runs" in ablations.caption(found)
-
-
-def test_both_borders_stand_side_by_side(tiny):
-    plain = RunConfig(dataset="cifar10", grow="gradient")
-    mirror = plain.but(augment="mirror_crop_flip")
-    records = [*with_result(tiny, plain, [62.0, 63.0]), *with_result(tiny, mirror, [66.5]), tiny]
-    assert ablations.mirrored(records).to_dict("records") == [{
-        "rule": "gradient", "black border (ours)": "62.50 ± 0.71 (2 seeds)",
-        "mirrored border (ours)": "66.50 (one seed)", "the paper": "65.83 ± 0.43"}]
-    assert ablations.mirrored(records[:2]).empty
-
-
-def test_edges_and_corners_of_the_input(tiny):
-    image = np.zeros((3, 32, 32), int)
-    image[:, 8:24, 8:24] = 1  # 768 connections inside
-    image[0, 0, :] = 8  # 256 on the upper edge, 64 of them in corners
-    config = RunConfig(dataset="cifar10", grow="gradient", augment="mirror_crop_flip")
-    record = replace(tiny, config=config, out_degree={tiny.layers[0]: np.tile(image.ravel(), (len(tiny.steps), 1))})
-    (row,) = ablations.input_edges([record, tiny]).to_dict("records")
-    assert row == {"border": "mirrored border (ours)", "rule": "gradient", "seeds": 1, "edge, %": 25.0,
-                   "corners, %": 6.2}
+    plain = RunConfig(dataset="cifar10", grow="random")
+    black, other = plain.but(augment="crop_flip"), plain.but(grow="gradient")
+    runs = {plain: 68.0, plain.but(augment="none"): 58.5, plain.but(seed=1): 70.0, black: 65.5,
+            black.but(regrown_weight="keep"): 66.0, other.but(prune="set_legacy"): 60.0,
+            other.but(augment="crop_flip", prune="set_legacy"): 45.0, plain.but(dataset="mnist"): 98.0}
+    found = ablations.table([replace(tiny, config=config, test_accuracy=np.array([70.0, last]),
+                                     val_accuracy=np.array([60.0, 50.0])) for config, last in runs.items()])
+    assert list(found["option"]) == [ablations.PLAIN, "no augmentation", ablations.BLACK,
+                                     "black border, regrown weights kept", "SET pruning with the widespread bug",
+                                     "black border, SET pruning with the bug"]
+    assert list(found["rule"]) == ["random"] * 4 + ["gradient"] * 2
+    assert one(found, option="no augmentation")[["test", "validation", "change"]].tolist() == [58.5, 50.0, -9.5]
+    assert one(found, option=ablations.BLACK)[["change", "ours - paper"]].tolist() == [-2.5, round(65.5 - 68.08, 2)]
+    kept = one(found, option="black border, regrown weights kept")
+    assert kept["change"] == 0.5  # from the black border, not from the mirrored one
+    assert (found["test, best validation"] == 70.0).all()
+    alone = one(found, option="SET pruning with the widespread bug")  # its plain run is not there
+    assert np.isnan(alone["change"]) and alone["ours - paper"] == round(60.0 - 65.83, 2)
+    assert "5 of 31 runs" in ablations.caption(found)
 
 
 def test_every_planned_ablation_has_its_row(tiny):
     planned = study.runs("ablations", "paper")
     found = ablations.table([replace(tiny, config=config) for config in planned])
-    assert len(found) == len(planned) == 28 and ablations.table([]).empty
+    assert len(found) == len(planned) == 31 and ablations.table([]).empty
+    assert list(found.columns) == list(ablations.COLUMNS)

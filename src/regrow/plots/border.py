@@ -37,6 +37,11 @@ def groups(records: Sequence[Record]) -> Iterator[tuple[str, str, list[Record]]]
                 yield border, rule, group
 
 
+def complete(records: Sequence[Record]) -> bool:
+    """Whether there is a run for either border and each growth rule, as `figure` and `wiring` need."""
+    return len(list(groups(records))) == len(BORDERS) * len(study.STRATEGIES)
+
+
 def accuracies(records: Sequence[Record]) -> pd.DataFrame:
     """A row per growth rule: validation and test accuracy (percent, last epoch) with either border, and the paper's."""
     printed = {cell.method: cell for cell in reported.load(4) if (cell.model, cell.dataset) == ("mlp", "cifar10")}

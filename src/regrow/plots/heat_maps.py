@@ -21,6 +21,8 @@ from regrow.record import Moment, Record
 from regrow.study import by_method
 from regrow.style import seed_band, style_of
 
+SHOWN = 0.999  # of all values, within the colour scales of Figures 8 and 19: a few corners would use up half of them
+
 
 def input_maps(record: Record) -> NDArray[np.int64]:
     """Connections leaving each pixel, colours added up, at each moment: [moments, H, W] (Fig. 8)."""
@@ -45,13 +47,14 @@ def concentration(heat: ArrayLike, share: float = 0.1) -> NDArray[np.float64]:
     return pixels[..., -top:].sum(axis=-1) / pixels.sum(axis=-1)
 
 
-def mirror_overlap(heat: ArrayLike) -> NDArray[np.float64]:
-    """Left-right symmetry: the part of a map that it shares with its mirror image, [..., H, W] -> [...].
+def mirror_overlap(heat: ArrayLike, axis: int = -1) -> NDArray[np.float64]:
+    """Symmetry: the part of a map that it shares with its mirror image, left-right or (axis -2) top-bottom.
 
-    sum(min(H, mirror(H))) / sum(H): 1 for a map that equals its mirror image, 0 for one that lies on one side only.
+    [..., H, W] -> [...], sum(min(H, mirror(H))) / sum(H): 1 for a map that equals its mirror image, 0 for one that lies
+    on one side only.
     """
     pixels = np.asarray(heat, dtype=float)
-    return np.minimum(pixels, pixels[..., ::-1]).sum(axis=(-2, -1)) / pixels.sum(axis=(-2, -1))
+    return np.minimum(pixels, np.flip(pixels, axis)).sum(axis=(-2, -1)) / pixels.sum(axis=(-2, -1))
 
 
 def rim(heat: ArrayLike) -> NDArray[np.float64]:
@@ -64,13 +67,15 @@ def rim(heat: ArrayLike) -> NDArray[np.float64]:
 
 def map_numbers(records: Iterable[Record],
                 maps: Callable[[Record], NDArray[np.int64]] = input_maps) -> pd.DataFrame:
-    """One row a record and moment: method, seed, epoch, then concentration, mirror_overlap and rim of its own map."""
+    """One row a record and moment: method, seed, epoch, then concentration, mirror_overlap, top_bottom (the same
+    upside down) and rim of its own map."""
     frames = []
     for record in records:
         heat = maps(record)
         frames.append(pd.DataFrame({
             "method": record.config.method, "seed": record.config.seed, "epoch": [m.epoch for m in record.moments],
-            "concentration": concentration(heat), "mirror_overlap": mirror_overlap(heat), "rim": rim(heat)}))
+            "concentration": concentration(heat), "mirror_overlap": mirror_overlap(heat),
+            "top_bottom": mirror_overlap(heat, -2), "rim": rim(heat)}))
     return pd.concat(frames, ignore_index=True)
 
 
@@ -79,9 +84,10 @@ def map_numbers(records: Iterable[Record],
 def figure08(records: Iterable[Record]) -> tuple[Figure, pd.DataFrame]:
     """Input layer on the image: a row for each strategy, a column for each moment, mean over seeds, one colour scale.
 
-    The first column, before training, is ours; the others are the paper's five.
+    The first column, before training, is ours; the others are the paper's five. The scale goes from the smallest value
+    to where all but a thousandth lie below.
     """
-    return heat_grid(records, input_maps, "connections per pixel")
+    return heat_grid(records, input_maps, "connections per pixel", SHOWN, from_zero=False)
 
 
 def figure18(records: Iterable[Record]) -> tuple[Figure, pd.DataFrame]:
@@ -127,38 +133,44 @@ def _binned(degrees: NDArray[np.int16], width: int, largest: int) -> pd.DataFram
 
 
 def figure19(records: Iterable[Record]) -> tuple[Figure, pd.DataFrame]:
-    """First hidden layer on the image, as figure08: paths of two connections that start from each pixel."""
-    return heat_grid(records, hidden_maps, "paths pixel → hidden 1 → hidden 2")
+    """First hidden layer on the image, as figure08 but with a scale for each strategy, whose numbers of paths differ:
+    paths of two connections that start from each pixel."""
+    return heat_grid(records, hidden_maps, "paths", SHOWN, from_zero=False, by_row=True)
 
 
 def heat_grid(records: Iterable[Record], maps: Callable[[Record], NDArray[np.int64]], label: str,
-              shown: float = 1.0) -> tuple[Figure, pd.DataFrame]:
-    """A row for each strategy, a column for each moment, mean over seeds, one colour scale from 0 on.
+              shown: float = 1.0, *, from_zero: bool = True, by_row: bool = False) -> tuple[Figure, pd.DataFrame]:
+    """A row for each strategy, a column for each moment, mean over seeds; one colour scale, or one for each row.
 
-    The scale ends where the fraction `shown` of all values lies below; an arrow on the colour bar stands for the rest.
-    Frame: method, epoch, y, x, value.
+    A scale begins at 0, or at its smallest value, and ends where the fraction `shown` of its values lies below; an
+    arrow on the colour bar stands for the rest. Frame: method, epoch, y, x, value.
     """
     groups = by_method(records)
     mean = {method: np.mean([maps(record) for record in group], axis=0) for method, group in groups.items()}
     moments = next(iter(groups.values()))[0].moments
-    top = float(np.quantile(np.stack(list(mean.values())), shown))
+    everything = np.stack(list(mean.values()))
     fig, axes = plt.subplots(len(groups), len(moments), figsize=(7, 0.9 + 1.0 * len(groups)), sharex=True, sharey=True,
                              squeeze=False)
+    bar: dict[str, Any] = {"aspect": 30, "pad": 0.01, "extend": "neither" if shown == 1 else "max"}
     image: Any = None
     for row, (method, group) in zip(axes, groups.items(), strict=True):
+        values = mean[method] if by_row else everything
+        low, top = 0.0 if from_zero else float(values.min()), float(np.quantile(values, shown))
         for ax, heat in zip(row, mean[method], strict=True):
-            image = ax.imshow(heat, vmin=0, vmax=top)
+            image = ax.imshow(heat, vmin=low, vmax=top)
             ax.spines[["top", "right"]].set_visible(True)
         row[0].set_ylabel(f"{style_of(method).label} (N={len(group)})")
-    height, width = next(iter(mean.values())).shape[1:]
+        if by_row:
+            fig.colorbar(image, ax=row, **bar | {"aspect": 12}).set_label(label)
+    height, width = everything.shape[-2:]
     for ax, moment in zip(axes[0], moments, strict=True):
         ax.set_title(moment_title(moment), fontsize=9)
         ax.set(xticks=[0, width // 2, width - 1], yticks=[0, height // 2, height - 1])
         ax.tick_params(labelsize=7)
     fig.supxlabel("x (pixels)", fontsize=9)
     fig.supylabel("y (pixels)", fontsize=9)
-    bar = fig.colorbar(image, ax=axes, shrink=0.8, aspect=30, pad=0.01, extend="neither" if shown == 1 else "max")
-    bar.set_label(f"{label}, mean over seeds")
+    if not by_row:
+        fig.colorbar(image, ax=axes, shrink=0.8, **bar).set_label(f"{label}, mean over seeds")
     plt.close(fig)
     return fig, pd.concat([_long(method, moments, heat) for method, heat in mean.items()], ignore_index=True)
 
