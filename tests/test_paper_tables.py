@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from regrow import paper_tables
+from regrow.choices import CHOICES
+from regrow.config import RunConfig
 from regrow.figures import check_table, save_table
 from regrow.grow import gradient_score, momentum_score, random_score
 from regrow.prune import prune_magnitude, prune_set
+from regrow.record import READINGS
 from regrow.rules import GROWTH, PRUNING
 
 
@@ -79,3 +82,15 @@ def test_table6_shows_its_slip() -> None:
 def test_every_table_can_be_saved(stem: str, tmp_path: Path) -> None:
     save_table(getattr(paper_tables, stem)(), stem, out=tmp_path, profile="paper", caption="A table of the paper.")
     assert check_table(tmp_path, stem) == []
+
+
+def test_the_protocol_names_every_value_of_every_choice_and_its_default() -> None:
+    table = paper_tables.protocol().set_index("key")
+    for key, row in table.drop("(a reading)").iterrows():
+        named = f"{row['default']}; {row['values']}"
+        assert all(f"{name}: {text}" in named for name, text in CHOICES.get(key, {}).items() if name != "auto")
+        for config in (RunConfig(dataset="cifar10"), RunConfig(model="convnet")):
+            assert str(getattr(config, key)) in row["default"]
+    assert table.loc["crop_pad", "default"] == "4" and table.loc["crop_pad", "values"].startswith("any whole number")
+    assert table.loc["update_order", "values"] == f"instead_of_step: {CHOICES['update_order']['instead_of_step']}"
+    assert f"last: {READINGS['last']}" == table.loc["(a reading)", "default"] and table["why"].str.len().min() > 20

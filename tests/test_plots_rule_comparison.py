@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -43,3 +45,17 @@ def test_the_figure_has_both_panels_and_its_data(records: list[Record]) -> None:
 
 def test_no_base_no_difference(records: list[Record]) -> None:
     assert np.isnan(rule_comparison.comparison(records[3:])["difference"]).all()
+
+
+def test_a_rule_is_compared_with_runs_that_differ_in_nothing_else(records: list[Record]) -> None:
+    random, l3, gradient = records[0], records[3], records[5]
+
+    def black(record: Record, **more: object) -> Record:
+        return replace(record, config=record.config.but(augment="crop_flip", **more))
+
+    older = [black(random), black(l3), black(gradient), black(random, sparsity=0.8), gradient,
+             black(random, grow="random>gradient"), black(random, prune="none", grow="none"),
+             black(random, prune="none", grow="none", sparsity=0.0)]
+    assert rule_comparison.like_with_like([random, gradient], older) == older[:3]
+    assert rule_comparison.like_with_like([random, l3], older) == [random, l3]
+    assert rule_comparison.like_with_like([random], [black(random)]) == [random]

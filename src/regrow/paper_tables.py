@@ -1,4 +1,7 @@
-"""Tables 1, 2, 5 and 6: what the paper prints beside what is built and counted here. Nothing in them is trained."""
+"""Tables 1, 2, 5 and 6: what the paper prints beside what is built and counted here, and the choices that it leaves open.
+
+Nothing in them is trained.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from regrow import models, sparsity
 from regrow.choices import CHOICES
 from regrow.config import RunConfig, preset
 from regrow.datasets import DATASETS
+from regrow.record import READINGS
 
 RGB32 = (3, 32, 32)
 DENSITY = 0.05  # of the paper's sparse networks
@@ -52,6 +56,20 @@ PRINTED_SPLITS = {
     "mnist": (70_000, 53_900, 6_300, 9_800),
 }
 _DATASET_NAMES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "fashion_mnist": "Fashion-MNIST", "mnist": "MNIST"}
+
+# What the paper leaves open, by key of RunConfig: the choice in words, and why the default is what it is.
+_CHOICES = {
+    "augment": ("border of the random crop", "the paper names no augmentation; with the mirrored border sparse MLPs end "
+                "within a point of its accuracies on CIFAR-10, with a black one 2.4 to 3.5 points below (notebook 11)"),
+    "crop_pad": ("size of its shifts, in pixels", "as in SNFS's code and its descendants"),
+    "normalise": ("constants of normalisation", "not in the paper; the others are those of public code"),
+    "image_format": ("grey images", "the paper's parameter counts hold for inputs of 3 x 32 x 32"),
+    "padding": ("border of a convolution", "Table 5 read in PyTorch's order; no count of parameters can tell"),
+    "evaluation": ("validation and test images", "the usual way; public code that has one transform for all grey images "
+                   "does the other as soon as crops are put into it"),
+    "update_order": ("order at an update", "the paper does not say; the other order changes a point at most (notebook "
+                     "08)"),
+}
 
 
 def table1() -> pd.DataFrame:
@@ -138,4 +156,23 @@ def table6() -> pd.DataFrame:
                      "train / validation / test, as printed": " / ".join(f"{n:,}" for n in parts),
                      "their sum": sum(parts), "train": facts.train, "validation": facts.validation,
                      "test": facts.test, "samples": facts.train + facts.validation + facts.test})
+    return pd.DataFrame(rows)
+
+
+def protocol() -> pd.DataFrame:
+    """What the paper leaves open, a row per choice: key of RunConfig, default, why, and other values.
+
+    The last row is no key: which epoch's accuracy counts is read from any run afterwards.
+    """
+    rows = []
+    for key, (choice, why) in _CHOICES.items():
+        values = dict(CHOICES.get(key, {}))
+        usual = values.pop("auto", str(getattr(RunConfig(), key)))  # a value, or a sentence if it depends on the run
+        default = f"{usual}: {values.pop(usual)}" if usual in values else usual
+        others = [f"{name}: {text}" for name, text in values.items()]
+        rows.append({"choice": choice, "key": key, "default": default, "why": why,
+                     "values": "; ".join(others) or "any whole number from 1 to 16"})
+    first, *others = (f"{name}: {text}" for name, text in READINGS.items())
+    rows.append({"choice": "which epoch counts", "key": "(a reading)", "default": first, "values": "; ".join(others),
+                 "why": "the paper does not say; tables give both"})
     return pd.DataFrame(rows)

@@ -9,7 +9,9 @@ from matplotlib.figure import Figure
 from regrow import style
 from regrow.study import STRATEGIES
 
-FILLED = {"crop_flip": "full", "none": "bottom", "mirror_crop_flip": "none", "flip": "left"}
+# Augmentation: fill of a marker, and its name in a legend.
+AUGMENTS = {"mirror_crop_flip": ("none", "mirrored border"), "crop_flip": ("full", "black border"),
+            "flip": ("left", "flips alone"), "none": ("bottom", "not augmented")}
 
 
 def figure_b7(explored: pd.DataFrame, reliable: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
@@ -49,11 +51,10 @@ def figure_b8(final: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     """
     fig, ax = plt.subplots(figsize=(5.4, 3.6))
     for (rule, augment), runs in final.groupby(["strategy", "augment"], sort=False):
-        how = style.style_of(str(rule))
-        one = final["augment"].nunique() == 1
-        name = how.label if one else f"{how.label}, {str(augment).replace('_', ' ')}"
+        how, (fill, said) = style.style_of(str(rule)), AUGMENTS[str(augment)]
+        name = how.label if final["augment"].nunique() == 1 else f"{how.label}, {said}"
         ax.plot(runs["percent"], runs["accuracy"], marker=how.marker, linestyle="none", color=how.colour,
-                fillstyle=FILLED.get(str(augment), "full"), label=f"{name} (n={len(runs)})", alpha=0.85)
+                fillstyle=fill, label=f"{name} (n={len(runs)})", alpha=0.85)
     ax.set(xlabel="places ever connected (% of all weights)", ylabel="validation accuracy (%)", xlim=(0, 103))
     fig.legend(*ax.get_legend_handles_labels(), loc="outside right upper", fontsize=7)
     return fig, final

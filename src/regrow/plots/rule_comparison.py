@@ -17,6 +17,19 @@ from regrow.record import Record
 from regrow.style import style_of
 
 
+def like_with_like(records: Sequence[Record], older: Sequence[Record], rule: str = "l3") -> list[Record]:
+    """`records`, or, as long as `rule` is not among them, those of `older` that differ in nothing but rule and seed.
+
+    For a rule whose runs were made with another border of the random crop than the runs beside which it belongs. Runs
+    that switch rules are left out.
+    """
+    found = [record.config for record in older if record.config.grow == rule]
+    if not found or any(record.config.grow == rule for record in records):
+        return list(records)
+    pure = [record for record in older if record.config.is_dynamic and len(set(record.config.grow_phases)) == 1]
+    return [record for record in pure if record.config.but(seed=found[0].seed, grow=rule) == found[0]]
+
+
 def comparison(records: Sequence[Record], base: str = "random") -> pd.DataFrame:
     """One row a method: accuracy, its difference to `base` seed by seed, and what became of the wiring.
 
