@@ -1,4 +1,4 @@
-"""Tables 1, 2, 5 and 6: what the paper prints beside what is built and counted here, and the choices that it leaves open.
+"""Tables 1, 2, 5 and 6: what the paper prints beside what is built and counted here; and what it leaves open.
 
 Nothing in them is trained.
 """
@@ -59,13 +59,13 @@ _DATASET_NAMES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "fashion_mnist
 
 # What the paper leaves open, by key of RunConfig: the choice in words, and why the default is what it is.
 _CHOICES = {
-    "augment": ("border of the random crop", "the paper names no augmentation; with the mirrored border sparse MLPs end "
-                "within a point of its accuracies on CIFAR-10, with a black one 2.4 to 3.5 points below (notebook 11)"),
+    "augment": ("border of the random crop", "the paper names no augmentation; on CIFAR-10 sparse MLPs end within a "
+                "point of its accuracies with the mirrored border, 2.4 to 3.5 points below with a black one (notebook 11)"),
     "crop_pad": ("size of its shifts, in pixels", "as in SNFS's code and its descendants"),
     "normalise": ("constants of normalisation", "not in the paper; the others are those of public code"),
     "image_format": ("grey images", "the paper's parameter counts hold for inputs of 3 x 32 x 32"),
     "padding": ("border of a convolution", "Table 5 read in PyTorch's order; no count of parameters can tell"),
-    "evaluation": ("validation and test images", "the usual way; public code that has one transform for all grey images "
+    "evaluation": ("validation and test images", "the usual way; public code with one transform for all grey images "
                    "does the other as soon as crops are put into it"),
     "update_order": ("order at an update", "the paper does not say; the other order changes a point at most (notebook "
                      "08)"),
