@@ -60,7 +60,8 @@ _DATASET_NAMES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "fashion_mnist
 # What the paper leaves open, by key of RunConfig: the choice in words, and why the default is what it is.
 _CHOICES = {
     "augment": ("border of the random crop", "the paper names no augmentation; on CIFAR-10 sparse MLPs end within a "
-                "point of its accuracies with the mirrored border, 2.4 to 3.5 points below with a black one (notebook 11)"),
+                "point of its accuracies with the mirrored border, 2.4 to 3.5 points below with a black one (notebook "
+                "11)"),
     "crop_pad": ("size of its shifts, in pixels", "as in SNFS's code and its descendants"),
     "normalise": ("constants of normalisation", "not in the paper; the others are those of public code"),
     "image_format": ("grey images", "the paper's parameter counts hold for inputs of 3 x 32 x 32"),
