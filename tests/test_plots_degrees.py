@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.container import ErrorbarContainer
 from scipy import stats
 
 from regrow import RunConfig, figures, graph, sparsity, study, style
@@ -103,6 +104,10 @@ def test_initial_degrees_are_those_training_starts_from():
 def test_figure4_shows_two_humps_equal_for_all_strategies(tmp_path: Path):
     fig, data = initial_degrees.figure4([config for config in PAPER if config.seed < 2])
     assert [ax.get_title() for ax in fig.axes] == [f"{s} (N=2 seeds)" for s in study.STRATEGIES]
+    for ax, (_, panel) in zip(fig.axes, data.groupby("strategy", sort=False), strict=True):
+        bars, = (found for found in ax.containers if isinstance(found, ErrorbarContainer))
+        tops = np.array([segment[1, 1] for segment in bars.lines[2][0].get_segments()])
+        assert tops == pytest.approx((panel["P(k)"] + panel["sd"]).to_numpy())
     panels = [panel.drop(columns="strategy").reset_index(drop=True) for _, panel in data.groupby("strategy")]
     for panel in panels:
         pd.testing.assert_frame_equal(panel, panels[0])
@@ -162,6 +167,24 @@ def test_figure5_frame_holds_what_the_records_say(records: list[Record], tmp_pat
     assert (last[last["what"] == "P(k)"]["value"] * np.diff(edges)).sum() == pytest.approx(1)
     figures.save_figure(fig, "fig05", data=data, alt="Distributions in five rows.", out=tmp_path, profile="quick")
     assert figures.check_figure(tmp_path, "fig05") == []
+
+
+def test_figure5_says_what_a_reader_cannot_see(records: list[Record], tmp_path: Path):
+    late = Store(tmp_path).ensure(RunConfig(**TINY | {"sparsity": 0.5, "update_interval": 3}, grow="gradient"))
+    assert late.connections["fc3"] == 100  # dense: hidden 2 keeps ten outputs a neuron
+    for of, floor in (([late], True), (records, False)):
+        fig, data = degrees.figure5(of)
+        for row, ax in enumerate(fig.axes, start=1):
+            values = data[(data["row"] == row) & (data["what"] == "P(k)")].groupby("strategy", sort=False)["value"]
+            lines = [line.get_ydata() for line in ax.lines[: 2 * len(values) : 2]]
+            for line, (_, expected) in zip(lines, values, strict=True):
+                assert line == pytest.approx(expected.where(expected > 0).to_numpy(), nan_ok=True)  # no line over a gap
+            zeros = ", ".join(f"{s} {100 * value.iloc[0]:.0f} %" for s, value in values)
+            assert ax.texts[0].get_text() == f"degree 0: {zeros}"
+            title, step = ax.get_title(loc="left"), of[0].moments[row].step
+            assert title.startswith(f"epoch {of[0].moments[row].epoch:.3g} of 2 (paper: ")
+            assert ("wiring of the last update" in title) == (step not in of[0].steps)
+        assert ("at 10: hidden 2 without inputs" in [text.get_text() for text in ax.texts]) == floor
 
 
 def test_figure5_of_one_seed_has_no_band(records: list[Record]):

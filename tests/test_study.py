@@ -29,8 +29,8 @@ CELLS: list[Cell] = [
                                             ("cifar10", "cifar100", "fashion_mnist"))),
 ]
 SIZES = {"table3": 100, "table4": 300, "table7": 600, "table8": 360, "fig13": 225, "fig15": 9, "fig16": 9, "sec5.3": 5,
-         "baselines": 10, "ablations": 31, "l3": 5, "black_border": 35, "grey": 29, "fig02": 15, "fig05": 15,
-         "fig06": 15, "fig07": 15,
+         "baselines": 10, "ablations": 31, "l3": 5, "black_border": 35, "grey": 29, "mlp": 175, "fig02": 15,
+         "fig05": 15, "fig06": 15, "fig07": 15,
          "fig08": 15, "fig09": 15, "fig12": 15, "fig18": 15, "fig19": 15, "fig20": 15, "set_legacy": 3,
          "schedules": 63, "batches": 27, "cnn": 12, "schedules300": 105, "batches300": 45}
 QUICK_STEPS = steps_per_epoch(10_800, 128)  # 12,000 images less a tenth for validation
@@ -178,7 +178,7 @@ def test_quick_ends_with_an_update_on_its_last_step_as_the_paper_does() -> None:
 
 def test_needs_without_a_quick_version_are_empty_there() -> None:
     assert {need for need in study.NEEDS if not study.runs(need, "quick")} == {
-        "sec5.3", "ablations", "black_border", "grey", "schedules300", "batches300"}
+        "sec5.3", "ablations", "black_border", "grey", "mlp", "schedules300", "batches300"}
 
 
 def test_topology_figures_share_their_quick_runs() -> None:
@@ -186,6 +186,21 @@ def test_topology_figures_share_their_quick_runs() -> None:
     assert len(figures) == 10
     assert len(study.distinct(figures, "quick")) == 9
     assert set(study.runs("fig05", "quick")) <= set(study.runs("table4", "quick"))
+
+
+def test_the_mlps_queue_fills_every_cell_that_can_be_had_breadth_first() -> None:
+    """Several seeds of every MLP cell of the tables without CIFAR-100, and the first of each before the last of any."""
+    queue = study.runs("mlp", "paper")
+    assert study.in_order(["table4", "mlp"]) and not study.in_order(["table4", "fig13"])
+    for need, least in {"table3": 2, "table4": 5, "table7": 1, "table8": 2, "fig13": 1}.items():
+        cells: dict[RunConfig, set[int]] = {}
+        for run in study.runs(need, "paper"):
+            if run.model == "mlp" and run.dataset != "cifar100":
+                cells.setdefault(run.but(seed=0), set()).update({run.seed} & {q.seed for q in queue if q == run})
+        assert all(len(seeds) >= least for seeds in cells.values()), need
+    places = {run: place for place, run in enumerate(queue)}
+    assert all(places[run] > places[run.but(seed=run.seed - 1)] for run in queue if run.seed)
+    assert not any(run.dataset == "cifar100" for run in queue)
 
 
 def test_quick_compares_the_same_things_as_the_paper() -> None:
@@ -216,7 +231,7 @@ def test_unknown_names_get_the_nearest() -> None:
 def test_titles_name_the_figure() -> None:
     for need, entry in study.NEEDS.items():
         number = need.removeprefix("table").removeprefix("fig").removeprefix("sec").lstrip("0")
-        unnumbered = need in ("baselines", "black_border", "grey") or entry.title.startswith("Section 8")
+        unnumbered = need in ("baselines", "black_border", "grey", "mlp") or entry.title.startswith("Section 8")
         assert unnumbered or number in entry.title or number.removesuffix("300") in entry.title
 
 

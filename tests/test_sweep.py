@@ -185,6 +185,21 @@ def test_a_killed_worker_costs_only_its_run(tmp_path):
     assert all(store.status(config) == "done" for config in others)
 
 
+@pytest.mark.parametrize("in_order", [False, True])
+def test_the_longest_run_starts_first_unless_the_order_is_kept(tmp_path, monkeypatch, in_order):
+    begun = []
+
+    def sweeping(tasks, how):
+        begun.extend(tasks)
+        yield from ()
+
+    monkeypatch.setattr(sweep.local, "sweep", sweeping)
+    short = [TINY.but(seed=seed) for seed in (1, 2)]
+    sweep.run([short[0], LONG, short[1]], Store(tmp_path), in_order=in_order)
+    assert [config for task in begun for config in task] == (
+        [short[0], LONG, short[1]] if in_order else [LONG, *short])
+
+
 def test_a_damaged_record_counts_as_missing(swept, tmp_path):
     store = Store(tmp_path)
     path = store.record_path(TINY.key)

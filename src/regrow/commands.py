@@ -115,7 +115,8 @@ def run(arguments: Namespace) -> int:
     configs = study.distinct(needs_of(arguments), _trained(arguments.profile))
     store = store_of(arguments)
     result = sweep.run(configs, store, jobs=arguments.jobs, device=arguments.device, engine=arguments.engine,
-                       address=arguments.address, data_root=arguments.data, retry_failed=arguments.retry_failed)
+                       address=arguments.address, data_root=arguments.data, retry_failed=arguments.retry_failed,
+                       in_order=study.in_order(needs_of(arguments)))
     derived.ensure(needs_of(arguments), arguments.profile, store, jobs=arguments.jobs or sweep.default_jobs())
     if arguments.json:
         print_json({"trained": result.trained, "present": result.present, "failed": result.failed,

@@ -204,6 +204,28 @@ def _rbm(size: str, settings: dict[str, Any] = RBM) -> Runs:
                  for seed in RBM_SEEDS)
 
 
+def _mlp() -> Runs:
+    """The MLP's cells of Tables 3, 4, 7, 8 and Figure 13 without CIFAR-100, in the order in which runs tell most.
+
+    Fewer seeds of every cell come before more seeds of one. See docs/fullscale.md.
+    """
+    def some(runs: Iterable[RunConfig], seeds: int, *datasets: str, first: int = 0) -> list[RunConfig]:
+        return [run for seed in range(first, seeds) for run in runs
+                if run.model == "mlp" and run.seed == seed and run.dataset in datasets]
+
+    cifar, grey = "cifar10", ("mnist", "fashion_mnist")
+    dense, static = (RunConfig(dataset=cifar, **kind) for kind in (DENSE, STATIC))
+    table4, nine, eight = (_sparse_table(sparsity, ("mlp",)) for sparsity in (0.95, 0.9, 0.8))
+    pruning = [run for run in _pruning_figure(("mlp",), PRUNING) if run.prune != "magnitude"]
+    constants = [run for run in _ablations() if run.normalise != "own"]
+    return tuple(dict.fromkeys((
+        *some(table4, 5, cifar), *(static.but(seed=seed) for seed in SEEDS), *_grey(), *some(table4, 5, *grey),
+        *some(pruning, 3, cifar), *_legacy(), *some(_switch_table(("mlp",)), 3, cifar),
+        *some(_switch_table(("mlp",)), 2, "fashion_mnist"), *_interval(), *some(nine, 1, cifar, *grey),
+        *some(eight, 1, cifar, *grey), *some(nine, 3, cifar, first=1), *some(eight, 2, cifar, first=1), *constants,
+        *(dense.but(seed=seed) for seed in SEEDS[:3]), *some(_dense_table(("mlp",)), 2, *grey))))
+
+
 @dataclass(frozen=True)
 class Need:
     """What one figure, table or section reads. `quick` is None where the quick profile has nothing to show."""
@@ -211,6 +233,7 @@ class Need:
     title: str
     paper: Callable[[], Runs]
     quick: Callable[[], Runs] | None = None
+    in_order: bool = False  # a sweep keeps this order of runs; else the longest start first
 
 
 _TOPOLOGY = {
@@ -254,6 +277,8 @@ NEEDS: dict[str, Need] = {
     "schedules300": Need("As schedules, at 300 epochs (ours)", lambda: _schedules({"dataset": "cifar10"}, SEEDS)),
     "batches300": Need("As batches, at 300 epochs (ours)", lambda: _batches({"dataset": "cifar10"}, SEEDS)),
     "ablations": Need("One-seed ablations of the MLP's options (ours)", _ablations),
+    "mlp": Need("Every cell of the paper's MLP on images that can be had, the most telling runs first (ours)", _mlp,
+                in_order=True),
     **{name: Need(title, _paper_topology, _quick_topology) for name, title in _TOPOLOGY.items()},
 }
 
@@ -301,6 +326,11 @@ def _runs(need: str, profile: str, growth: tuple[str, ...], pruning: tuple[str, 
 def distinct(needs: Iterable[str], profile: str) -> Runs:
     """Every run of several figures and tables once, in order of first use."""
     return tuple(dict.fromkeys(config for need in needs for config in runs(need, profile)))
+
+
+def in_order(needs: Iterable[str]) -> bool:
+    """Whether a sweep keeps the order in which these needs list their runs."""
+    return any(NEEDS[need].in_order for need in needs)
 
 
 def by_method(records: Iterable[Record]) -> dict[str, list[Record]]:

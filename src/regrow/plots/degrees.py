@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -54,8 +55,9 @@ def figure5(records: Sequence[Record]) -> tuple[Figure, pd.DataFrame]:
     """Degree distributions of the hidden neurons at five moments (rows), one line per strategy, averaged over seeds.
 
     Both axes are logarithmic and the bins widen with the degree. Solid lines: mean over seeds, band +- one standard
-    deviation; dashed vertical lines: mean largest degree, where the distribution ends, with the same band; grey: before
-    training. All records must be runs of one network and length.
+    deviation, both interrupted where no seed has a neuron; dashed vertical lines: mean largest degree, where the
+    distribution ends, with the same band; grey: before training. A row is the wiring at its moment; where it dates from
+    an earlier update, the title says so. All records must be runs of one network and length.
     """
     groups = study.by_method(records)
     edges = log_bins(max(int(hidden(record).max()) for record in records))
@@ -64,19 +66,25 @@ def figure5(records: Sequence[Record]) -> tuple[Figure, pd.DataFrame]:
     fig, axes = plt.subplots(len(moments), 1, figsize=(7, 8.8), sharex=True, sharey=True)
     rows, centres = [], bin_centres(edges)
     for row, (ax, moment, paper) in enumerate(zip(axes, moments, PAPER_EPOCHS, strict=True), start=1):
+        alone: dict[str, float] = {}
         ax.stairs(before, edges, fill=True, color=DATA, alpha=0.6, label="before training")
         for method, group in groups.items():
             at = [hidden(record, record.update_at(row)) for record in group]
             ends = np.array([degrees.max() for degrees in at])
             lines = np.array([binned(degrees, edges) for degrees in at])
             mean, sd = _distribution(ax, centres, lines, method)
+            alone[style_of(method).label] = mean[0]
             end, end_sd = _end(ax, ends, method)
             common = {"row": row, "epoch": moment.epoch, "paper epoch": paper, "strategy": method, "seeds": len(group)}
             rows += [common | {"what": "P(k)", "degree": k, "value": m, "sd": s}
                      for k, m, s in zip(centres, mean, sd, strict=True)]
             rows.append(common | {"what": "largest degree", "degree": end, "value": np.nan, "sd": end_sd})
-        epoch = records[0].epochs_at[records[0].update_at(row)]
-        ax.set_title(f"epoch {epoch:.3g} of {records[0].config.epochs} (paper: {paper} of 300)", fontsize=9, loc="left")
+        ax.text(0.005, 0.04, "degree 0: " + ", ".join(f"{s} {100 * share:.0f} %" for s, share in alone.items()),
+                transform=ax.transAxes, fontsize=7.5)
+        now, since = f"{moment.epoch:.3g}", f"{records[0].epochs_at[records[0].update_at(row)]:.3g}"
+        note = "" if since == now else f"; wiring of the last update, at epoch {since}"
+        ax.set_title(f"epoch {now} of {records[0].config.epochs} (paper: {paper} of 300){note}", fontsize=9, loc="left")
+    _explain_floor(axes[-1], records[0])
     degree_axis(axes[0], edges[-1])
     axes[0].set(yscale="log", xlim=(-0.15, edges[-1] * 1.15))
     frame = pd.DataFrame(rows)
@@ -91,15 +99,23 @@ def figure5(records: Sequence[Record]) -> tuple[Figure, pd.DataFrame]:
 
 
 def _distribution(ax: Axes, k: Floats, lines: Floats, method: str) -> tuple[Floats, Floats]:
-    """Mean of [seeds, bins] as a line that skips empty bins, with a band; returns mean and standard deviation."""
+    """Mean of [seeds, bins] as a line with a band, and a gap at empty bins; returns mean and standard deviation."""
     style, mean = style_of(method), lines.mean(axis=0)
     sd = lines.std(axis=0, ddof=1) if len(lines) > 1 else np.zeros_like(mean)
-    some = mean > 0
-    low = np.maximum(mean - sd, mean / 10)  # a logarithmic axis has no place for zero
-    ax.fill_between(k[some], low[some], (mean + sd)[some], color=style.colour, alpha=0.2, linewidth=0)
-    ax.plot(k[some], mean[some], color=style.colour, marker=style.marker, markersize=3, linewidth=1.2,
+    shown = np.where(mean > 0, mean, np.nan)  # a logarithmic axis has no place for zero
+    ax.fill_between(k, np.maximum(shown - sd, shown / 10), shown + sd, color=style.colour, alpha=0.2, linewidth=0)
+    ax.plot(k, shown, color=style.colour, marker=style.marker, markersize=3, linewidth=1.2,
             label=f"{style.label} (N={len(lines)} seeds)")
     return mean, sd
+
+
+def _explain_floor(ax: Axes, record: Record) -> None:
+    """Name the peak at the lowest degree that neurons below a dense last layer can have: their outputs."""
+    last = record.layers[-1]
+    outputs, _ = record.shapes[last]
+    if record.connections[last] == prod(record.shapes[last]):
+        ax.text(outputs * 1.25, 0.9, f"at {outputs}: hidden {len(record.layers) - 1} without inputs",
+                transform=ax.get_xaxis_transform(), va="top", fontsize=7.5)
 
 
 def _end(ax: Axes, ends: NDArray[Any], method: str) -> tuple[float, float]:

@@ -174,8 +174,8 @@ def poisson_check(config: RunConfig) -> tuple[Figure, pd.DataFrame]:
 def figure4(configs: Sequence[RunConfig]) -> tuple[Figure, pd.DataFrame]:
     """Degree distribution of the hidden neurons before training, one panel for each strategy, mean over seeds.
 
-    A band is mean +- one standard deviation over seeds, the black line the exact law that chance gives. `configs` are
-    runs of one MLP on CIFAR-10; nothing is trained. P(k) is the fraction of hidden neurons per unit of degree.
+    An error bar is mean +- one standard deviation over seeds, the black line the exact law that chance gives. `configs`
+    are runs of one MLP on CIFAR-10; nothing is trained. P(k) is the fraction of hidden neurons per unit of degree.
     """
     methods = list(dict.fromkeys(config.method for config in configs))
     shapes, counts = initial_wiring(configs[0])
@@ -195,8 +195,8 @@ def figure4(configs: Sequence[RunConfig]) -> tuple[Figure, pd.DataFrame]:
         style = style_of(method)
         mean, sd = found.mean(axis=0), found.std(axis=0, ddof=1) if len(found) > 1 else np.zeros(len(expected))
         ax.stairs(mean, edges - 0.5, fill=True, color=style.colour, alpha=0.35, label="mean over seeds")
-        ax.stairs(mean + sd, edges - 0.5, baseline=mean - sd, fill=True, color=style.colour, alpha=0.7,
-                  label="± 1 standard deviation")
+        ax.errorbar((edges[:-1] + edges[1:] - 1) / 2, mean, sd, fmt="none", ecolor=style.colour, elinewidth=1,
+                    capsize=1.5, label="± 1 standard deviation")
         ax.plot(np.arange(edges[0], edges[-1]), law[edges[0]:edges[-1]], color=THEORY, linewidth=1, label="exact law")
         for i, pmf in enumerate(pmfs, start=1):
             ax.text(np.argmax(pmf), law.max() * 1.1, f"hidden {i}", ha="center", va="bottom", fontsize=8)

@@ -35,8 +35,8 @@ class Result:
 
 def run(configs: Sequence[RunConfig], store: Store, *, jobs: int = 0, device: str = "cpu", engine: str = "auto",
         address: str = "", data_root: Path | None = None, retry_failed: bool = True,
-        label: str = "training") -> Result:
-    """Make sure that the store has a sound record of every config. The longest runs start first.
+        label: str = "training", in_order: bool = False) -> Result:
+    """Make sure that the store has a sound record of every config. The longest runs start first, unless `in_order`.
 
     A run that fails, or whose process is killed again and again, leaves its error in store/failed and never blocks the
     rest; its checkpoint stays. Ctrl-C stops at once and loses nothing but the seconds since the last checkpoints.
@@ -59,7 +59,7 @@ def run(configs: Sequence[RunConfig], store: Store, *, jobs: int = 0, device: st
     how = How(store, device, trained_by, data_root, jobs)
     weights = {task: sum(work(config, device, trained_by) for config in task)
                for task in divided(wanted, device, trained_by)}
-    tasks = sorted(weights, key=lambda task: -weights[task])
+    tasks = list(weights) if in_order else sorted(weights, key=lambda task: -weights[task])
     failed = _collected(tasks, weights, how, address if engine == RAY else None, label)
     return Result(len(wanted) - len(failed), present, failed, skipped)
 
