@@ -134,18 +134,49 @@ def test_single_precision_stays_single(dataset: Dataset) -> None:
         assert tensor.dtype != torch.float64 or name == "loss", name
 
 
-def test_average_is_equation_10() -> None:
-    """Against the recursion itself, with more steps than a block and a last partial tile."""
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("images", [10, 64])
+@pytest.mark.parametrize("answered", [1.0, 0.4, 0.02, 0.0])
+def test_average_is_equation_10(answered: float, images: int, dtype: type) -> None:
+    """Against the recursion itself, with more steps than a block, partial batches, and what is silent for longer.
+
+    All numbers as in a Boltzmann machine, so that matrices are multiplied, or a part of them as after a ReLU.
+    """
     rng = np.random.default_rng(0)
-    memory, v = GradientAverage(5, 7, 128, 0.9, torch.float64), np.zeros((5, 7))
+    memory = GradientAverage(5, 205, (2, images), 0.9, torch.from_numpy(np.zeros(1, dtype)).dtype)
+    v = np.zeros((5, 205))
     for step in range(2 * BLOCK + 3):
         tiles = 1 if step % 5 == 0 else 2
-        dy, x = rng.normal(size=(tiles, 5, 64)), rng.normal(size=(tiles, 7, 64))
+        dy, x = (rng.normal(size=(tiles, n, images)).astype(dtype) for n in (5, 205))
+        dy *= rng.random(dy.shape) < answered
+        dy[:, 3], x[:, 7:120] = 0, 0
+        if step < BLOCK:  # and later are not
+            dy[:, 1], x[:, 200] = 0, 0
         memory.add(dy, x)
-        v = 0.9 * v + 0.1 * np.einsum("tib,tjb->ij", dy, x)
-    np.testing.assert_allclose(memory.flush().numpy(), v, atol=1e-12)
+        v = 0.9 * v + 0.1 * np.einsum("tib,tjb->ij", dy.astype(float), x.astype(float))
+    average = memory.flush().numpy()
+    assert average.dtype == dtype and not average[3].any() and not average[:, 7:120].any()
+    np.testing.assert_allclose(average, v, atol=1e-12 if dtype is np.float64 else 1e-5)
     memory.reset()
     assert not memory.flush().any()
+
+
+@pytest.mark.parametrize("steps", [1, BLOCK, BLOCK + 5])
+def test_average_goes_on_from_its_state_bit_for_bit(steps: int) -> None:
+    rng = np.random.default_rng(0)
+    whole, resumed = (GradientAverage(30, 205, (2, 64), 0.9, torch.float32) for _ in range(2))
+
+    def go_on(*averages: GradientAverage) -> None:
+        for step in range(steps):
+            dy, x = (rng.normal(size=(1 + step % 2, n, 64)).astype(np.float32) for n in (30, 205))
+            dy *= rng.random(dy.shape) < 0.3
+            for average in averages:
+                average.add(dy, x)
+
+    go_on(whole)
+    resumed.load_state({name: part.clone() for name, part in whole.state().items()})
+    go_on(whole, resumed)
+    assert torch.equal(resumed.flush(), whole.flush()) and bool(whole.value.all())
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.5, 0.9, 0.99])

@@ -51,8 +51,8 @@ class ComparingEngine(SparseEngine):
         self.moments = sorted({updates[min(round(part * len(updates)), len(updates) - 1)] for part in PARTS})
         self.rows: list[dict[str, Any]] = []
         self.steps_per_epoch = steps_per_epoch(len(dataset.train.labels), config.batch_size)
-        self.running = {beta: {name: GradientAverage(layer.n_out, layer.n_in, ceil(config.batch_size / TILE) * TILE,
-                                                     beta, self.dtype)
+        batch = (ceil(config.batch_size / TILE), TILE)
+        self.running = {beta: {name: GradientAverage(layer.n_out, layer.n_in, batch, beta, self.dtype)
                                for name, layer in self.layers.items() if not bool(self.masks[name].all())}
                         for beta in BETAS}
 

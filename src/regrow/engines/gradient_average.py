@@ -1,7 +1,7 @@
 """Eq. 10 without a dense gradient in every step: the running average as one sum over the steps before an update.
 
 v = sum over k of (1 - beta) beta^(n - k) dy_k x_k^T. A gradient whose weight beta^(n - k) is below LIMIT is left out;
-the outer products of BLOCK steps are added up in one matrix product.
+the outer products of BLOCK steps are added up together.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from torch import Tensor
+
+from regrow.engines.outer_products import add_outer_products
 
 LIMIT = 1e-6
 BLOCK = 16
@@ -25,20 +27,19 @@ def window(beta: float) -> int:
 class GradientAverage:
     """The running average v [n_out, n_in] of one layer's dense gradient."""
 
-    def __init__(self, n_out: int, n_in: int, images: int, beta: float, dtype: torch.dtype) -> None:
-        self.beta, self.images, self.pending = beta, images, 0
+    def __init__(self, n_out: int, n_in: int, batch: tuple[int, int], beta: float, dtype: torch.dtype) -> None:
+        """A step has at most batch[0] tiles, of batch[1] images each."""
+        tiles, images = batch
+        self.beta, self.pending = beta, 0
         self.value = torch.zeros(n_out, n_in, dtype=dtype)
-        self.dy = torch.zeros(BLOCK, images, n_out, dtype=dtype)
-        self.x = torch.zeros(BLOCK, images, n_in, dtype=dtype)
+        self.dy = torch.zeros(BLOCK, tiles, n_out, images, dtype=dtype)
+        self.x = torch.zeros(BLOCK, tiles, n_in, images, dtype=dtype)
 
     def add(self, dy: np.ndarray, x: np.ndarray) -> None:
-        """One step's gradient sum_b dy x^T; dy [tiles, n_out, 64], x [tiles, n_in, 64]."""
-        tile = dy.shape[2]
-        for t in range(dy.shape[0]):
-            rows = slice(t * tile, (t + 1) * tile)
-            self.dy[self.pending, rows] = torch.from_numpy(dy[t]).T
-            self.x[self.pending, rows] = torch.from_numpy(x[t]).T
-        self.dy[self.pending, dy.shape[0] * tile:] = 0
+        """One step's gradient sum over tiles t of dy[t] x[t]^T; dy [tiles, n_out, images], x [tiles, n_in, images]."""
+        tiles = len(dy)
+        self.dy[self.pending, :tiles], self.x[self.pending, :tiles] = torch.from_numpy(dy), torch.from_numpy(x)
+        self.dy[self.pending, tiles:] = 0
         self.pending += 1
         if self.pending == BLOCK:
             self.flush()
@@ -48,11 +49,10 @@ class GradientAverage:
         n = self.pending
         if n:
             ages = torch.arange(n - 1, -1, -1, dtype=self.value.dtype)
-            self.dy[:n] *= ((1 - self.beta) * self.beta**ages)[:, None, None]
-            dy, x = self.dy[:n].flatten(0, 1), self.x[:n].flatten(0, 1)
+            self.dy[:n] *= ((1 - self.beta) * self.beta**ages)[:, None, None, None]
             self.value *= self.beta**n
-            firing = dy.any(0).nonzero().squeeze(1)  # late in training many neurons have no gradient at all
-            self.value.index_add_(0, firing, dy[:, firing].T @ x)
+            add_outer_products(*(part.numpy() for part in (self.value, self.dy[:n].flatten(0, 1),
+                                                           self.x[:n].flatten(0, 1))))
             self.pending = 0
         return self.value
 

@@ -46,10 +46,11 @@ class SparseNetwork:
     """Layers that exist only where there is a connection, their batches, their optimizer and their rewiring."""
 
     def __init__(self, config: RunConfig, dataset: Dataset, total_steps: int, start: Topology,
-                 biases: Mapping[str, Tensor], *, mean: tuple[float, ...], std: tuple[float, ...], rows: int) -> None:
-        """`start` has masks and dense weights; a layer's gradient in a step is the sum of `rows` outer products.
+                 biases: Mapping[str, Tensor], *, mean: tuple[float, ...], std: tuple[float, ...],
+                 batch: tuple[int, int]) -> None:
+        """`start` has masks and dense weights. mean and std normalise the pixels as in data.Dataset.
 
-        mean and std normalise the pixels as in data.Dataset.
+        A layer's gradient in a step is a sum over at most batch[0] tiles, of batch[1] images each.
         """
         self.config, self.total_steps, self.dataset = config, total_steps, dataset
         self.masks, self.explored, self.needs = start.masks, start.explored, start.needs
@@ -66,7 +67,7 @@ class SparseNetwork:
             mean, std, self.dtype, torch.device("cpu")))
         self.staged = tile_images.stage(dataset.train.images.numpy(), config.crop_pad)
         self.updates = frozenset(schedule.update_steps(config, total_steps))
-        self.averages = {name: GradientAverage(layer.n_out, layer.n_in, rows, config.growth_beta, self.dtype)
+        self.averages = {name: GradientAverage(layer.n_out, layer.n_in, batch, config.growth_beta, self.dtype)
                          for name, layer in self.layers.items()
                          if "average" in self.needs and name in self.rewired}
         self.gradients: dict[str, Tensor] = {}
@@ -172,7 +173,7 @@ class SparseEngine(SparseNetwork):
         start = self.wiring(config, model)
         biases = {name: model.get_parameter(f"{name}.bias") for name in start.weights}
         super().__init__(config, dataset, total_steps, start, biases, mean=dataset.mean, std=dataset.std,
-                         rows=-(-config.batch_size // TILE) * TILE)
+                         batch=(-(-config.batch_size // TILE), TILE))
 
     def wiring(self, config: RunConfig, model: nn.Module) -> Topology:
         """The first masks, laid over the weights of `model` in place."""

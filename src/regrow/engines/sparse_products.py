@@ -36,10 +36,11 @@ def data_of(context: Any, builder: ir.IRBuilder, array_type: Any, array: ir.Valu
     return context.make_array(array_type)(context, builder, value=array).data
 
 
-def _row(builder: ir.IRBuilder, data: ir.Value, row: ir.Value, vector: ir.VectorType) -> list[ir.Value]:
-    """The 64 numbers of row `row` of [rows, 64] as vectors."""
-    start = builder.bitcast(builder.gep(data, [builder.mul(row, INT64(TILE))]), vector.as_pointer())
-    return [_load(builder, builder.gep(start, [INT64(v)])) for v in range(TILE // vector.count)]
+def _row(builder: ir.IRBuilder, data: ir.Value, row: ir.Value, vector: ir.VectorType,
+         length: int = TILE) -> list[ir.Value]:
+    """The numbers of row `row` of [rows, length] as vectors."""
+    start = builder.bitcast(builder.gep(data, [builder.mul(row, INT64(length))]), vector.as_pointer())
+    return [_load(builder, builder.gep(start, [INT64(v)])) for v in range(length // vector.count)]
 
 
 def _load(builder: ir.IRBuilder, pointer: ir.Value) -> ir.Value:
@@ -87,14 +88,19 @@ def _sums(builder: ir.IRBuilder, parts: Sequence[ir.Value]) -> ir.Value:
     return shuffled(builder, parts[0], parts[0], range(FOUR))
 
 
-@intrinsic
-def _add_weighted(_typing, out, weight, indices, start, end, x):
-    """out += sum over start <= p < end of weight[p] * x[indices[p]]; out [64], x [n, 64], start and end int64."""
+@intrinsic(prefer_literal=True)
+def add_weighted(_typing, out, weight, indices, start, end, x, length):
+    """out += sum over start <= p < end of weight[p] * x[indices[p]]; out [length], x [n, length], start and end int64.
+
+    `length` is a constant, a multiple of 16.
+    """
+    numbers = length.literal_value
+
     def generate(context, builder, signature, arguments):
         out, weight, indices, x = (data_of(context, builder, signature.args[a], arguments[a]) for a in (0, 1, 2, 5))
         start, end = arguments[3], arguments[4]
         vector = _vectors(context, signature.args[1].dtype)
-        before, first = _row(builder, out, INT64(0), vector), builder.block
+        before, first = _row(builder, out, INT64(0), vector, numbers), builder.block
         loop, done = builder.append_basic_block("connection"), builder.append_basic_block("done")
         builder.cbranch(builder.icmp_signed("<", start, end), loop, done)
 
@@ -104,7 +110,7 @@ def _add_weighted(_typing, out, weight, indices, start, end, x):
                                                           INT32(0)), vector(ir.Undefined), [0] * vector.count)
         row = builder.zext(builder.load(builder.gep(indices, [p])), INT64)
         after = [builder.fadd(s, builder.fmul(number, v, flags=FAST), flags=FAST)
-                 for s, v in zip(sums, _row(builder, x, row, vector), strict=True)]
+                 for s, v in zip(sums, _row(builder, x, row, vector, numbers), strict=True)]
         following = builder.add(p, INT64(1))
         for phi, at_first, later in zip((p, *sums), (start, *before), (following, *after), strict=True):
             phi.add_incoming(at_first, first)
@@ -119,7 +125,7 @@ def _add_weighted(_typing, out, weight, indices, start, end, x):
         _store(builder, results, out)
         return context.get_dummy_value()
 
-    return types.void(out, weight, indices, start, end, x), generate
+    return types.void(out, weight, indices, start, end, x, length), generate
 
 
 @intrinsic
@@ -166,7 +172,7 @@ def multiply(indptr, indices, weight, x, y):
     """y[t, i] += sum over the connections (i, j) of weight * x[t, j]; x [tiles, n_in, 64], y [tiles, n_out, 64]."""
     for t in range(x.shape[0]):
         for i in range(indptr.shape[0] - 1):
-            _add_weighted(y[t, i], weight, indices, np.int64(indptr[i]), np.int64(indptr[i + 1]), x[t])
+            add_weighted(y[t, i], weight, indices, np.int64(indptr[i]), np.int64(indptr[i + 1]), x[t], TILE)
 
 
 @njit(cache=True, nogil=True)

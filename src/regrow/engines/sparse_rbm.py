@@ -37,7 +37,7 @@ class SparseRbmEngine(SparseNetwork):
     def __init__(self, config: RunConfig, dataset: Dataset, total_steps: int) -> None:
         start = rbm.initial(config, math.prod(dataset.image_shape))
         super().__init__(config, dataset, total_steps, Topology(config, {LAYER: start.weight}),
-                         {LAYER: start.hidden_bias}, mean=(0.0,), std=(1.0,), rows=2 * config.batch_size)
+                         {LAYER: start.hidden_bias}, mean=(0.0,), std=(1.0,), batch=(2, config.batch_size))
         self.layer = layer = self.layers[LAYER]
         self.visible, self.hidden = (aligned((2, n, TILE), layer.dtype) for n in (layer.n_in, layer.n_out))
         self.sampled = aligned((1, layer.n_out, TILE), layer.dtype)
