@@ -113,7 +113,7 @@ def test_every_verdict_on_shipped_records_rests_on_five_seeds(shipped: list[clai
         assert all(len(one.values) == 5 for one in outcome.effects), claim.id
     assert verdict(shipped, "shell-floor") == REPRODUCED  # the last layer is full: ten connections remain
     assert verdict(shipped, "shells-alike") == REPRODUCED  # same seed, same initial wiring
-    assert verdict(shipped, "random-best-cifar10") == REPRODUCED
+    assert verdict(shipped, "random-best-cifar10") == MIXED  # 1.8 and 1.3 points, too close to tell at this level
 
 
 def test_text_and_json_hold_every_claim(shipped: list[claims.Entry]) -> None:
