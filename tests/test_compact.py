@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from regrow import RunConfig, Store, compact, graph, shipping
+from regrow import RunConfig, Store, arrayfile, compact, graph, shipping, study
 from regrow.errors import StoreError
 from regrow.record import Record
+from regrow.session import SHIPPED
 
 TINY = RunConfig(hidden=(20, 10), train_limit=256, epochs=2, batch_size=32, update_interval=3)
 
@@ -116,3 +118,28 @@ def test_the_list_has_both_readings(full: Record) -> None:
     assert row[["validation %", "test %", "best validation epoch", "test % at best validation"]].tolist() == [
         60.0, 60.13, 1, 58.0]
     assert shipping.table([]).empty
+
+
+# ---- records from before a key existed ------------------------------------------------------------------------------
+
+
+def test_records_from_before_a_key_existed_open_under_their_own_keys() -> None:
+    """Shipped files whose heads do not name the newest keys: what they did then is what their configs say now."""
+    older = 0
+    for path in sorted((SHIPPED / "records").glob("*.npz")):
+        _, head = arrayfile.read(path)
+        if "padding" not in head["config"]:
+            older += 1
+            found = compact.load(path)
+            assert found.key == path.stem == head["key"]
+            assert (found.config.padding, found.config.normalise, found.config.crop_pad, found.config.evaluation) == (
+                "same", "own", 4, "plain")
+    assert older > 20
+
+
+def test_short_runs_from_before_the_padding_keep_their_keys() -> None:
+    """The ConvNet of notebook 24 was padded; a run of the same words would not be today."""
+    runs = json.loads((SHIPPED / "beyond" / "cnn.json").read_text())
+    configs = [RunConfig.from_record(run["config"]) for run in runs]
+    assert set(configs) == set(study.runs("cnn", "paper"))
+    assert {config.padding for config in configs} == {"same"} and "padding" not in runs[0]["config"]
