@@ -16,8 +16,9 @@ _BETWEEN = re.compile(rb">\s*\n\s*<")
 _WITHIN = re.compile(rb'(?<=[ "])d="[^"]*"')
 
 COLOURS = 256
-# A palette stands in for all colours if no pixel moves by more than FURTHEST of 255 steps, all of them by MEAN at most.
-FURTHEST, MEAN = 64, 0.3
+# A palette stands in for all colours if no pixel moves by more than FURTHEST of 255 steps, and hardly any by more than
+# CLOSE: edges of lines do, areas of a heat map or of its colour bar must not, since there the eye sees steps.
+FURTHEST, CLOSE, HARDLY_ANY = 64, 8, 1 / 500
 
 
 def svg(content: bytes) -> bytes:
@@ -56,5 +57,6 @@ def png(content: bytes) -> bytes:
     few = colours.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     moved = np.abs(np.asarray(few.convert("RGB"), dtype=np.int16) - np.asarray(colours, dtype=np.int16)).max(axis=2)
     out = io.BytesIO()
-    (few if moved.max() <= FURTHEST and moved.mean() <= MEAN else colours).save(out, "png", **how)
+    as_good = moved.max() <= FURTHEST and (moved > CLOSE).mean() <= HARDLY_ANY
+    (few if as_good else colours).save(out, "png", **how)
     return out.getvalue()
