@@ -44,17 +44,22 @@ def close():
 
 def test_figure7_is_the_mean_over_seeds_with_a_band(series):
     fig, frame = hypothesis.figure7(series)
-    assert list(frame["quantity"].unique()) == ["alpha", "sigma", "D", "p"] and (frame["seeds"] == 3).all()
+    assert list(frame["quantity"].unique()) == ["alpha", "sigma", "D", "p", "n_tail"] and (frame["seeds"] == 3).all()
     at = frame[(frame["quantity"] == "p") & (frame["strategy"] == "gradient")].set_index("epoch")
     assert at.loc[30, "mean"] == pytest.approx((0.5 + 0.5 + 0.97) / 3)
     assert at.loc[30, "sd"] == pytest.approx(np.std([0.5, 0.5, 0.97], ddof=1))
-    levels = {line.get_ydata()[0] for line in fig.axes[3].get_lines() if line.get_linestyle() in ("--", ":")
+    panels = {ax.get_title()[:3]: ax for ax in fig.axes}
+    assert sorted(panels) == ["(a)", "(b)", "(c)", "(d)", "(e)"] and len(fig.axes) == 5  # no second axis in any
+    p = {line.get_label().split()[0]: line.get_ydata() for line in panels["(d)"].get_lines()[:3]}
+    assert len({p[strategy][0] for strategy in STRATEGIES}) == 3, "lines at the same p are drawn beside each other"
+    assert panels["(d)"].get_xscale() == "symlog" and panels["(a)"].get_xscale() == "linear"
+    levels = {line.get_ydata()[0] for line in panels["(d)"].get_lines() if line.get_linestyle() in ("--", ":")
               or line.get_color() == hypothesis.GREY}
     assert {0.1, 0.95} <= levels
     legend = [text.get_text() for text in fig.legends[0].get_texts()]
     assert legend[:3] == [f"{strategy} (N=3)" for strategy in STRATEGIES]
     assert any("0.95" in text for text in legend) and any("0.1" in text for text in legend)
-    assert "0.66" in fig.axes[3].texts[0].get_text()
+    assert "0.66" in panels["(d)"].texts[0].get_text()
     assert style.unlabelled_axes(fig) == []
 
 
@@ -73,11 +78,11 @@ def test_a_time_without_a_tail_is_left_out(series):
 
 def test_honest_figure_draws_every_seed(series):
     fig, frame = hypothesis.honest_figure(series, matched_n=50)
-    assert [ax.get_title()[:3] for ax in fig.axes if ax.get_title()] == [f"({letter})" for letter in "abcdefgh"]
-    right = [ax for ax in fig.axes if not ax.get_title()]
-    assert len(right) == 3 and {ax.get_ylabel() for ax in right} == {"neurons in the tail"}  # beside each p curve
-    first = series[(series["layer"] == POOLED) & (series["strategy"] == STRATEGIES[0])]
-    assert right[0].get_lines()[0].get_ydata()[0] == pytest.approx(first[first["update"] == 0]["n_tail"].mean())
+    assert [ax.get_title()[:3] for ax in fig.axes if ax.get_title()] == [f"({letter})" for letter in "abcdefghij"]
+    assert len(fig.axes) == 10, "tail sizes have panels of their own, not a second axis beside p"
+    assert [frame[frame["panel"] == letter]["layer"].unique().tolist() for letter in "egfh"] == [
+        ["hidden 1"], ["hidden 1"], ["hidden 2"], ["hidden 2"]]
+    assert (frame[frame["panel"] == "g"].groupby("update")["value"].first() == 400 - 10 * np.array(UPDATES)).all()
     curves = [line for line in fig.axes[0].get_lines() if len(line.get_xdata()) == len(UPDATES)]
     assert len(curves) == len(STRATEGIES) * len(SEEDS)
     assert "50 neurons" in fig.axes[1].get_title()
@@ -91,8 +96,8 @@ def test_honest_figure_draws_every_seed(series):
 def test_the_share_of_seeds_under_either_rule(series):
     _, frame = hypothesis.honest_figure(series, matched_n=50)
     end = frame[(frame["update"] == 20) & (frame["strategy"] == "gradient")].set_index("panel")["value"]
-    assert end["g"] == 1 and end["h"] == pytest.approx(1 / 3)
-    assert (frame[frame["panel"].isin(["g", "h"]) & (frame["strategy"] == "random")]["value"] == 0).all()
+    assert end["i"] == 1 and end["j"] == pytest.approx(1 / 3)
+    assert (frame[frame["panel"].isin(["i", "j"]) & (frame["strategy"] == "random")]["value"] == 0).all()
 
 
 def test_passing_counts_time_points(series):

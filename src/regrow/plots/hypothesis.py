@@ -23,12 +23,12 @@ from regrow.tail_series import POOLED
 from regrow.tails import fit_tail
 
 QUANTITIES = {"alpha": r"exponent $\alpha$", "sigma": r"standard error $\sigma$ of $\alpha$", "D": "distance D",
-              "p": "p-value (Eq. 20)"}
+              "p": "p-value (Eq. 20)", "n_tail": "neurons in the tail"}
 RULE_LINES: dict[str, Any] = {"usual": (0, (1, 1)), "paper": "--"}
 RULE_NAMES = {"usual": "usual rule: not rejected above 0.1", "paper": "the paper's rule: not rejected from 0.95"}
-TAIL_LINE = (0, (4, 1.5, 1, 1.5))
 GREY = "#595959"
 FEW_TIMES = 80  # below, every time gets a point of its own
+SHIFT = 0.012  # between the strategies' lines of p and shares: those that coincide at 0 stay visible
 
 
 # ------------------------------------------------------------------------------------------------- as in the paper
@@ -36,29 +36,36 @@ FEW_TIMES = 80  # below, every time gets a point of its own
 def figure7(series: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     """Exponent, its standard error, D and p of the hidden neurons together over training, mean and band over seeds.
 
-    The tail sizes that p was computed from stand on a second axis, since p rises merely when tails get shorter. Times
-    at which a run has no tail to fit are left out of its strategy's mean. Frame: strategy, epoch, quantity, mean, sd
-    (over seeds, ddof 1), seeds.
+    Below D stand the sizes of the tails (e), since p rises merely when tails get shorter. The epochs of the p panel are
+    logarithmic, or its first updates would be a line's width from the axis, and its lines are shifted by one percent.
+    Times at which a run has no tail to fit are left out of its strategy's mean. Frame: strategy, epoch, quantity, mean,
+    sd (over seeds, ddof 1), seeds.
     """
     pooled = series[series["layer"] == POOLED]
-    fig, axes = plt.subplots(2, 2, figsize=(7, 5), sharex=True)
+    fig = plt.figure(figsize=(7, 6.2))
+    axes = fig.subplot_mosaic([["alpha", "sigma"], ["D", "p"], ["n_tail", "p"]], height_ratios=(1, 1, 0.6))
     rows = []
-    for ax, letter, (quantity, label) in zip(axes.flat, "abcd", QUANTITIES.items(), strict=True):
-        for strategy in pooled["strategy"].unique():
+    for letter, (quantity, label) in zip("abcde", QUANTITIES.items(), strict=True):
+        ax = axes[quantity]
+        for i, strategy in enumerate(pooled["strategy"].unique()):
             curves = _curves(pooled, strategy, quantity)
-            seed_band(ax, curves.index, curves.to_numpy().T, strategy)
+            drawn = curves + SHIFT * (i - 1) if quantity == "p" else curves
+            seed_band(ax, curves.index, drawn.to_numpy().T, strategy)
             rows.append(pd.DataFrame({"strategy": strategy, "epoch": curves.index, "quantity": quantity,
                                       "mean": curves.mean(axis=1), "sd": curves.std(axis=1, ddof=1),
                                       "seeds": curves.shape[1]}))
-        ax.set(title=f"({letter}) {label}", ylabel=label.split(" (")[0], xlim=(0, pooled["epoch"].max()))
+        ax.set(title=f"({letter}) {label}", ylabel=label.split(" (")[0], xlabel="epoch",
+               xlim=(0, pooled["epoch"].max()))
         ax.set_ylim(bottom=None if quantity == "alpha" else 0)
-    _p_axis(axes[1, 1])
-    _tail_sizes(axes[1, 1], pooled, "epoch")
-    axes[1, 1].set_title("(d) p-value (Eq. 20) and both rules")
-    _name_peak(axes[1, 1], rows)
-    for ax in axes[1]:
-        ax.set_xlabel("epoch")
-    _legend(fig, axes[0, 0].get_legend_handles_labels()[0] + [*_rule_handles(), _tail_handle()])
+    for above, below in (("alpha", "D"), ("D", "n_tail")):
+        axes[above].sharex(axes[below])
+        axes[above].set_xlabel("")
+        axes[above].tick_params(labelbottom=False)
+    _p_axis(axes["p"])
+    _log_axis(axes["p"], int(pooled["epoch"].max()))
+    axes["p"].set(title="(d) p-value (Eq. 20) and both rules", xlabel="epoch (0, then logarithmic)")
+    _name_peak(axes["p"], rows)
+    _legend(fig, axes["alpha"].get_legend_handles_labels()[0] + _rule_handles())
     plt.close(fig)
     return fig, pd.concat(rows, ignore_index=True)
 
@@ -66,51 +73,52 @@ def figure7(series: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
 # ----------------------------------------------------------------------------------------------- what it leaves out
 
 def honest_figure(series: pd.DataFrame, matched_n: int) -> tuple[Figure, pd.DataFrame]:
-    """Eight panels over the topology updates, whose axis is logarithmic since most happens at the first ones.
+    """Ten panels over the topology updates, whose axis is logarithmic since most happens at the first ones.
 
     One line a seed: p and below it the number of neurons it was computed from, p at equal tail size, D sqrt(n) with the
-    range that nine in ten true power laws stay in, p of each hidden layer by itself. Last, the share of seeds that each
-    rule does not reject, with lines shifted by one percent so that none hides another. `matched_n` is the common size
-    behind the column "p matched". Frame: panel, strategy, seed, layer, update, epoch, value.
+    range that nine in ten true power laws stay in, p of each hidden layer by itself with its tail. Last, the share of
+    seeds that each rule does not reject. Lines of p and shares are shifted by one percent so that no strategy hides
+    another. `matched_n` is the common size behind the column "p matched".
+    Frame: panel, strategy, seed, layer, update, epoch, value.
     """
     pooled, layers = series[series["layer"] == POOLED], sorted(set(series["layer"]) - {POOLED})
-    fig, axes = plt.subplots(4, 2, figsize=(7, 8.8), sharex=True)
+    fig, axes = plt.subplots(5, 2, figsize=(7, 10), sharex=True, height_ratios=(1, 1, 1, 0.7, 1))
     rows: list[pd.DataFrame] = []
     panels = ((axes[0, 0], pooled, "p", "p, all hidden neurons"),
               (axes[0, 1], pooled, "p matched", f"p at {matched_n} neurons of each tail"),
               (axes[1, 0], pooled, "n_tail", "neurons in the tail, all hidden"),
               (axes[1, 1], pooled, "D sqrt(n)", r"$D\sqrt{n}$, all hidden, logarithmic"),
-              *((ax, series[series["layer"] == layer], "p", f"p, {layer} alone")
-                for ax, layer in zip(axes[2], layers[:2], strict=False)))
-    for (ax, part, column, title), letter in zip(panels, "abcdef", strict=False):
+              *((ax, series[series["layer"] == layer], column, f"{title}, {layer} alone")
+                for row, column, title in ((axes[2], "p", "p"), (axes[3], "n_tail", "neurons in the tail"))
+                for ax, layer in zip(row, layers[:2], strict=False)))
+    for (ax, part, column, title), letter in zip(panels, "abcdefgh", strict=False):
         _seeds(ax, part, column)
         ax.set_title(f"({letter}) {title}", fontsize=9)
         ax.set_ylabel(title.split(",")[0].split(" at ")[0])
         if column.startswith("p"):
             _p_axis(ax)
-        if column == "p":
-            _tail_sizes(ax, part, "update")
+        elif column == "n_tail":
+            ax.set_ylim(bottom=0)
         rows.append(part[["strategy", "seed", "layer", "update", "epoch"]].assign(panel=letter, value=part[column]))
-    axes[1, 0].set_ylim(bottom=0)
     axes[1, 1].set_yscale("log")
     axes[1, 1].yaxis.set_major_locator(FixedLocator([0.5, 1, 2, 5, 10, 20]))
     axes[1, 1].yaxis.set_minor_locator(NullLocator())
     axes[1, 1].yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
     low, high = true_power_law(pooled)
     axes[1, 1].axhspan(low, high, color="#000000", alpha=0.15, linewidth=0)
-    for ax in axes[2, len(layers):]:
+    for ax in axes[2:4, len(layers):].flat:
         ax.set_visible(False)
-    for ax, letter, rule in zip(axes[3], "gh", RULES, strict=True):
+    for ax, letter, rule in zip(axes[4], "ij", RULES, strict=True):
         rows.append(_passing(ax, pooled, rule).assign(panel=letter))
         ax.set_title(f"({letter}) seeds with p {'>' if rule == 'usual' else '≥'} {RULES[rule]:g}", fontsize=9)
         ax.set(ylabel="share not rejected", xlabel="topology updates (0, then logarithmic)")
-    _update_axis(axes[0, 0], int(series["update"].max()))
+    _log_axis(axes[0, 0], int(series["update"].max()))
     strategies = pooled["strategy"].unique()
     handles = [Line2D([], [], linewidth=1.2, label=f"{style_of(s).label} (N={_n(pooled, s)}), a line a seed",
                       **style_of(s).line) for s in strategies]
     band = plt.Rectangle((0, 0), 1, 1, color="#000000", alpha=0.15, linewidth=0)
     band.set_label("nine in ten true power laws (d)")
-    _legend(fig, [*handles, *_rule_handles(), _tail_handle(), band])
+    _legend(fig, [*handles, *_rule_handles(), band])
     plt.close(fig)
     return fig, pd.concat(rows, ignore_index=True)
 
@@ -145,7 +153,7 @@ def _passing(ax: Axes, pooled: pd.DataFrame, rule: str) -> pd.DataFrame:
     for i, strategy in enumerate(tested["strategy"].unique()):
         style, part = style_of(strategy), tested[tested["strategy"] == strategy]
         share = keeps[rule](part["p"]).groupby(part["update"]).mean()
-        shifted = share + 0.012 * (i - 1)  # lines that coincide at 0 stay visible
+        shifted = share + SHIFT * (i - 1)
         ax.plot(share.index, shifted, linewidth=1.2, markevery=max(1, share.size // 12), markersize=3, **style.line)
         parts.append(pd.DataFrame({"strategy": strategy, "seed": "all", "layer": POOLED, "update": share.index,
                                    "epoch": part.groupby("update")["epoch"].first().to_numpy(),
@@ -156,10 +164,11 @@ def _passing(ax: Axes, pooled: pd.DataFrame, rule: str) -> pd.DataFrame:
 
 
 def _seeds(ax: Axes, part: pd.DataFrame, column: str) -> None:
-    for strategy in part["strategy"].unique():
+    for i, strategy in enumerate(part["strategy"].unique()):
         style, curves = style_of(strategy), _curves(part, strategy, column, "update")
+        shift = SHIFT * (i - 1) if column.startswith("p") else 0
         for seed in curves.columns:
-            ax.plot(curves.index, curves[seed], color=style.colour, linewidth=0.9, alpha=0.75, markersize=3,
+            ax.plot(curves.index, curves[seed] + shift, color=style.colour, linewidth=0.9, alpha=0.75, markersize=3,
                     marker="." if len(curves) < FEW_TIMES else "")
 
 
@@ -173,11 +182,10 @@ def _n(part: pd.DataFrame, strategy: str) -> int:
 
 
 def _name_peak(ax: Axes, rows: list[pd.DataFrame]) -> None:
-    """Where the highest mean p is: the first updates are hardly a line's width from the axis."""
     peak = max((frame.loc[frame["mean"].idxmax()] for frame in rows if frame["quantity"].iloc[0] == "p"),
                key=lambda row: row["mean"])
     ax.annotate(f"highest mean: {peak['mean']:.2f},\n{style_of(peak['strategy']).label}, epoch {peak['epoch']:.1f}",
-                (peak["epoch"], peak["mean"]), (0.35, 0.34), textcoords="axes fraction", va="center", fontsize=8,
+                (peak["epoch"], peak["mean"]), (0.45, 0.6), textcoords="axes fraction", va="center", fontsize=8,
                 arrowprops={"arrowstyle": "-", "linewidth": 0.6, "shrinkA": 2, "shrinkB": 2})
 
 
@@ -187,35 +195,17 @@ def _p_axis(ax: Axes) -> None:
     ax.set_ylim(-0.03, 1.03)
 
 
-def _tail_sizes(ax: Axes, part: pd.DataFrame, time: str) -> None:
-    """Neurons in the tail on a second axis to the right, mean over seeds."""
-    right = ax.twinx()
-    for strategy in part["strategy"].unique():
-        curves = _curves(part, strategy, "n_tail", time)
-        right.plot(curves.index, curves.mean(axis=1), color=style_of(strategy).colour, linewidth=1,
-                   linestyle=TAIL_LINE, alpha=0.8)
-    right.set(ylabel="neurons in the tail", ylim=(0, None))
-    right.spines["right"].set_visible(True)
-    right.spines["right"].set_color(GREY)
-    right.tick_params(colors=GREY)
-    right.yaxis.label.set_color(GREY)
-
-
-def _tail_handle() -> Line2D:
-    return Line2D([], [], color=GREY, linewidth=1, linestyle=TAIL_LINE, label="neurons in the tail (right axis)")
-
-
 def _rule_handles() -> list[Line2D]:
     return [Line2D([], [], color=GREY, linewidth=1, linestyle=RULE_LINES[rule], label=RULE_NAMES[rule])
             for rule in RULES]
 
 
-def _update_axis(ax: Axes, last: int) -> None:
+def _log_axis(ax: Axes, last: int) -> None:
     ax.set_xscale("symlog", linthresh=1, linscale=0.5)
     ax.set_xlim(0, last)
     ax.set_xticks([0, *(10**i for i in range(len(str(last)))), last])
     ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda u, _: f"{u:.0f}"))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda time, _: f"{time:.0f}"))
 
 
 def _legend(fig: Figure, handles: list[Any]) -> None:
