@@ -24,6 +24,11 @@ class Reported:
     std: float
     reconstructed: bool  # put back in its place from a part of Table 4 that the scan has out of order
 
+    @property
+    def number(self) -> str:
+        """As the paper prints it: '68.08 ± 0.07'."""
+        return f"{self.mean:.2f} ± {self.std:.2f}"
+
 
 @cache
 def load(table: int) -> tuple[Reported, ...]:

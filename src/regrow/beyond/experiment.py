@@ -137,4 +137,3 @@ def _watched(config: RunConfig, store: Path, root: Path | None, progress: Callab
         _, seen = observer.observe(config, dataset, progress=progress, provenance=made)
     seen.save(store / FOLDER / f"{config.key}.npz")
     return seen
-

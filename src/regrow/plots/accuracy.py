@@ -70,7 +70,7 @@ def table(need: str, profile: str, records: Sequence[Record]) -> pd.DataFrame:
 
     rows: list[dict[str, str]] = []
     for (model, sparsity, method), papers in printed.items():
-        numbers = {"paper": {name: f"{p.mean:.2f} ± {p.std:.2f}" + f" {RECONSTRUCTED}" * p.reconstructed
+        numbers = {"paper": {name: p.number + f" {RECONSTRUCTED}" * p.reconstructed
                              for name, p in papers.items()}}
         numbers |= _numbers(ours.get((model, sparsity, method), {}), papers)
         rows += _rows(MODELS[model], method, sparsity, numbers, datasets)

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from regrow import reported, study, thresholds
 from regrow.config import RunConfig
-from regrow.cost import image_shape
 from regrow.data import PAD
-from regrow.graph import dormant_counts, hidden_layer_degrees, input_heat_map
+from regrow.graph import dormant_counts, hidden_layer_degrees
 from regrow.plots.accuracy import mean_and_std
+from regrow.plots.heat_maps import input_maps
 from regrow.record import Record
 from regrow.style import style_of
 from regrow.tails import fit_tail
@@ -28,7 +28,7 @@ BORDERS = {"crop_flip": "black", "mirror_crop_flip": "mirrored"}
 
 
 def groups(records: Sequence[Record]) -> Iterator[tuple[str, str, list[Record]]]:
-    """Border, growth rule and the runs of Table 4's MLP on CIFAR-10 that have both, of those with degrees."""
+    """Border, growth rule and, of these records, the runs of Table 4's MLP on CIFAR-10 with both; none without runs."""
     for border in BORDERS:
         for rule in study.STRATEGIES:
             like = RunConfig(dataset="cifar10", grow=rule, augment=border)
@@ -44,11 +44,11 @@ def complete(records: Sequence[Record]) -> bool:
 
 def accuracies(records: Sequence[Record]) -> pd.DataFrame:
     """A row per growth rule: validation and test accuracy (percent, last epoch) with either border, and the paper's."""
-    printed = {cell.method: cell for cell in reported.load(4) if (cell.model, cell.dataset) == ("mlp", "cifar10")}
+    printed = {cell.method: cell.number for cell in reported.load(4)
+               if (cell.model, cell.dataset) == ("mlp", "cifar10")}
     rows: dict[str, dict[str, str]] = {}
     for border, rule, group in groups(records):
-        paper = f"{printed[rule].mean:.2f} ± {printed[rule].std:.2f}"
-        row = rows.setdefault(rule, {"rule": rule, "the paper, test": paper})
+        row = rows.setdefault(rule, {"rule": rule, "the paper, test": printed[rule]})
         last = [record.accuracy("last") for record in group]
         for part in ("validation", "test"):
             row[f"{BORDERS[border]}, {part}"] = mean_and_std([getattr(accuracy, part) for accuracy in last])
@@ -70,16 +70,12 @@ def wiring(records: Sequence[Record]) -> pd.DataFrame:
             first, *others = (layer[-1] for layer in hidden_layer_degrees(record.in_degree, record.out_degree,
                                                                           record.layers))
             degrees, limits = np.concatenate([first, *others]), thresholds.of(record)
-            edge, corners = outermost(_final_map(record))
+            edge, corners = outermost(input_maps(record)[-1])
             rows.append({"border": BORDERS[border], "rule": rule, "seed": record.config.seed,
                          "dormant": int(dormant_counts(degrees, limits.low)), "isolated": int((first == 0).sum()),
                          "largest": int(degrees.max()), "alpha": fit_tail(degrees, limits.high).alpha,
                          "edge": 100 * edge, "corners": 100 * corners})
     return pd.DataFrame(rows)
-
-
-def _final_map(record: Record) -> NDArray[np.int64]:
-    return input_heat_map(record.input_degrees()[-1].astype(np.int64), image_shape(record.config))
 
 
 def outermost(heat: NDArray[np.int64]) -> tuple[float, float]:
@@ -111,7 +107,7 @@ def figure(records: Sequence[Record]) -> tuple[Figure, pd.DataFrame]:
     Each border has a colour scale of its own, from 0 on; a line marks the four outermost pixels. Frame: border, rule,
     seeds, y, x, value.
     """
-    maps = {(border, rule): (len(group), np.mean([_final_map(record) for record in group], axis=0))
+    maps = {(border, rule): (len(group), np.mean([input_maps(record)[-1] for record in group], axis=0))
             for border, rule, group in groups(records)}
     fig, axes = plt.subplots(2, len(study.STRATEGIES), figsize=(7, 4.4), sharex=True, sharey=True)
     parts = []

@@ -25,7 +25,7 @@ def table(records: Sequence[Record]) -> pd.DataFrame:
     runs = (*study.runs("table4", "paper"), *study.runs("table7", "paper"), *study.runs("grey", "paper"))
     order = [run for run in dict.fromkeys(run.but(seed=0) for run in runs)
              if run.model == "mlp" and run.dataset in ("mnist", "fashion_mnist")]
-    printed = {(cell.dataset, cell.method, cell.sparsity): f"{cell.mean:.2f} ± {cell.std:.2f}"
+    printed = {(cell.dataset, cell.method, cell.sparsity): cell.number
                for number in (4, 7) for cell in reported.load(number) if cell.model == "mlp"}
     groups: dict[RunConfig, list[Record]] = {run: [] for run in order}
     for record in records:
