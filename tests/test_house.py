@@ -14,7 +14,6 @@ import networkx as nx
 SOURCE = Path(__file__).parents[1] / "src"
 CIRCLES: set[frozenset[str]] = {
     frozenset({"regrow.observation", "regrow.plots.observed"}),
-    frozenset({"regrow.own_rules", "regrow.topology_update"}),
     frozenset({"regrow.cli", *(f"regrow.torture.{name}" for name in (
         "bad_input", "collapse", "command", "damage", "disk", "said"))}),
 }

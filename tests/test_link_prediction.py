@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from regrow.config import RunConfig
-from regrow.link_prediction import l3_score
-from regrow.rules import LayerState
+from regrow.rules import LayerState, l3_score
 from regrow.topology_update import rewire
 
 

@@ -10,10 +10,8 @@ from regrow import paper_tables
 from regrow.choices import CHOICES
 from regrow.config import RunConfig
 from regrow.figures import check_table, save_table
-from regrow.grow import gradient_score, momentum_score, random_score
-from regrow.prune import prune_magnitude, prune_set
 from regrow.record import READINGS
-from regrow.rules import GROWTH, PRUNING
+from regrow.rules import GROWTH, PRUNING, gradient_score, momentum_score, prune_magnitude, prune_set, random_score
 
 
 def test_table1_pairs_name_rules_that_exist() -> None:

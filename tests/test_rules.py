@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from regrow import grow, prune  # noqa: F401  they register the rules
+from regrow import rules  # noqa: F401  they register the rules
 from regrow.choices import CHOICES
 from regrow.config import RunConfig
 from regrow.errors import ConfigError

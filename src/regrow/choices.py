@@ -99,7 +99,9 @@ CHOICES: dict[str, dict[str, str]] = {
     "dtype": {"float32": "single precision", "float64": "double precision, for checks"},
 }
 
-# Rules from files of the user's (see own_rules): they take part in every study, after those of the paper.
+# Files of the user's with rules (see rules.load_own), separated as in PATH.
+OWN_RULES = "REGROW_RULES"
+# What they register: it takes part in every study, after the paper's rules.
 OWN: dict[str, list[str]] = {"prune": [], "grow": []}
 # "grow NAME" or "prune NAME" -> digest of the code of a rule that is not ours; part of the key of a run that uses it.
 FINGERPRINTS: dict[str, str] = {}

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from regrow import __version__, commands, own_rules
+from regrow import __version__, commands, study
 from regrow.choices import ENGINES
 from regrow.config import nearest
 from regrow.errors import RegrowError
@@ -183,7 +183,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     warnings.showwarning = _say_warning
     try:
-        own_rules.load()
+        study.load_own_rules()
         arguments = parser().parse_args(argv)
         return arguments.act(arguments)
     except RegrowError as error:

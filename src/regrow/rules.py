@@ -1,19 +1,29 @@
-"""What a pruning or growth rule sees, how it is registered, and the one selection that all of them share."""
+"""Every pruning and growth rule (Sections 4.3.2 and 4.3.3, Appendix A), and the one selection that all of them share.
+
+A rule of one's own is a decorated function like these, in a file that REGROW_RULES names. Pruning ranks what exists:
+ranking all positions, as Eq. 6 is printed, would prune nothing at 95 % sparsity, since more than half of all
+weights are zero. Growth is a score for every position; RigL differs from SET by one line, SNFS by another.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import inspect
+import math
+import os
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from regrow.choices import CHOICES, FINGERPRINTS
-from regrow.errors import ConfigError
+from regrow.choices import CHOICES, FINGERPRINTS, OWN, OWN_RULES
+from regrow.errors import ConfigError, RegrowError
 
 
 @dataclass(frozen=True)
@@ -152,3 +162,132 @@ def count(mask: Tensor) -> int:
 def smallest(scores: Tensor, among: Tensor, n: int) -> Tensor:
     """As `largest`, for the n smallest scores."""
     return largest(-scores, among, n)
+
+
+@pruning("magnitude", elementwise=True)
+def prune_magnitude(layer: LayerState, rate: float) -> Tensor:
+    """The round(rate * active) connections with the smallest |weight| (Eqs. 6 and 7)."""
+    return smallest(layer.weight.abs(), layer.mask, round(rate * count(layer.mask)))
+
+
+@pruning("set", elementwise=True)
+def prune_set(layer: LayerState, rate: float) -> Tensor:
+    """SET: of the positive and of the negative weights each, the fraction `rate` nearest zero.
+
+    Weights that are exactly 0 are counted with the positive ones.
+    """
+    negative = layer.mask & (layer.weight < 0)
+    positive = layer.mask & ~negative
+    size = layer.weight.abs()
+    return (smallest(size, positive, round(rate * count(positive)))
+            | smallest(size, negative, round(rate * count(negative))))
+
+
+@pruning("set_legacy", elementwise=True)
+def prune_set_legacy(layer: LayerState, rate: float) -> Tensor:
+    """SET as a widespread bug has it: the negative weights are sorted the wrong way.
+
+    Of the positive weights the k = ceil(rate * active / 2) smallest go, as intended; of the negative ones all go but
+    the k - 1 most negative. About half of all connections are removed, whatever the rate is. A rate of 0 removes none.
+    """
+    to_remove = math.ceil(rate * count(layer.mask))
+    if to_remove == 0:
+        return torch.zeros_like(layer.mask)
+    k = math.ceil(to_remove / 2)
+    negative = layer.mask & (layer.weight < 0)
+    positive = layer.mask & ~negative
+    kept = smallest(layer.weight, negative, min(k - 1, count(negative)))
+    return smallest(layer.weight, positive, min(k, count(positive))) | (negative & ~kept)
+
+
+@pruning("random", elementwise=True)
+def prune_random(layer: LayerState, rate: float) -> Tensor:
+    """round(rate * active) connections drawn uniformly."""
+    scores = torch.rand(layer.mask.shape, generator=layer.generator, device=layer.mask.device)
+    return smallest(scores, layer.mask, round(rate * count(layer.mask)))
+
+
+@growth("random")
+def random_score(layer: LayerState) -> Tensor:
+    """Any inactive position, all alike (Eq. 8; SET)."""
+    return torch.rand(layer.mask.shape, generator=layer.generator, device=layer.mask.device)
+
+
+@growth("gradient", needs="gradient")
+def gradient_score(layer: LayerState) -> Tensor:
+    """The magnitude of the loss's gradient at the position (Eq. 9; RigL)."""
+    assert layer.gradient is not None
+    return layer.gradient.abs()
+
+
+@growth("momentum", needs="average")
+def momentum_score(layer: LayerState) -> Tensor:
+    """The magnitude of the running average of that gradient (Eqs. 10 and 11; SNFS)."""
+    assert layer.average is not None
+    return layer.average.abs()
+
+
+@growth("l3")
+def l3_score(layer: LayerState) -> Tensor:
+    """The number of paths of length three between the two ends, each over the root of its inner degrees' product.
+
+    Kovacs et al., "Network-based prediction of protein interactions" (2019); RA-L3 in the Cannistraci-Hebb family of
+    link predictors, with which Zhang et al. (ICLR 2024) grow sparse networks. It reads the mask alone: no gradient, no
+    chance. Equal scores go to the lower index, as everywhere.
+    """
+    mask = layer.mask.flatten(1).to(layer.weight.dtype)  # every position of a filter is an input of its own
+    outputs, inputs = (mask.sum(axis).clamp(min=1).rsqrt() for axis in (1, 0))  # of the degrees
+    return ((mask * inputs) @ (mask * outputs[:, None]).T @ mask).reshape(layer.mask.shape)
+
+
+_loaded: set[Path] = set()
+
+
+def load_own() -> None:
+    """Run the files that REGROW_RULES names, separated as in PATH, once in a process.
+
+    What they register with @regrow.growth and @regrow.pruning joins the studies: every figure and table that compares
+    strategies, in every profile that trains. The whole file counts as the rules' code, so a change makes new runs and
+    never reuses old ones. The variable reaches worker processes and kernels by itself. Raises ConfigError for a file
+    that is missing, fails, or registers nothing.
+    """
+    for word in filter(None, os.environ.get(OWN_RULES, "").split(os.pathsep)):
+        path = Path(word).expanduser().resolve()
+        if path in _loaded:
+            continue
+        _loaded.add(path)
+        try:
+            _run_own(path)
+        except BaseException:
+            _loaded.discard(path)
+            raise
+
+
+def _run_own(path: Path) -> None:
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        raise ConfigError(f"{OWN_RULES} names {path}, which cannot be read ({error.strerror}): mend or unset "
+                          "it.") from None
+    before = {kind: set(CHOICES[kind]) for kind in OWN}
+    name = f"regrow_rules_{digest}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"{OWN_RULES} names {path}, which is not a Python file.")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except RegrowError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"{path}, named by {OWN_RULES}, fails: {type(error).__name__}: {error}.") from error
+    new = {kind: [rule for rule in CHOICES[kind] if rule not in before[kind]] for kind in OWN}
+    if not any(new.values()):
+        raise ConfigError(f"{path}, named by {OWN_RULES}, registers no rule: add @regrow.growth(\"name\") or "
+                          "@regrow.pruning(\"name\") to a function.")
+    for kind, rules in new.items():
+        OWN[kind] += rules
+        FINGERPRINTS.update({f"{kind} {rule}": digest for rule in rules})
+
+
+load_own()  # after the built-in rules, which own ones must not replace; whoever knows the one knows the other

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from regrow import figures, own_rules, study, style
+from regrow import figures, study, style
 from regrow.config import RunConfig
 from regrow.errors import RegrowError
 from regrow.record import Record
@@ -95,7 +95,7 @@ def start(notebook: str, *, profile: str = "auto", store: str = "", out: str = "
     if profile == "auto":
         profile = os.environ.get("REGROW_PROFILE") or ("replay" if (SHIPPED / "records").is_dir() else "quick")
     study.check_profile(profile)
-    own_rules.load()
+    study.load_own_rules()
     style.use_style()
     shipped = (SHIPPED,) if profile == "replay" else ()
     root = Path(store) if store else default_store(profile)

@@ -8,13 +8,14 @@ are there in both sizes, on fewer images and for five epochs.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
 from typing import Any
 
-from regrow.choices import OWN
+from regrow.choices import OWN, OWN_RULES
 from regrow.config import RunConfig, nearest
 from regrow.errors import ConfigError
 from regrow.record import Record
@@ -283,8 +284,16 @@ NEEDS: dict[str, Need] = {
 }
 
 
+def load_own_rules() -> None:
+    """Let the rules in the user's own files, if REGROW_RULES names any, take part in every study."""
+    if os.environ.get(OWN_RULES):
+        from regrow import rules  # brings torch, which most commands start without
+
+        rules.load_own()
+
+
 def growth_rules() -> tuple[str, ...]:
-    """The paper's strategies, then those from the user's own files (see own_rules)."""
+    """The paper's strategies, then those from the user's own files (see rules.load_own)."""
     return (*STRATEGIES, *OWN["grow"])
 
 

@@ -7,10 +7,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from regrow import grow as _grow  # noqa: F401  registers the built-in rules
-from regrow import link_prediction as _link_prediction  # noqa: F401
-from regrow import own_rules
-from regrow import prune as _prune  # noqa: F401
 from regrow.config import RunConfig
 from regrow.rules import ELEMENTWISE, GROWTH, PRUNING, LayerState, count, largest, positions
 
@@ -85,6 +81,3 @@ def rewired_buffer(buffer: Tensor, rewiring: Rewiring, config: RunConfig) -> Ten
 def ranks_buffer(config: RunConfig) -> bool:
     """True if the optimizer must see the dense gradient because momentum growth ranks its buffer (SNFS's own code)."""
     return config.growth_momentum == "sgd_buffer" and "momentum" in config.grow_phases
-
-
-own_rules.load()  # wherever networks are rewired, after the built-in rules, which they must not replace

@@ -30,9 +30,8 @@ from regrow.beyond.planting import Network, initial, taken, trained
 from regrow.config import RunConfig
 from regrow.data import Dataset
 from regrow.errors import ConfigError
-from regrow.prune import prune_magnitude
 from regrow.randomness import generator
-from regrow.rules import LayerState
+from regrow.rules import LayerState, prune_magnitude
 from regrow.sparsity import random_masks
 from regrow.tail_series import Settings, one_time_point
 
