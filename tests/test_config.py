@@ -12,9 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regrow import config as module
-from regrow.choices import CHOICES, PRESETS
-from regrow.config import RunConfig, nearest, preset
+from regrow import config
+from regrow.config import CHOICES, PRESETS, RunConfig, nearest, preset
 from regrow.errors import ConfigError, RegrowError
 
 FIELDS = tuple(f.name for f in fields(RunConfig))
@@ -207,7 +206,7 @@ def test_equal_runs_have_one_key(one: dict[str, Any], other: dict[str, Any]) -> 
 
 
 def test_key_follows_the_result_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "RESULT_VERSION", module.RESULT_VERSION + 1)
+    monkeypatch.setattr(config, "RESULT_VERSION", config.RESULT_VERSION + 1)
     assert RunConfig().key != "20a61349b2cdfeb3"
 
 

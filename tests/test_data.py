@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from regrow import data, datasets
-from regrow.choices import CHOICES
-from regrow.config import RunConfig
+from regrow.config import CHOICES, RunConfig
 from regrow.errors import DataError
 
 

@@ -13,8 +13,7 @@ import pytest
 
 import regrow
 from regrow import rules
-from regrow.choices import CHOICES, FINGERPRINTS
-from regrow.config import RunConfig
+from regrow.config import CHOICES, FINGERPRINTS, RunConfig
 from regrow.errors import ConfigError
 
 FILE = '''import regrow, torch

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from regrow import paper_tables
-from regrow.choices import CHOICES
-from regrow.config import RunConfig
+from regrow.config import CHOICES, RunConfig
 from regrow.figures import check_table, save_table
 from regrow.record import READINGS
 from regrow.rules import GROWTH, PRUNING, gradient_score, momentum_score, prune_magnitude, prune_set, random_score

@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from regrow import rules  # noqa: F401  they register the rules
-from regrow.choices import CHOICES
-from regrow.config import RunConfig
+from regrow.config import CHOICES, RunConfig
 from regrow.errors import ConfigError
 from regrow.rules import GROWTH, PRUNING, LayerState, growth, largest, pruning, smallest
 

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regrow.choices import CHOICES
-from regrow.config import RunConfig, preset
+from regrow.config import CHOICES, RunConfig, preset
 from regrow.data import steps_per_epoch
 from regrow.schedule import growth_rule, learning_rate, moment_steps, prune_rate, update_steps
 

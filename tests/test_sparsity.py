@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regrow import models
-from regrow.choices import CHOICES
-from regrow.config import RunConfig
+from regrow.config import CHOICES, RunConfig
 from regrow.sparsity import Shape, connection_counts, densities, random_masks, relative_density
 
 INITS = sorted(CHOICES["init"])

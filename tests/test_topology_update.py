@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from regrow.choices import CHOICES
-from regrow.config import RunConfig, preset
+from regrow.config import CHOICES, RunConfig, preset
 from regrow.rules import GROWTH, PRUNING, LayerState
 from regrow.topology import Topology, gradients_of, momentum_buffers
 from regrow.topology_update import Rewiring, ranks_buffer, rewire, rewired_buffer, rewired_weight

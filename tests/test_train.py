@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from regrow import train
-from regrow.choices import PRESETS
-from regrow.config import RunConfig
+from regrow.config import PRESETS, RunConfig
 from regrow.data import Dataset, ImageSet, batches, load, normalise
 from regrow.engines import dense as dense_engine
 from regrow.models import maskable

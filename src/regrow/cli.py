@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from regrow import __version__, commands, study
-from regrow.choices import ENGINES
-from regrow.config import nearest
+from regrow.config import ENGINES, nearest
 from regrow.errors import RegrowError
 
 EPILOG = """exit codes: 0 fine, 1 something failed, 2 usage or environment, 3 a figure check failed, 130 interrupted"""

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from regrow import study
-from regrow.choices import CHOICES, PRESETS
-from regrow.config import RunConfig
+from regrow.config import CHOICES, PRESETS, RunConfig
 from regrow.errors import ConfigError, RegrowError
 from regrow.session import SHIPPED, default_store
 from regrow.store import Store

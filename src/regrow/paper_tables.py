@@ -11,8 +11,7 @@ import pandas as pd
 from torch import nn
 
 from regrow import models, sparsity
-from regrow.choices import CHOICES
-from regrow.config import RunConfig, preset
+from regrow.config import CHOICES, RunConfig, preset
 from regrow.datasets import DATASETS
 from regrow.record import READINGS
 

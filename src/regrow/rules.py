@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from regrow.choices import CHOICES, FINGERPRINTS, OWN, OWN_RULES
+from regrow.config import CHOICES, FINGERPRINTS, OWN, OWN_RULES
 from regrow.errors import ConfigError, RegrowError
 
 

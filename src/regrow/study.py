@@ -15,8 +15,7 @@ from functools import cache
 from itertools import product
 from typing import Any
 
-from regrow.choices import OWN, OWN_RULES
-from regrow.config import RunConfig, nearest
+from regrow.config import OWN, OWN_RULES, RunConfig, nearest
 from regrow.errors import ConfigError
 from regrow.record import Record
 

@@ -8,8 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from regrow.choices import ENGINES
-from regrow.config import RunConfig, nearest
+from regrow.config import ENGINES, RunConfig, nearest
 from regrow.data import Dataset, ImageSet
 from regrow.errors import ConfigError, RegrowError
 

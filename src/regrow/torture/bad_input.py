@@ -20,8 +20,7 @@ from typing import get_type_hints
 
 import numpy as np
 
-from regrow.choices import CHOICES
-from regrow.config import RunConfig
+from regrow.config import CHOICES, RunConfig
 from regrow.datasets import DATASETS
 from regrow.errors import RegrowError
 from regrow.torture.said import Said, command

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from torch import Tensor
 
-from regrow.choices import CHOICES, OWN
+from regrow.config import CHOICES, OWN
 from regrow.rules import GROWTH, LayerState
 from regrow.study import growth_rules
 from regrow.style import style_of
