@@ -10,9 +10,9 @@ import torch
 
 from regrow import data, figures, rbm, study, style, train
 from regrow.config import RunConfig
+from regrow.determinism import generator
 from regrow.plots import rbm as plots
 from regrow.plots.heat_maps import input_maps
-from regrow.randomness import generator
 from regrow.record import Record
 
 TINY = RunConfig(**study.RBM | {"model": "rbm-small", "dataset": "fashion_mnist_small", "train_limit": 200,

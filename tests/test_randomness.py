@@ -2,7 +2,7 @@
 
 import torch
 
-from regrow.randomness import generator
+from regrow.determinism import generator
 
 
 def _draw(*key):

@@ -16,11 +16,11 @@ from regrow import checkpoint, compact, cost, data, rbm, schedule, shipping, stu
 from regrow import record as records
 from regrow.config import RunConfig
 from regrow.data import Dataset
+from regrow.determinism import generator
 from regrow.engines.engine import chosen_engine
 from regrow.engines.rbm import RbmEngine
 from regrow.engines.sparse_rbm import SparseRbmEngine
 from regrow.errors import RegrowError, StoreError
-from regrow.randomness import generator
 from regrow.rbm import LAYER, Rbm
 from regrow.record import Record
 from regrow.store import Store

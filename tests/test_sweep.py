@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from regrow import sweep, threads
+from regrow import determinism, sweep
 from regrow.config import RunConfig
 from regrow.errors import ConfigError, RegrowError, StoreError
 from regrow.progress import Progress
@@ -112,8 +112,8 @@ def test_the_log_of_a_failed_run(swept):
 def test_workers_have_one_thread_and_the_parent_what_it_had(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
-    with threads.one_thread_each():
-        assert {os.environ[name] for name in threads.VARIABLES} == {"1"}
+    with determinism.one_thread_each():
+        assert {os.environ[name] for name in determinism.VARIABLES} == {"1"}
     assert os.environ["OMP_NUM_THREADS"] == "7" and "MKL_NUM_THREADS" not in os.environ
 
 

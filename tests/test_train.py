@@ -13,9 +13,9 @@ import torch
 from regrow import train
 from regrow.config import PRESETS, RunConfig
 from regrow.data import Dataset, ImageSet, batches, load, normalise
+from regrow.determinism import generator
 from regrow.engines import dense as dense_engine
 from regrow.models import maskable
-from regrow.randomness import generator
 from regrow.record import Record
 
 TINY = RunConfig(hidden=(20, 10), train_limit=256, epochs=2, batch_size=64, update_interval=2)

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from regrow.config import RunConfig
 from regrow.datasets import DATASETS, constants, data_root, known, read
+from regrow.determinism import generator
 from regrow.errors import DataError
-from regrow.randomness import generator
 
 __all__ = ["DATASETS", "PAD", "Dataset", "ImageSet", "batches", "data_root", "epoch_augmentation", "epoch_order",
            "evaluation_batches", "evaluation_draws", "load", "load_for", "normalise", "normalised_as", "pad_crop_flip",

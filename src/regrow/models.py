@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from regrow.config import RunConfig
+from regrow.determinism import generator
 from regrow.errors import ConfigError
-from regrow.randomness import generator
 
 
 def build(config: RunConfig, *, classes: int, image_shape: tuple[int, int, int]) -> nn.Module:

@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from regrow.config import RunConfig
+from regrow.determinism import generator
 from regrow.errors import StoreError
-from regrow.randomness import generator
 from regrow.record import Record
 
 LAYER = "rbm"  # what records, masks and figures call the one weight

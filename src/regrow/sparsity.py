@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from regrow.randomness import generator
+from regrow.determinism import generator
 
 Shape = tuple[int, ...]
 

@@ -18,7 +18,7 @@ Key = int | str | tuple[object, ...]
 
 
 def generator(purpose: str, key: Key) -> np.random.Generator:
-    """A fresh numpy generator that depends only on (purpose, key), as regrow.randomness does it for torch.
+    """A fresh numpy generator that depends only on (purpose, key), as regrow.determinism does it for torch.
 
     `key` is a seed or a tuple such as (run, layer, update): the same key gives the same numbers on any machine.
     """

@@ -20,13 +20,13 @@ import pandas as pd
 from regrow import graph, table_file
 from regrow.alternatives import NAMES, compare
 from regrow.damaged import move_aside
+from regrow.determinism import one_thread_each
 from regrow.errors import StoreError
 from regrow.goodness import goodness_of_fit
 from regrow.matched import matched_p
 from regrow.progress import Progress
 from regrow.record import Record
 from regrow.tails import PAPER_XMIN, fit_tail, tail_of
-from regrow.threads import one_thread_each
 
 POOLED = "all hidden"  # as the paper seems to do
 RESULT_VERSION = 2  # raise it when the same settings would give other numbers than before

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from regrow import schedule
 from regrow.config import RunConfig
-from regrow.randomness import generator
+from regrow.determinism import generator
 from regrow.rules import GROWTH, LayerState
 from regrow.sparsity import connection_counts, random_masks
 from regrow.topology_update import ranks_buffer, rewire, rewired_buffer, rewired_weight

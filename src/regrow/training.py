@@ -14,9 +14,9 @@ import torch
 
 from regrow import checkpoint, provenance, schedule, together, train
 from regrow.config import RunConfig
+from regrow.determinism import one_thread
 from regrow.errors import ConfigError, RegrowError, StoreError
 from regrow.record import Record
-from regrow.threads import one_thread
 
 if TYPE_CHECKING:
     from regrow.data import Dataset

@@ -18,10 +18,10 @@ import pandas as pd
 
 from regrow import table_file
 from regrow.config import RunConfig
+from regrow.determinism import one_thread
 from regrow.errors import NotRecorded
 from regrow.figures import write_atomically
 from regrow.progress import Progress
-from regrow.threads import one_thread
 
 FOLDER = "beyond"
 

@@ -19,10 +19,10 @@ from regrow.beyond.cases import FOLDER, Performed, complete, labelled, move
 from regrow.beyond.observation import Observation
 from regrow.config import RunConfig
 from regrow.cost import total_steps
+from regrow.determinism import one_thread
 from regrow.errors import NotRecorded, StoreError
 from regrow.figures import write_atomically
 from regrow.progress import Progress
-from regrow.threads import one_thread
 
 TABLES: dict[str, Callable[[Observation], pd.DataFrame]] = {
     "exponents": attachment.exponents,

@@ -36,8 +36,8 @@ from regrow.beyond.observer import WatchedEngine
 from regrow.beyond.redistribution import regrow
 from regrow.config import RunConfig
 from regrow.data import Dataset
+from regrow.determinism import generator
 from regrow.errors import ConfigError
-from regrow.randomness import generator
 from regrow.rules import LayerState, largest
 from regrow.topology import Topology
 from regrow.topology_update import Rewiring, to_prune

@@ -29,8 +29,8 @@ from regrow.beyond.cases import Case, Experiment, Tables, Tell
 from regrow.beyond.planting import Network, initial, taken, trained
 from regrow.config import RunConfig
 from regrow.data import Dataset
+from regrow.determinism import generator
 from regrow.errors import ConfigError
-from regrow.randomness import generator
 from regrow.rules import LayerState, prune_magnitude
 from regrow.sparsity import random_masks
 from regrow.tail_series import Settings, one_time_point

@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from regrow import models, schedule
 from regrow.config import RunConfig
 from regrow.data import Dataset, Draw, ImageSet, draws, evaluation_draws, scale_and_shift
+from regrow.determinism import generator
 from regrow.engines import sparse_kernels as kernels
 from regrow.engines import tile_images
 from regrow.engines.gradient_average import GradientAverage, window
 from regrow.engines.sparse_kernels import aligned
 from regrow.engines.sparse_layer import SparseLinear
 from regrow.engines.sparse_products import TILE
-from regrow.randomness import generator
 from regrow.recorder import percent
 from regrow.rules import LayerState
 from regrow.topology import Topology

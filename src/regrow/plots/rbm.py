@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from regrow import rbm
+from regrow.determinism import generator
 from regrow.plots.heat_maps import heat_grid, input_maps
-from regrow.randomness import generator
 from regrow.record import Record
 from regrow.study import by_method
 from regrow.style import seed_band, style_of

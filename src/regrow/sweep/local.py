@@ -14,9 +14,9 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
 from regrow import cost
+from regrow.determinism import one_thread_each
 from regrow.errors import RegrowError
 from regrow.sweep.task import Ended, Event, How, Share, Task
-from regrow.threads import one_thread_each
 
 STILLBIRTHS = 3  # workers that end before they begin, one after the other, until that is taken for the rule
 STILLBORN = ("Worker processes end before they begin. If a script of yours starts training, put that below "

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from regrow.threads import ONE_EACH
+from regrow.determinism import ONE_EACH
 from regrow.torture import victims
 from regrow.torture.soundness import Watch
 from regrow.torture.tally import Stage, Tally

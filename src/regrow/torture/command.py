@@ -17,9 +17,9 @@ from pathlib import Path
 
 from regrow import provenance
 from regrow.config import nearest
+from regrow.determinism import ONE_EACH
 from regrow.errors import ConfigError
 from regrow.progress import clock
-from regrow.threads import ONE_EACH
 from regrow.torture import bad_input, books, collapse, contention, damage, dependencies, disk, kills
 from regrow.torture.nursery import Nursery
 from regrow.torture.tally import Stage, Tally

@@ -20,9 +20,9 @@ from pathlib import Path
 from unittest.mock import patch
 
 from regrow.config import RunConfig
+from regrow.determinism import ONE_EACH
 from regrow.errors import RegrowError
 from regrow.store import Store
-from regrow.threads import ONE_EACH
 from regrow.torture.damage import CONFIG
 from regrow.torture.said import command, words
 from regrow.torture.tally import Stage, Tally

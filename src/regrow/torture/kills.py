@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from regrow.threads import ONE_EACH
+from regrow.determinism import ONE_EACH
 from regrow.torture import family, victims
 from regrow.torture.nursery import Nursery
 from regrow.torture.soundness import Watch

@@ -18,8 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from regrow.determinism import ONE_EACH
 from regrow.errors import RegrowError
-from regrow.threads import ONE_EACH
 from regrow.torture import family, victims
 
 

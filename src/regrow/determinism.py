@@ -1,0 +1,60 @@
+"""Same config, same result: one seeded generator per purpose, and one thread for every numerical library.
+
+Purposes in use: init, mask, order, augmentation, growth, split, gibbs. Runs of one seed that differ only in their
+strategy therefore share initial weights, initial masks and data order. Parallelism goes across processes, not inside
+them: the number of threads changes the order of sums.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+
+def generator(purpose: str, seed: int, counter: int = 0, device: torch.device | str = "cpu") -> torch.Generator:
+    """A fresh generator that depends only on (purpose, seed, counter); `counter` is an epoch, a step or a run number.
+
+    Stateless use is what makes resuming exact: nothing has to be saved but the counter.
+    """
+    import torch  # here: commands that start others, or read records, do without it
+
+    digest = hashlib.sha256(f"{purpose}/{seed}/{counter}".encode()).digest()
+    return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "big") & (2**63 - 1))
+
+
+VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+ONE_EACH = dict.fromkeys(VARIABLES, "1")
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Processes that start meanwhile have one thread in each library, which reads its variable when it is imported."""
+    before = {name: os.environ.get(name) for name in VARIABLES}
+    os.environ.update(ONE_EACH)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """PyTorch has one thread here meanwhile."""
+    import torch  # as above
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
