@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from regrow.data import PAD, Dataset
-from regrow.torchvision_import import torchvision
+from regrow.datasets import torchvision
 
 
 class PilImages(torch.utils.data.Dataset[tuple[Tensor, int]]):

@@ -22,8 +22,8 @@ import numpy as np
 import pytest
 
 from regrow import data, datasets
+from regrow.datasets import torchvision
 from regrow.errors import DataError
-from regrow.torchvision_import import torchvision
 
 OPEN = urllib.request.urlopen
 OFFICIAL = ["mnist", "fashion_mnist", "cifar10", "cifar100"]
@@ -347,7 +347,7 @@ def test_embedded_file_is_the_one_in_the_notice():
 
 def test_torchvision_imports_in_a_fresh_process_and_only_when_needed():
     code = ("import sys, regrow.data; assert 'torchvision' not in sys.modules\n"
-            "from regrow.torchvision_import import torchvision\n"
+            "from regrow.datasets import torchvision\n"
             "assert torchvision() is torchvision() and torchvision().datasets.CIFAR100\n"
             "import torchvision.models\n")
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from regrow.config import RunConfig
+from regrow.datasets import torchvision
 from regrow.errors import ConfigError
 from regrow.models import build, maskable, outline, parameter_counts, weight_shapes
-from regrow.torchvision_import import torchvision
 
 RGB32 = (3, 32, 32)
 NATIVE = (1, 28, 28)

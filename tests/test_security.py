@@ -24,9 +24,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from regrow import arrayfile, compact, datasets
+from regrow.datasets import torchvision
 from regrow.errors import DataError, RegrowError, StoreError
 from regrow.store import Store
-from regrow.torchvision_import import torchvision
 from regrow.torture.victims import TINY
 
 ROOT = Path(__file__).resolve().parents[1]

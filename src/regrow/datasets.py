@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import socket
 import sys
@@ -12,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,6 @@ from filelock import FileLock
 
 from regrow.config import nearest
 from regrow.errors import DataError
-from regrow.torchvision_import import torchvision
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 EMBEDDED = "fashion_mnist_small"  # the data set that ships with the package
@@ -247,3 +248,28 @@ def _checked(facts: Facts, arrays: Mapping[str, np.ndarray], source: Path) -> Ra
 def _reason(error: Exception) -> str:
     """The first sentence of an error, on one line. Later ones give remedies that are not ours, such as unpickling."""
     return " ".join(str(error).split()).partition(". ")[0].rstrip(".") or type(error).__name__
+
+
+_declared: list[Any] = []  # a torch.library.Library takes its operators with it when it is collected
+
+
+def torchvision() -> ModuleType:
+    """The torchvision package; its data sets, transforms and models work, its compiled operators need not.
+
+    A CUDA wheel cannot load its compiled operators beside a CPU torch, and then fails to describe two of them. The
+    remedy is to declare just those two. Importing takes about two seconds, so call this only where it is needed.
+    """
+    try:
+        return importlib.import_module("torchvision")
+    except RuntimeError as error:
+        if _declared or "operator torchvision::" not in str(error):
+            raise
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        del sys.modules[name]
+    import torch  # here, since most readers of this module's facts need none
+
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    for operator in ("nms", "qnms"):
+        library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    _declared.append(library)
+    return importlib.import_module("torchvision")

@@ -181,7 +181,7 @@ def _import_torch() -> ModuleType:
 
 
 def _import_torchvision() -> ModuleType:
-    from regrow.torchvision_import import torchvision
+    from regrow.datasets import torchvision
 
     return torchvision()
 
