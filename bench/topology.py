@@ -16,8 +16,7 @@ from bench.table import Table
 from bench.timing import TIMED_COLUMNS, Timing, interleaved
 from bench.workload import config
 from regrow import models, sparsity
-from regrow.rank_correlation import kendall_matrix
-from regrow.shells import k_shells
+from regrow.metrics import k_shells, kendall_matrix
 
 COLUMNS = ("task", "method", *TIMED_COLUMNS, "times_ours")
 SIZES: dict[str, dict[str, int]] = {

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from regrow import thresholds
+from regrow import metrics
 from regrow.beyond import activation, attachment, dormancy, exploration, pooling
 from regrow.beyond.observation import COUNTS, Observation
 from regrow.config import RunConfig
@@ -170,7 +170,7 @@ def test_counts_and_correlations_of_a_moment() -> None:
                           "in_degree": [0, 3, 5, 9], "degree": [1, 4, 6, 12], "score": [0, 0.05, 2, 1.95],
                           "spread": [0, 0.1, 0.2, 0.1], "gradient": [4.0, 3, 2, 1], "update": [0.0, 1, 2, 3],
                           "grown": [0.0, 1, 2, 3], "lost": [0.0, 1, 1, 1]})
-    row = dormancy.moments(every, thresholds.Thresholds(low=4, high=6, mean_degree=1.0)).iloc[0]
+    row = dormancy.moments(every, metrics.Thresholds(low=4, high=6, mean_degree=1.0)).iloc[0]
     assert (row["low"], row["high"], row["constant"]) == (2, 3, 1)
     assert (row["score_0"], row["score_0.025"], row["score_0.1"], row["both_0.1"]) == (1, 1, 2, 2)
     assert (row["degree_gradient"], row["degree_update"], row["grown_in_degree"]) == (-1, 1, 1)

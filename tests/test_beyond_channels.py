@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import torch
 
-from regrow import commands, graph, session, study, style, thresholds
+from regrow import commands, metrics, session, study, style
 from regrow.beyond import channels
 from regrow.beyond.channels import INTO, OUT, UNITS
 from regrow.config import RunConfig
@@ -103,7 +103,7 @@ def test_tails_only_of_layers_with_enough_nodes(record: Record) -> None:
     tails = channels.tails(record).set_index(["layer", "nodes"])
     assert set(tails.index) == {("conv2", UNITS), ("conv3", UNITS), ("conv3", INTO)}
     row, degrees = tails.loc["conv3", UNITS], channels.units(record.masks(5)["conv3"])
-    assert row["xmin"] == thresholds.scaled(degrees.mean()).high
+    assert row["xmin"] == metrics.scaled_thresholds(degrees.mean()).high
     assert row["n_tail"] == np.sum(degrees >= row["xmin"])
     assert tails["p"].between(0, 1).all() and tails["best"].notna().all()
 
@@ -113,7 +113,7 @@ def test_the_variance_of_units_splits(record: Record) -> None:
     row = shares[(shares["moment"] == 5) & (shares["layer"] == "conv2")].iloc[0]
     k = channels.units(record.masks(5)["conv2"]).reshape(32, 9)
     assert row["share"] == pytest.approx(1 - k.var(axis=1).mean() / k.var())
-    assert graph.out_degree(record.masks(5)["conv2"]).tolist() == k.sum(axis=1).tolist()
+    assert metrics.out_degree(record.masks(5)["conv2"]).tolist() == k.sum(axis=1).tolist()
     assert shares["share"].between(0, 1).all()
     np.testing.assert_allclose(shares.loc[shares["layer"] == "conv2", "chance"], 0.108, atol=0.001)
 

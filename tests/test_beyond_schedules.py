@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from regrow import data, graph, session, study, style, thresholds, train
+from regrow import data, session, study, style, train
 from regrow.beyond import cases, noise, series
 from regrow.config import RunConfig
 from regrow.cost import total_steps
@@ -43,8 +43,8 @@ def records(store: Store) -> list[Record]:
 def test_a_row_by_hand(records: list[Record]) -> None:
     record, update = records[1], 2
     row = series.series(record).iloc[update]
-    degrees = np.sort(graph.hidden_degrees(record.in_degree, record.out_degree, record.layers)[update])
-    limits = thresholds.of(record)
+    degrees = np.sort(record.hidden_degrees()[update])
+    limits = record.thresholds
     assert row["step"] == 8 and row["largest"] == degrees[-1]
     assert row["hubs"] == pytest.approx(100 * degrees[-1] / degrees.sum()), "one of 50 is the best hundredth"
     assert row["dormant low"] == pytest.approx(100 * np.mean(degrees <= limits.low))

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from regrow import RunConfig, Store, arrayfile, compact, graph, shipping, study
+from regrow import RunConfig, Store, arrayfile, compact, shipping, study
 from regrow.errors import StoreError
 from regrow.record import Record
 from regrow.session import SHIPPED
@@ -34,7 +34,7 @@ def test_says_what_the_full_record_says(full: Record, shipped: Record) -> None:
     assert shipped.connections == full.connections and shipped.moments == full.moments
     for name in ("learning_rate", "train_loss", "val_accuracy", "test_accuracy", "steps", "prune_rates"):
         np.testing.assert_array_equal(getattr(shipped, name), getattr(full, name))
-    np.testing.assert_array_equal(*(graph.hidden_degrees(r.in_degree, r.out_degree, r.layers) for r in (full, shipped)))
+    np.testing.assert_array_equal(*(r.hidden_degrees() for r in (full, shipped)))
     np.testing.assert_array_equal(shipped.input_degrees(), full.input_degrees())
     np.testing.assert_array_equal(shipped.input_paths(), full.input_paths())
     assert full.mask_moments == (0, 1, 2, 3, 4, 5) and shipped.mask_moments == (0, 5)

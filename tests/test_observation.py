@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 import regrow
-from regrow import figures, graph
+from regrow import figures, metrics
 from regrow.errors import DataError
 from regrow.tails import fit_tail
 
@@ -39,7 +39,7 @@ def test_degrees_are_those_of_the_weights_that_are_not_zero() -> None:
     hidden = watch.degrees()
     assert list(hidden) == ["hidden 1", "hidden 2"]
     assert np.array_equal(hidden["hidden 2"][0], first[1].sum(1) + first[2].sum(0))
-    core = nx.core_number(graph.to_networkx(mask.numpy() for mask in first).to_undirected())
+    core = nx.core_number(metrics.to_networkx(mask.numpy() for mask in first).to_undirected())
     assert np.concatenate(watch.shells(first=True)).tolist() == [core[i] for i in range(len(core))]
     table = watch.table()
     now = table[(table["layer"] == "all") & (table["step"] == 1)].iloc[0]

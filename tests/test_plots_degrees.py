@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from matplotlib.container import ErrorbarContainer
 from scipy import stats
 
-from regrow import RunConfig, figures, graph, sparsity, study, style
+from regrow import RunConfig, figures, metrics, sparsity, study, style
 from regrow.plots import degrees, initial_degrees
 from regrow.record import Record
 from regrow.store import Store
@@ -81,8 +81,8 @@ def test_expected_distribution_is_that_of_many_random_masks():
     found: list[list[np.ndarray]] = []
     for seed in range(1500):
         masks = {name: mask.numpy() for name, mask in sparsity.random_masks(shapes, counts, seed).items()}
-        found.append(graph.total_degrees({n: graph.in_degree(m) for n, m in masks.items()},
-                                         {n: graph.out_degree(m) for n, m in masks.items()}, list(masks)))
+        found.append(metrics.total_degrees({n: metrics.in_degree(m) for n, m in masks.items()},
+                                         {n: metrics.out_degree(m) for n, m in masks.items()}, list(masks)))
     for pmf, layer in zip(initial_degrees.expected_pmfs(shapes, counts), zip(*found, strict=True), strict=True):
         assert pmf.sum() == pytest.approx(1)
         assert np.bincount(np.concatenate(layer), minlength=len(pmf)) / np.size(layer) == pytest.approx(pmf, abs=0.02)
@@ -95,9 +95,9 @@ def test_initial_degrees_are_those_training_starts_from():
     config = RunConfig(dataset="cifar10", hidden=(20, 10), grow="momentum", seed=3)
     images = load("fashion_mnist_small", train_limit=64)  # enter as 3 x 32 x 32, with 10 classes, as CIFAR-10 does
     masks = train.start(config, images).engine.masks
-    received = {name: graph.in_degree(mask.numpy()) for name, mask in masks.items()}
-    sent = {name: graph.out_degree(mask.numpy()) for name, mask in masks.items()}
-    started = graph.total_degrees(received, sent, list(masks))
+    received = {name: metrics.in_degree(mask.numpy()) for name, mask in masks.items()}
+    sent = {name: metrics.out_degree(mask.numpy()) for name, mask in masks.items()}
+    started = metrics.total_degrees(received, sent, list(masks))
     assert [k.tolist() for k in initial_degrees.initial_degrees(config)] == [k.tolist() for k in started]
 
 
@@ -146,12 +146,12 @@ def test_update_at_a_moment_and_hidden_degrees(records: list[Record]):
     record = records[0]
     assert record.update_at(0) == 0
     assert record.update_at(5) == len(record.steps) - 1
-    assert degrees.hidden(record).shape == (len(record.steps), 30)
+    assert record.hidden_degrees().shape == (len(record.steps), 30)
     for moment in range(6):
         masks = record.masks(moment)
         by_hand = [masks["fc1"].sum(1) + masks["fc2"].sum(0), masks["fc2"].sum(1) + masks["fc3"].sum(0)]
         index = record.update_at(moment)
-        assert degrees.hidden(record, index).tolist() == np.concatenate(by_hand).tolist()
+        assert record.hidden_degrees(index).tolist() == np.concatenate(by_hand).tolist()
 
 
 def test_figure5_frame_holds_what_the_records_say(records: list[Record], tmp_path: Path):
@@ -160,10 +160,10 @@ def test_figure5_frame_holds_what_the_records_say(records: list[Record], tmp_pat
     assert data.groupby("row")["paper epoch"].first().tolist() == list(degrees.PAPER_EPOCHS)
     assert data["epoch"].min() > 0 and set(data["strategy"]) == set(study.STRATEGIES) and (data["seeds"] == 2).all()
     last = data[(data["row"] == 5) & (data["strategy"] == "gradient")]
-    ends = [degrees.hidden(record, -1).max() for record in records if record.config.grow == "gradient"]
+    ends = [record.hidden_degrees(-1).max() for record in records if record.config.grow == "gradient"]
     end = last[last["what"] == "largest degree"].iloc[0]
     assert end["degree"] == np.mean(ends) and end["sd"] == pytest.approx(np.std(ends, ddof=1))
-    edges = degrees.log_bins(max(int(degrees.hidden(record).max()) for record in records))
+    edges = degrees.log_bins(max(int(record.hidden_degrees().max()) for record in records))
     assert (last[last["what"] == "P(k)"]["value"] * np.diff(edges)).sum() == pytest.approx(1)
     figures.save_figure(fig, "fig05", data=data, alt="Distributions in five rows.", out=tmp_path, profile="quick")
     assert figures.check_figure(tmp_path, "fig05") == []
@@ -197,7 +197,7 @@ def test_spread_leaves_out_only_what_never_changes(records: list[Record]):
     assert len(spread) == sum(len(record.steps) for record in records)
     constant = (spread["std"] ** 2 - spread["std within"] ** 2).to_numpy()
     assert constant == pytest.approx(constant[0]) and constant[0] > 0
-    assert spread["std"].iloc[0] == pytest.approx(degrees.hidden(records[0], 0).std())
+    assert spread["std"].iloc[0] == pytest.approx(records[0].hidden_degrees(0).std())
     assert len(degrees.spread_figure(spread).axes) == 2
 
 

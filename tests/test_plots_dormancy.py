@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from regrow import graph, study, style, thresholds
+from regrow import study, style
 from regrow.config import RunConfig
 from regrow.errors import RegrowError
 from regrow.plots import dormancy
@@ -32,7 +32,7 @@ def close():
 
 def test_counts_are_those_of_the_degrees(records):
     frame = dormancy.dormant_neurons(records)
-    limits = thresholds.of(records[0])
+    limits = records[0].thresholds
     record = records[3]
     at = frame[(frame["strategy"] == "gradient") & (frame["seed"] == 1) & (frame["threshold"] == limits.high)]
     degrees = np.concatenate([record.in_degree["fc1"] + record.out_degree["fc2"],
@@ -50,13 +50,13 @@ def test_low_count_never_exceeds_the_high_one(records):
 
 def test_total_degree_is_conserved_in_real_runs(records):
     for record in records:
-        totals = graph.hidden_degrees(record.in_degree, record.out_degree, record.layers).sum(axis=1)
+        totals = record.hidden_degrees().sum(axis=1)
         assert len(set(totals.tolist())) == 1
 
 
 def test_figure_has_the_papers_panels_and_says_its_thresholds(records):
     fig, frame = dormancy.figure9(records)
-    limits = thresholds.of(records[0])
+    limits = records[0].thresholds
     assert [ax.get_title() for ax in fig.axes] == [f"(a) degree $k$ ≤ {limits.low}", f"(b) degree $k$ ≤ {limits.high}"]
     legend = [text.get_text() for text in fig.legends[0].get_texts()]
     assert legend == [f"{strategy} (N=2)" for strategy in study.STRATEGIES]

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from scipy.stats import kendalltau
 
-from regrow import graph, study, style
+from regrow import study, style
 from regrow.config import RunConfig
 from regrow.errors import RegrowError
 from regrow.plots import rank
@@ -44,7 +44,7 @@ def turned(record: Record) -> Record:
 
 def test_frame_is_the_mean_of_scipys_tau(records):
     frame = rank.rank_agreement(records)
-    degrees = [graph.hidden_degrees(r.in_degree, r.out_degree, r.layers) for r in records[2:4]]
+    degrees = [r.hidden_degrees() for r in records[2:4]]
     expected = [[kendalltau(d[1], later).statistic for later in d[2:]] for d in degrees]
     epochs = records[0].epochs_at
     row = frame[(frame["strategy"] == "gradient") & (frame["epoch"] == epochs[1])].squeeze()

@@ -11,10 +11,9 @@ import pytest
 
 from regrow import figures, study, style
 from regrow.config import RunConfig
-from regrow.graph import to_networkx
+from regrow.metrics import k_shells, to_networkx
 from regrow.plots import shells as plots
 from regrow.record import Record
-from regrow.shells import k_shells
 from regrow.store import Store
 
 # K(2,2) with one output on top is a 2-core; a chain of input 2 and hidden 2 hangs on it, input 3 is alone.

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy.stats import kendalltau
 
-from regrow import rank_correlation
-from regrow.rank_correlation import kendall_matrix
+from regrow import metrics
+from regrow.metrics import kendall_matrix
 
 
 def oracle(series: np.ndarray) -> np.ndarray:
@@ -42,7 +42,7 @@ def test_equals_scipy_with_ties_and_constant_rows(series):
 
 @pytest.mark.parametrize("block", [1, 64, 2048])
 def test_equals_scipy_on_degrees_that_drift(block, monkeypatch):
-    monkeypatch.setattr(rank_correlation, "BLOCK", block)  # many blocks, a last one that is not full, one block
+    monkeypatch.setattr(metrics, "BLOCK", block)  # many blocks, a last one that is not full, one block
     rng = np.random.default_rng(0)
     series = np.maximum(60 + rng.integers(-9, 10, (12, 150)).cumsum(axis=0), 10)
     series[:, :40] = 10  # dormant neurons

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from regrow import RunConfig, Store
-from regrow.graph import to_networkx
-from regrow.shells import coreness, k_shells
+from regrow.metrics import coreness, k_shells, to_networkx
 
 
 def oracle(masks: list[np.ndarray]) -> list[int]:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from regrow import derived, graph, table_file, tail_series, thresholds
+from regrow import derived, table_file, tail_series
 from regrow.config import RunConfig
 from regrow.goodness import goodness_of_fit
 from regrow.record import Record
@@ -33,7 +33,7 @@ def table(records: list[Record], tmp_path_factory: pytest.TempPathFactory) -> pd
 
 def test_a_row_is_what_the_functions_say(records: list[Record], table: pd.DataFrame) -> None:
     record = records[1]
-    degrees = graph.hidden_degrees(record.in_degree, record.out_degree, record.layers)[3]
+    degrees = record.hidden_degrees()[3]
     fit = fit_tail(degrees, FEW.xmin)
     test = goodness_of_fit(degrees, fit, FEW.n_sets, key=(record.key, POOLED, 3))
     row = table[(table["strategy"] == "gradient") & (table["layer"] == POOLED) & (table["update"] == 3)].iloc[0]
@@ -41,7 +41,7 @@ def test_a_row_is_what_the_functions_say(records: list[Record], table: pd.DataFr
     assert row[["alpha", "D", "p"]].tolist() == pytest.approx([fit.alpha, fit.D, test.p], rel=1e-5)
     assert row["step"] == record.steps[3] and row["epoch"] == pytest.approx(record.epochs_at[3], rel=1e-5)
     layer = table[(table["strategy"] == "gradient") & (table["layer"] == "hidden 2") & (table["update"] == 5)].iloc[0]
-    second = graph.hidden_layer_degrees(record.in_degree, record.out_degree, record.layers)[1][5]
+    second = record.hidden_layer_degrees()[1][5]
     assert layer["n_tail"] == (second >= FEW.xmin).sum()
 
 
@@ -73,7 +73,7 @@ def test_a_tail_that_cannot_be_tested_is_a_row_of_nan() -> None:
 
 def test_quick_uses_the_scaled_threshold_and_paper_the_papers(records: list[Record]) -> None:
     quick = derived.tail_settings(records[0], "quick")
-    assert quick.xmin == thresholds.of(records[0]).high and quick.n_sets < Settings().n_sets == 2500
+    assert quick.xmin == records[0].thresholds.high and quick.n_sets < Settings().n_sets == 2500
     assert Settings().xmin == 110 and Settings().key != FEW.key
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from regrow import graph, schedule, sparsity, study, widgets
+from regrow import metrics, schedule, sparsity, study, widgets
 from regrow.config import RunConfig
 from regrow.errors import DataError
 from regrow.plots.heat_maps import concentration
@@ -278,7 +278,7 @@ def test_power_law_says_why_there_is_nothing_to_fit() -> None:
 
 def test_onion_peels_as_networkx_does() -> None:
     it = onion.onion(example_masks())
-    whole = graph.to_networkx(example_masks()).to_undirected()
+    whole = metrics.to_networkx(example_masks()).to_undirected()
     assert it.shell.tolist() == [nx.core_number(whole)[node] for node in whole]
     for k in range(it.core + 2):
         left = nx.k_core(whole, k).number_of_nodes()
@@ -305,7 +305,7 @@ def test_dormancy_counts(runs: tuple[Record, ...]) -> None:
     for threshold, update in ((0, 0), (3, 7), (8, len(degrees.epochs) - 1)):
         text = dormant.draw(threshold, update, degrees).text
         for run in runs:
-            k = graph.hidden_degrees(run.in_degree, run.out_degree, run.layers)[update]
+            k = run.hidden_degrees()[update]
             assert f"{run.config.method} {100 * np.mean(k <= threshold):.1f} %" in text
         assert f"of {degrees.neurons} hidden neurons" in text and degrees.neurons == 90
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from regrow import study, thresholds
+from regrow import study
 from regrow.record import Record
 from regrow.store import Store
 
@@ -23,7 +23,7 @@ def tail_settings(record: Record, profile: str) -> Settings:
     """The paper's xmin of 110, scaled like the dormancy threshold for other networks; fewer synthetic sets in quick."""
     from regrow.tail_series import Settings
 
-    xmin = thresholds.of(record).high
+    xmin = record.thresholds.high
     quick = Settings(xmin, n_sets=500, matched_n=50, every=5, layers_every=10)
     return quick if profile == "quick" else Settings(xmin)
 

@@ -20,9 +20,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from regrow import graph, thresholds
+from regrow import metrics
 from regrow.errors import DataError
-from regrow.shells import k_shells
+from regrow.metrics import k_shells
 from regrow.tails import TailFit, fit_tail, fit_tails
 
 if TYPE_CHECKING:
@@ -95,16 +95,16 @@ class Observation:
         """[T, n] by layer: total degrees of hidden neurons in a chain, in-degrees of each layer's units elsewhere."""
         if not self.is_chain:
             return self.in_degree
-        hidden = graph.hidden_layer_degrees(self.in_degree, self.out_degree, list(self.shapes))
+        hidden = metrics.hidden_layer_degrees(self.in_degree, self.out_degree, list(self.shapes))
         return {f"hidden {i}": degrees for i, degrees in enumerate(hidden, start=1)}
 
     def pooled(self) -> NDArray[np.int32]:
         """The degrees of all units side by side, [T, n]."""
         return np.concatenate(list(self.degrees().values()), axis=1)
 
-    def thresholds(self) -> thresholds.Thresholds:
+    def thresholds(self) -> metrics.Thresholds:
         """The paper's thresholds of dormancy and start of the tail, scaled with the mean degree at the last look."""
-        return thresholds.scaled(float(self.pooled()[-1].mean()))
+        return metrics.scaled_thresholds(float(self.pooled()[-1].mean()))
 
     def tail(self, xmin: int | None = None) -> TailFit:
         """Power law fitted to the degrees at the last look (Section 4.6); xmin is the higher threshold by default.
@@ -134,8 +134,8 @@ class Observation:
             parts.append(pd.DataFrame({
                 "step": self.steps, "layer": layer, "units": degrees.shape[1], "mean": degrees.mean(axis=1),
                 "std": degrees.std(axis=1), "largest": degrees.max(axis=1),
-                "dormant low": graph.dormant_counts(degrees, limits.low),
-                "dormant high": graph.dormant_counts(degrees, limits.high),
+                "dormant low": metrics.dormant_counts(degrees, limits.low),
+                "dormant high": metrics.dormant_counts(degrees, limits.high),
                 "n_tail": fits.n_tail, "alpha": fits.alpha, "D": fits.D}))
         return pd.concat(parts, ignore_index=True)
 
@@ -156,8 +156,8 @@ class Observation:
         self._steps.append(step)
         for name, mask in self.last.items():
             into, out = self._degrees.setdefault(name, ([], []))
-            into.append(graph.in_degree(mask).astype(np.int32))
-            out.append(graph.out_degree(mask).astype(np.int32))
+            into.append(metrics.in_degree(mask).astype(np.int32))
+            out.append(metrics.out_degree(mask).astype(np.int32))
 
     def _warn_of_zeros(self) -> None:
         if self._masks is not None or self._warned:

@@ -15,7 +15,7 @@ import numpy as np
 from regrow import arrayfile
 from regrow.config import RunConfig, nearest
 from regrow.errors import ConfigError, StoreError
-from regrow.graph import path_counts
+from regrow.metrics import Thresholds, hidden_degrees, hidden_layer_degrees, network_thresholds, path_counts
 
 FORMAT = "regrow record 1"
 Array = np.ndarray
@@ -116,6 +116,21 @@ class Record:
     def connections(self) -> dict[str, int]:
         """Number of connections per layer; it never changes."""
         return {name: int(self.in_degree[name][0].sum(dtype=np.int64)) for name in self.shapes}
+
+    def hidden_layer_degrees(self, update: Any = slice(None)) -> list[Array]:
+        """Total degrees of every hidden layer at all updates, [U+1, n] each, or at some (Section 4.5)."""
+        return hidden_layer_degrees({name: degrees[update] for name, degrees in self.in_degree.items()},
+                                    {name: degrees[update] for name, degrees in self.out_degree.items()}, self.layers)
+
+    def hidden_degrees(self, update: Any = slice(None)) -> Array:
+        """The same of all hidden neurons side by side, [U+1, n_hidden] or [n_hidden]."""
+        return hidden_degrees({name: degrees[update] for name, degrees in self.in_degree.items()},
+                              {name: degrees[update] for name, degrees in self.out_degree.items()}, self.layers)
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """Degrees at or below which a neuron counts as dormant, and where the tail begins (Section 5.4)."""
+        return network_thresholds(self.shapes, self.connections)
 
     @property
     def total_weights(self) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from regrow.config import RunConfig
-from regrow.graph import in_degree, out_degree
+from regrow.metrics import in_degree, out_degree
 from regrow.record import Record, pack
 
 

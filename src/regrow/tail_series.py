@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from regrow import graph, table_file
+from regrow import table_file
 from regrow.alternatives import NAMES, compare
 from regrow.damaged import move_aside
 from regrow.determinism import one_thread_each
@@ -110,7 +110,7 @@ Block = list[tuple[str, int, np.ndarray]]  # layer, update, degrees
 
 
 def _blocks(record: Record, settings: Settings) -> Iterator[Block]:
-    layers = graph.hidden_layer_degrees(record.in_degree, record.out_degree, record.layers)
+    layers = record.hidden_layer_degrees()
     times = range(len(record.steps))
     # The first updates are where most happens, and where a power law comes nearest to fitting.
     some, few = (sorted({*times[:3], *times[::every], times[-1]}) for every in (settings.every, settings.layers_every))

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from regrow import graph, thresholds
+from regrow import metrics
 from regrow.beyond import short_runs, strength
 from regrow.beyond.cases import Performed
 from regrow.beyond.short_runs import Kind
@@ -65,7 +65,7 @@ def node_degrees(mask: NDArray[np.bool_]) -> dict[str, NDArray[np.int64]]:
     Without units where the kernel has one position, as they are channels, and without a kind of one node, which has
     nobody to differ from.
     """
-    found = {INTO: graph.in_degree(mask), OUT: graph.out_degree(mask)}
+    found = {INTO: metrics.in_degree(mask), OUT: metrics.out_degree(mask)}
     found |= {UNITS: units(mask)} if prod(mask.shape[2:]) > 1 else {}
     return {nodes: k for nodes, k in found.items() if len(k) > 1}
 
@@ -135,7 +135,7 @@ def tails(record: Record) -> pd.DataFrame:
     rows = []
     for moment, layer, nodes, found in _both_ends(record):
         if moment == END and len(found) >= ENOUGH:
-            xmin = max(1, thresholds.scaled(float(found.mean())).high)
+            xmin = max(1, metrics.scaled_thresholds(float(found.mean())).high)
             settings = Settings(xmin=xmin, n_sets=N_SETS, matched_n=len(found) + 1)  # cut to no common length
             fit = one_time_point(found, settings, (record.key, f"{layer}, {nodes}", len(record.steps)))
             rows.append({"layer": layer, "nodes": nodes, "n": len(found), "xmin": xmin,

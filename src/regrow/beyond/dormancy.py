@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
-from regrow import thresholds
+from regrow import metrics
 from regrow.beyond.activation import TAUS, scores
 from regrow.beyond.attachment import names
 from regrow.beyond.observation import Observation
-from regrow.record import Array, Record
+from regrow.record import Array
 
 SHOWN = (0.25, 1.0)  # parts of training at which every single neuron is kept, for scatter plots
 
@@ -61,9 +61,9 @@ def neurons(seen: Observation) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def limits(seen: Observation) -> thresholds.Thresholds:
+def limits(seen: Observation) -> metrics.Thresholds:
     """The degree thresholds of the paper, scaled for other networks as everywhere."""
-    return thresholds.of(cast(Record, seen))  # reads shapes, layers and connections only
+    return metrics.network_thresholds(seen.shapes, seen.connections)
 
 
 def shown(every: pd.DataFrame) -> pd.DataFrame:
@@ -73,7 +73,7 @@ def shown(every: pd.DataFrame) -> pd.DataFrame:
     return every[every["step"].isin(wanted)].reset_index(drop=True)
 
 
-def moments(every: pd.DataFrame, at: thresholds.Thresholds) -> pd.DataFrame:
+def moments(every: pd.DataFrame, at: metrics.Thresholds) -> pd.DataFrame:
     """Counts and rank correlations at every moment and hidden layer, from the frame of `neurons`.
 
     Columns: step, epoch, layer, nodes, neurons; how many have a degree of at most the low and the high threshold (low,

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from regrow import data, provenance, schedule, study, thresholds
+from regrow import data, provenance, schedule, study
 from regrow.beyond import attachment
 from regrow.beyond.cases import Case, Experiment, Tables, Tell
 from regrow.beyond.growing import GrowingEngine, births
@@ -28,7 +28,7 @@ from regrow.beyond.redistribution import MagnitudeEngine, MomentumEngine
 from regrow.config import RunConfig, nearest
 from regrow.cost import total_steps
 from regrow.errors import ConfigError
-from regrow.graph import dormant_counts, total_degrees
+from regrow.metrics import dormant_counts, total_degrees
 from regrow.record import Record
 
 ENGINES: dict[str, type[WatchedEngine]] = {"fixed": WatchedEngine, "momentum": MomentumEngine,
@@ -111,7 +111,7 @@ def over_time(record: Record, born: dict[str, NDArray[np.intp]]) -> pd.DataFrame
     Columns: step, epoch, layer, connections, density (of all its places), nodes, neurons (born until then), low and
     dormant (how many of them have a total degree of at most the low threshold of the paper, scaled), largest (degree).
     """
-    low = thresholds.of(record).low
+    low = record.thresholds.low
     degrees = dict(zip(record.layers, total_degrees(record.in_degree, record.out_degree, record.layers)[1:],
                        strict=True))
     rows = []

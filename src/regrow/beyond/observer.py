@@ -18,7 +18,7 @@ from regrow.beyond.observation import COUNTS, SIDES, Observation
 from regrow.config import RunConfig
 from regrow.data import Dataset, steps_per_epoch
 from regrow.engines.sparse import SparseEngine
-from regrow.graph import in_degree, out_degree
+from regrow.metrics import in_degree, out_degree
 from regrow.record import Array, Record
 from regrow.topology_update import Rewiring
 

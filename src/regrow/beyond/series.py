@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from regrow import graph, thresholds
+from regrow import metrics
 from regrow.beyond import short_runs
 from regrow.beyond.cases import Performed
 from regrow.beyond.short_runs import Kind, Tables
@@ -50,16 +50,16 @@ def series(record: Record) -> pd.DataFrame:
     hidden neurons at or below the thresholds of Section 5.4), n_tail, alpha and D of the tail from the high threshold
     on, explored (percent of all places that were ever connected).
     """
-    degrees = graph.hidden_degrees(record.in_degree, record.out_degree, record.layers)
-    limits, ranked = thresholds.of(record), np.sort(degrees, axis=1)
+    degrees = record.hidden_degrees()
+    limits, ranked = record.thresholds, np.sort(degrees, axis=1)
     top = max(1, round(HUBS * degrees.shape[1]))
     fits = fit_tails(degrees, max(1, limits.high))
     tried = sum(counts.astype(float) for counts in record.explored.values())
     return pd.DataFrame({
         "step": record.steps, "epoch": record.epochs_at, "largest": ranked[:, -1],
         "hubs": 100 * ranked[:, -top:].sum(axis=1) / ranked.sum(axis=1), "spread": degrees.std(axis=1),
-        "dormant low": 100 * graph.dormant_counts(degrees, limits.low) / degrees.shape[1],
-        "dormant high": 100 * graph.dormant_counts(degrees, limits.high) / degrees.shape[1],
+        "dormant low": 100 * metrics.dormant_counts(degrees, limits.low) / degrees.shape[1],
+        "dormant high": 100 * metrics.dormant_counts(degrees, limits.high) / degrees.shape[1],
         "n_tail": fits.n_tail, "alpha": fits.alpha, "D": fits.D,
         "explored": 100 * tried / record.total_weights})
 

@@ -19,7 +19,7 @@ from scipy import stats
 from torch import Tensor
 
 from regrow.beyond.dormancy import spearman
-from regrow.graph import in_degree, out_degree
+from regrow.metrics import in_degree, out_degree
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from regrow import cost, data, provenance, study, thresholds, train
+from regrow import cost, data, metrics, provenance, study, train
 from regrow.beyond import strength
 from regrow.beyond.cases import Case, Experiment, Tables, Tell
 from regrow.beyond.planting import Network, initial, taken, trained
@@ -146,7 +146,7 @@ def rounds_row(case: Ticket, outcome: Outcome) -> dict[str, Any]:
     thresholds scaled (see thresholds.scaled)."""
     network = outcome.network
     degrees = np.concatenate(list(strength.degrees(network.masks).values())[1:])
-    at = thresholds.scaled(float(degrees.mean()))
+    at = metrics.scaled_thresholds(float(degrees.mean()))
     row = {"kind": outcome.kind, "round": outcome.round, "density": network.density,
            "connections": sum(network.connections.values()), "validation": outcome.validation, "test": outcome.test,
            "mean_degree": at.mean_degree, "largest": int(degrees.max()), "low": at.low, "high": at.high,

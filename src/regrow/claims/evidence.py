@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from regrow import derived, graph, study
+from regrow import derived, study
 from regrow.config import RunConfig
+from regrow.metrics import k_shells
 from regrow.record import Record
-from regrow.shells import k_shells
 from regrow.store import Store
 
 
@@ -65,11 +65,6 @@ class Evidence:
         if record is None:
             raise NotMeasured
         return record
-
-
-def hidden(record: Record) -> np.ndarray:
-    """Degrees of all hidden neurons at every recorded update: [updates + 1, neurons]."""
-    return graph.hidden_degrees(record.in_degree, record.out_degree, record.layers)
 
 
 def at(record: Record, fraction: float) -> int:

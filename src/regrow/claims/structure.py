@@ -6,12 +6,12 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
-from regrow import graph, study
-from regrow.claims.evidence import Evidence, at, hidden
+from regrow import metrics, study
+from regrow.claims.evidence import Evidence, at
 from regrow.claims.judgement import Claim, Outcome, effect, judged, paired
 from regrow.claims.topology import FAST, TOPOLOGY
 from regrow.cost import image_shape
-from regrow.rank_correlation import kendall_matrix
+from regrow.metrics import kendall_matrix
 from regrow.record import Record
 
 
@@ -58,7 +58,7 @@ def isolated(evidence: Evidence) -> Outcome:
 
 def _map(record: Record) -> np.ndarray:
     """Connections of every pixel at the end, [H, W]."""
-    return graph.input_heat_map(record.input_degrees()[-1], image_shape(record.config)).astype(float)
+    return metrics.input_heat_map(record.input_degrees()[-1], image_shape(record.config)).astype(float)
 
 
 def symmetry(evidence: Evidence) -> Outcome:
@@ -83,7 +83,7 @@ def attention_concentrates(evidence: Evidence) -> Outcome:
 
 def input_differs(evidence: Evidence) -> Outcome:
     def distance(record: Record) -> float:
-        inputs, inner = record.input_degrees()[-1], hidden(record)[-1]
+        inputs, inner = record.input_degrees()[-1], record.hidden_degrees()[-1]
         return float(stats.ks_2samp(inputs / inputs.mean(), inner / inner.mean()).statistic)
 
     return judged(*(effect(f"KS distance of input and hidden degrees (each over its mean), {rule}",
@@ -91,7 +91,7 @@ def input_differs(evidence: Evidence) -> Outcome:
 
 
 def _tau(record: Record, first: float, second: float) -> float:
-    degrees = hidden(record)
+    degrees = record.hidden_degrees()
     return float(kendall_matrix(degrees[[at(record, first), at(record, second)]])[0, 1])
 
 

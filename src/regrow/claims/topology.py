@@ -8,8 +8,8 @@ from functools import partial
 import numpy as np
 from scipy import stats
 
-from regrow import graph, study, thresholds
-from regrow.claims.evidence import Evidence, at, hidden
+from regrow import metrics, study
+from regrow.claims.evidence import Evidence, at
 from regrow.claims.judgement import Claim, Effect, Outcome, effect, judged, paired
 from regrow.record import Record
 
@@ -19,16 +19,16 @@ TOPOLOGY = ("fig05",)
 
 
 def largest_after_few(record: Record) -> float:
-    return float(hidden(record)[FEW_UPDATES].max())
+    return float(record.hidden_degrees()[FEW_UPDATES].max())
 
 
 def spread(record: Record) -> np.ndarray:
     """Standard deviation of the hidden degrees at every update."""
-    return hidden(record).std(axis=1)
+    return record.hidden_degrees().std(axis=1)
 
 
-def dormant(record: Record, limit: int = thresholds.PAPER_LOW) -> np.ndarray:
-    return graph.dormant_counts(hidden(record), limit) / hidden(record).shape[1]
+def dormant(record: Record, limit: int = metrics.PAPER_LOW) -> np.ndarray:
+    return metrics.dormant_counts(record.hidden_degrees(), limit) / record.hidden_degrees().shape[1]
 
 
 def hubs_soon(evidence: Evidence) -> Outcome:
@@ -66,7 +66,7 @@ def fast_rise_and_fall(evidence: Evidence) -> Outcome:
 
 def random_is_more_uniform(evidence: Evidence) -> Outcome:
     def coefficient(record: Record) -> float:
-        last = hidden(record)[-1]
+        last = record.hidden_degrees()[-1]
         return float(last.std() / last.mean())
 
     random = evidence.per_seed("random", coefficient)
@@ -81,7 +81,7 @@ def momentum_nearly_as_fast(evidence: Evidence) -> Outcome:
 
 def momentum_is_steadier(evidence: Evidence) -> Outcome:
     def unrest(record: Record) -> float:
-        degrees = hidden(record)[1:].astype(float)
+        degrees = record.hidden_degrees()[1:].astype(float)
         return float(np.abs(np.diff(degrees, axis=0)).mean() / degrees.mean())
 
     ratio = evidence.per_seed("momentum", unrest) / evidence.per_seed("gradient", unrest)
@@ -91,14 +91,14 @@ def momentum_is_steadier(evidence: Evidence) -> Outcome:
 
 def skewed(evidence: Evidence) -> Outcome:
     return judged(*(effect(f"skewness of hidden degrees at the end, {rule}", evidence.per_seed(
-        rule, lambda record: stats.skew(hidden(record)[-1])), 1.0) for rule in study.STRATEGIES))
+        rule, lambda record: stats.skew(record.hidden_degrees()[-1])), 1.0) for rule in study.STRATEGIES))
 
 
 def degree_decides_survival(evidence: Evidence) -> Outcome:
     def auc(fraction: float, record: Record) -> float:
         """Chance that of a survivor and a dormant neuron the survivor had the higher degree earlier."""
-        degrees = hidden(record)
-        early, dead = degrees[at(record, fraction)], degrees[-1] <= thresholds.PAPER_LOW
+        degrees = record.hidden_degrees()
+        early, dead = degrees[at(record, fraction)], degrees[-1] <= metrics.PAPER_LOW
         if not 0 < dead.sum() < dead.size:
             return 0.5
         return float(stats.mannwhitneyu(early[~dead], early[dead]).statistic / (dead.sum() * (~dead).sum()))
@@ -134,7 +134,7 @@ def fast_kill_more(evidence: Evidence) -> Outcome:
 def dormancy_settles(evidence: Evidence) -> Outcome:
     found = []
     for rule in study.STRATEGIES:
-        for limit in (thresholds.PAPER_LOW, thresholds.PAPER_HIGH):
+        for limit in (metrics.PAPER_LOW, metrics.PAPER_HIGH):
             def drift(record: Record, limit: int = limit) -> float:
                 share = dormant(record, limit)
                 return float(np.abs(share[at(record, 0.9):] - share[-1]).max())

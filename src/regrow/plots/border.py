@@ -14,10 +14,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from regrow import reported, study, thresholds
+from regrow import reported, study
 from regrow.config import RunConfig
 from regrow.data import PAD
-from regrow.graph import dormant_counts, hidden_layer_degrees
+from regrow.metrics import dormant_counts
 from regrow.plots.accuracy import mean_and_std
 from regrow.plots.heat_maps import input_maps
 from regrow.record import Record
@@ -67,9 +67,8 @@ def wiring(records: Sequence[Record]) -> pd.DataFrame:
     rows = []
     for border, rule, group in groups(records):
         for record in group:
-            first, *others = (layer[-1] for layer in hidden_layer_degrees(record.in_degree, record.out_degree,
-                                                                          record.layers))
-            degrees, limits = np.concatenate([first, *others]), thresholds.of(record)
+            first, *others = (layer[-1] for layer in record.hidden_layer_degrees())
+            degrees, limits = np.concatenate([first, *others]), record.thresholds
             edge, corners = outermost(input_maps(record)[-1])
             rows.append({"border": BORDERS[border], "rule": rule, "seed": record.config.seed,
                          "dormant": int(dormant_counts(degrees, limits.low)), "isolated": int((first == 0).sum()),

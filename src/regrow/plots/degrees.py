@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
-from regrow import graph, study
+from regrow import study
 from regrow.record import Record
 from regrow.style import seed_band, style_of
 
@@ -24,12 +24,6 @@ THEORY, OTHER_THEORY, DATA = "#000000", "#CC79A7", "#BBBBBB"  # no strategy has 
 
 
 # ------------------------------------------------------------------------------------------- during training, Fig. 5
-
-def hidden(record: Record, index: int | slice = slice(None)) -> NDArray[np.int32]:
-    """Total degrees of all hidden neurons after update `index`: [n_hidden], or [U+1, n_hidden] for all updates."""
-    return graph.hidden_degrees({name: degrees[index] for name, degrees in record.in_degree.items()},
-                                {name: degrees[index] for name, degrees in record.out_degree.items()}, record.layers)
-
 
 def log_bins(largest: int, per_decade: int = 12) -> NDArray[np.int64]:
     """Edges of half-open bins of whole numbers: {0}, {1}, {2}, ... while bins are narrow, then evenly in the logarithm.
@@ -60,8 +54,8 @@ def figure5(records: Sequence[Record]) -> tuple[Figure, pd.DataFrame]:
     an earlier update, the title says so. All records must be runs of one network and length.
     """
     groups = study.by_method(records)
-    edges = log_bins(max(int(hidden(record).max()) for record in records))
-    before = np.mean([binned(hidden(record, 0), edges) for record in records], axis=0)
+    edges = log_bins(max(int(record.hidden_degrees().max()) for record in records))
+    before = np.mean([binned(record.hidden_degrees(0), edges) for record in records], axis=0)
     moments = records[0].moments[1:]
     fig, axes = plt.subplots(len(moments), 1, figsize=(7, 8.8), sharex=True, sharey=True)
     rows, centres = [], bin_centres(edges)
@@ -69,7 +63,7 @@ def figure5(records: Sequence[Record]) -> tuple[Figure, pd.DataFrame]:
         alone: dict[str, float] = {}
         ax.stairs(before, edges, fill=True, color=DATA, alpha=0.6, label="before training")
         for method, group in groups.items():
-            at = [hidden(record, record.update_at(row)) for record in group]
+            at = [record.hidden_degrees(record.update_at(row)) for record in group]
             ends = np.array([degrees.max() for degrees in at])
             lines = np.array([binned(degrees, edges) for degrees in at])
             mean, sd = _distribution(ax, centres, lines, method)
@@ -146,7 +140,7 @@ def degree_spread(records: Sequence[Record]) -> pd.DataFrame:
     frames = []
     for method, group in study.by_method(records).items():
         for record in group:
-            layers = graph.hidden_layer_degrees(record.in_degree, record.out_degree, record.layers)
+            layers = record.hidden_layer_degrees()
             everyone = np.concatenate(layers, axis=-1)
             within = np.concatenate([layer - layer.mean(axis=-1, keepdims=True) for layer in layers], axis=-1)
             frames.append(pd.DataFrame({

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from regrow import graph, style, thresholds
+from regrow import metrics, style
 from regrow.errors import RegrowError
 from regrow.record import Record
 
@@ -24,15 +24,15 @@ def dormant_neurons(records: Sequence[Record]) -> pd.DataFrame:
     """
     if len({tuple(record.shapes.values()) for record in records}) != 1:
         raise RegrowError("Figure 9 counts neurons of one network size; give it the records of one architecture.")
-    limits = thresholds.of(records[0])
+    limits = records[0].thresholds
     parts = []
     for record in records:
-        degrees = graph.hidden_degrees(record.in_degree, record.out_degree, record.layers)
+        degrees = record.hidden_degrees()
         for threshold in (limits.low, limits.high):
             parts.append(pd.DataFrame({
                 "strategy": record.config.method, "seed": record.config.seed, "step": record.steps,
                 "epoch": record.epochs_at, "threshold": threshold,
-                "dormant": graph.dormant_counts(degrees, threshold), "hidden": degrees.shape[-1]}))
+                "dormant": metrics.dormant_counts(degrees, threshold), "hidden": degrees.shape[-1]}))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -40,7 +40,7 @@ def figure9(records: Sequence[Record]) -> tuple[Figure, pd.DataFrame]:
     """Dormant hidden neurons over training: (a) low and (b) high threshold, a line per strategy, a band of one
     standard deviation over seeds. The frame is `dormant_neurons(records)`."""
     frame = dormant_neurons(records)
-    limits, hidden = thresholds.of(records[0]), frame["hidden"].iloc[0]
+    limits, hidden = records[0].thresholds, frame["hidden"].iloc[0]
     fig, axes = plt.subplots(1, 2, figsize=(7, 3.5))
     for ax, letter, threshold in zip(axes, "ab", (limits.low, limits.high), strict=True):
         at = frame[frame["threshold"] == threshold]

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
 from regrow import cost
-from regrow.graph import input_heat_map
+from regrow.metrics import input_heat_map
 from regrow.record import Moment, Record
 from regrow.study import by_method
 from regrow.style import seed_band, style_of

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
-from regrow import graph
+from regrow import metrics
 from regrow.config import RunConfig
 from regrow.style import style_of
 
@@ -81,7 +81,7 @@ def figure1(alpha: float = 2.5, k_min: int = 4) -> tuple[Figure, pd.DataFrame]:
 
 def network_drawing(masks: Iterable[ArrayLike]) -> Figure:
     """A small network as the directed graph of Eq. 14, input on the left; each node shows its total degree."""
-    net = graph.to_networkx(masks)
+    net = metrics.to_networkx(masks)
     sizes = np.bincount([layer for _, layer in net.nodes(data="layer")])
     place = {node: (at["layer"], (sizes[at["layer"]] - 1) / 2 - at["index"]) for node, at in net.nodes(data=True)}
     fig, ax = plt.subplots(figsize=(5, 2.8))
@@ -121,8 +121,8 @@ def _random_degrees(shapes: tuple[Any, ...], counts: tuple[int, ...], seed: int)
 
     names = [name for name, _ in shapes]
     masks = sparsity.random_masks(dict(shapes), dict(zip(names, counts, strict=True)), seed)
-    return tuple(graph.total_degrees({name: graph.in_degree(mask.numpy()) for name, mask in masks.items()},
-                                     {name: graph.out_degree(mask.numpy()) for name, mask in masks.items()}, names))
+    return tuple(metrics.total_degrees({name: metrics.in_degree(mask.numpy()) for name, mask in masks.items()},
+                                     {name: metrics.out_degree(mask.numpy()) for name, mask in masks.items()}, names))
 
 
 def expected_pmfs(shapes: Shapes, counts: Mapping[str, int]) -> list[Floats]:

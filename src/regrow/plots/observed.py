@@ -14,7 +14,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from regrow import figures, style
 from regrow.errors import DataError
-from regrow.graph import input_heat_map
+from regrow.metrics import input_heat_map
 from regrow.plots.degrees import bin_centres, binned, degree_axis, log_bins
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 from numpy.typing import ArrayLike
 
-from regrow import graph
+from regrow import metrics
 from regrow.plots.degrees import DATA, OTHER_THEORY, THEORY, bin_centres, binned, log_bins
 from regrow.record import Record
 from regrow.style import style_of
@@ -49,7 +49,7 @@ def figure2(degrees: ArrayLike, xmin: int, xmax: int, method: str = "gradient") 
         rows.extend({"panel": panel, "series": series, "degree": float(a), "value": float(b)}
                     for a, b in zip(np.asarray(k), np.asarray(value), strict=True))
 
-    k, share = graph.degree_distribution(values[values > 0])
+    k, share = metrics.degree_distribution(values[values > 0])
     share = share * np.mean(values > 0)  # zeros have no place on a logarithmic axis, but they count
     draw(left, "P(k)", "each degree", k, share, color=DATA, marker=".", markersize=3, linestyle="none",
          label="every degree")

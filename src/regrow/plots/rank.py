@@ -11,9 +11,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from regrow import graph, study, style
+from regrow import study, style
 from regrow.errors import RegrowError
-from regrow.rank_correlation import kendall_matrix
+from regrow.metrics import kendall_matrix
 from regrow.record import Record
 
 HEAD = 4  # columns of rank_agreement's frame before those of the times
@@ -33,7 +33,7 @@ def rank_agreement(records: Sequence[Record]) -> pd.DataFrame:
     below = np.tri(len(epochs), k=-1, dtype=bool)
     parts = []
     for strategy, group in study.by_method(records).items():
-        tau = np.array([kendall_matrix(graph.hidden_degrees(r.in_degree, r.out_degree, r.layers)) for r in group])
+        tau = np.array([kendall_matrix(r.hidden_degrees()) for r in group])
         head = pd.DataFrame({"strategy": strategy, "seeds": len(group), "epoch": epochs,
                              "lowest": np.where(below, 1, tau.min(axis=0)).min(axis=1).round(4)})
         upper = np.where(below, np.nan, tau.mean(axis=0).round(4))

@@ -11,8 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from regrow import graph, study, thresholds
-from regrow.plots.degrees import hidden
+from regrow import metrics, study
 from regrow.record import Record
 from regrow.style import style_of
 
@@ -44,14 +43,14 @@ def comparison(records: Sequence[Record], base: str = "random") -> pd.DataFrame:
         other = {run.config.seed: run.val_accuracy[-1] for run in groups.get(base, ())}
         gains = [run.val_accuracy[-1] - other[run.config.seed] for run in runs if run.config.seed in other]
         middle, low, high = interval(gains)
-        ends = [hidden(run, -1) for run in runs]
-        limit = thresholds.of(runs[0]).low
+        ends = [run.hidden_degrees(-1) for run in runs]
+        limit = runs[0].thresholds.low
         rows.append({
             "method": method, "seeds": len(runs), "validation": np.mean(accuracy),
             "sd": np.std(accuracy, ddof=1) if len(runs) > 1 else np.nan,
             "test": np.mean([run.test_accuracy[-1] for run in runs]), "difference": middle, "low": low, "high": high,
             "degree sd": np.mean([end.std() for end in ends]), "largest degree": np.mean([end.max() for end in ends]),
-            "dormant": 100 * np.mean([graph.dormant_counts(end, limit) / end.size for end in ends]),
+            "dormant": 100 * np.mean([metrics.dormant_counts(end, limit) / end.size for end in ends]),
             "explored": 100 * np.mean([sum(int(seen[-1]) for seen in run.explored.values()) / run.total_weights
                                        for run in runs])})
     return pd.DataFrame(rows)
@@ -80,7 +79,7 @@ def figure(records: Sequence[Record]) -> tuple[Figure, pd.DataFrame]:
         epochs = np.arange(1, curves.shape[1] + 1)
         left.plot(epochs, curves.T, color=style.colour, linewidth=0.4, alpha=0.5)
         left.plot(epochs, curves.mean(axis=0), **style.line | {"marker": ""}, label=f"{style.label} (N={len(runs)})")
-        degrees = np.sort(np.concatenate([hidden(run, -1) for run in runs]))
+        degrees = np.sort(np.concatenate([run.hidden_degrees(-1) for run in runs]))
         above = 1 - np.arange(1, degrees.size + 1) / degrees.size
         right.plot(degrees, above, **style.line | {"marker": ""}, drawstyle="steps-post")
         parts += [pd.DataFrame({"panel": "a", "method": method, "x": epochs, "y": curves.mean(axis=0)}),

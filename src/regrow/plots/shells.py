@@ -25,9 +25,8 @@ from numpy.typing import ArrayLike, NDArray
 from regrow import cost, models
 from regrow.config import RunConfig
 from regrow.datasets import known
-from regrow.graph import chain
+from regrow.metrics import chain, k_shells
 from regrow.record import Record
-from regrow.shells import k_shells
 from regrow.sparsity import connection_counts, random_masks
 from regrow.study import by_method
 from regrow.style import style_of

@@ -9,9 +9,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from regrow import study, thresholds
-from regrow.graph import dormant_counts
-from regrow.plots.degrees import hidden
+from regrow import study
+from regrow.metrics import dormant_counts
 from regrow.record import Record
 from regrow.style import seed_band, style_of
 from regrow.widgets import examples
@@ -36,7 +35,7 @@ class Degrees:
 def degrees_of(records: Sequence[Record]) -> Degrees:
     """Degrees of MLPs of one size and length, by growth rule."""
     groups = study.by_method(records)
-    return Degrees({method: np.stack([hidden(record) for record in group]) for method, group in groups.items()},
+    return Degrees({method: np.stack([run.hidden_degrees() for run in group]) for method, group in groups.items()},
                    records[0].epochs_at, examples.named(records))
 
 
@@ -74,7 +73,7 @@ def draw(threshold: int, update: int, degrees: Degrees) -> View:
 def dormancy(records: Sequence[Record] | None = None) -> Panel:
     """Share of dormant hidden neurons for any threshold and time; `records` of MLPs of one size, by default ours."""
     runs = examples.records() if records is None else records
-    degrees, limits = degrees_of(runs), thresholds.of(runs[0])
+    degrees, limits = degrees_of(runs), runs[0].thresholds
     last = len(degrees.epochs) - 1
     return Panel(partial(draw, degrees=degrees), {
         "threshold": number("threshold", 0, 4 * limits.high, limits.low),

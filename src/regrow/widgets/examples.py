@@ -47,6 +47,5 @@ def named(runs: Sequence[Record]) -> str:
 
 def final_degrees(runs: Sequence[Record]) -> Mapping[str, NDArray[np.int64]]:
     """Total degrees of the hidden neurons at the end of training, by growth rule; of the first seed."""
-    from regrow.plots.degrees import hidden
 
-    return {method: hidden(group[0], -1).astype(np.int64) for method, group in study.by_method(runs).items()}
+    return {method: group[0].hidden_degrees(-1).astype(np.int64) for method, group in study.by_method(runs).items()}

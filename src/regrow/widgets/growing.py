@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from regrow.config import RunConfig
-from regrow.graph import in_degree
+from regrow.metrics import in_degree
 from regrow.study import growth_rules
 from regrow.style import style_of
 from regrow.widgets.panel import Panel, View, axes, number, paper, player, png, ticks

@@ -12,7 +12,7 @@ from matplotlib.colors import Normalize
 from numpy.typing import NDArray
 
 from regrow import cost, study
-from regrow.graph import input_heat_map
+from regrow.metrics import input_heat_map
 from regrow.plots.heat_maps import concentration
 from regrow.record import Record
 from regrow.style import style_of

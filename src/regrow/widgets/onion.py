@@ -11,9 +11,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
-from regrow.graph import adjacency
+from regrow.metrics import adjacency, k_shells
 from regrow.plots.shells import LAYER_COLOURS, example_masks, layer_names
-from regrow.shells import k_shells
 from regrow.style import style_of
 from regrow.widgets import examples
 from regrow.widgets.panel import Panel, View, axes, choice, number, paper, png, ticks

@@ -7,7 +7,9 @@ A mask is a boolean weight [n_out, n_in] ([out, in, h, w] for a convolution) tha
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from math import prod
 from typing import Any
 
 import networkx as nx
@@ -184,3 +186,131 @@ def first_hidden_map(mask1: ArrayLike, mask2: ArrayLike, image_shape: tuple[int,
     added up over colours. Raises ValueError as chain and input_heat_map do.
     """
     return input_heat_map(path_counts(mask1, mask2), image_shape)
+
+
+def k_shells(masks: Iterable[ArrayLike]) -> list[NDArray[np.int32]]:
+    """The shell (coreness) of every neuron: one int32 array [n] for each node layer, input first (Section 4.5.1).
+
+    A neuron's shell is the highest k such that it belongs to the k-core, the largest part of the network in which
+    everyone has k neighbours or more. Neighbours are counted in both directions, as the paper does although its graph
+    is directed. `masks` are the [n_out, n_in] masks of a chain of fully connected layers; ValueError otherwise.
+    """
+    matrices, sizes = chain(masks)
+    return np.split(coreness(adjacency(matrices)), np.cumsum(sizes)[:-1])
+
+
+def coreness(graph: sparse.csr_array) -> NDArray[np.int32]:
+    """Coreness [n] of every node of an undirected graph, given as a symmetric matrix [n, n] without self-loops.
+
+    Peels all nodes of degree <= k at once, then those that this brings down to k, and so on; then the next k. A node
+    pays for its edges once, when it leaves, so the cost is that of reading the matrix plus one pass over the
+    nodes for every wave (some 40 waves for the paper's MLP before training).
+    """
+    indptr, indices = graph.indptr, graph.indices
+    nodes = graph.shape[0]
+    degree = np.diff(indptr).astype(np.int64)
+    shell = np.zeros(nodes, dtype=np.int32)
+    alive = np.ones(nodes, dtype=bool)
+    while alive.any():
+        k = int(degree[alive].min())  # above the last k; shells in between are empty
+        while (wave := np.flatnonzero(alive & (degree <= k))).size:
+            shell[wave] = k
+            alive[wave] = False
+            starts, lengths = indptr[wave], indptr[wave + 1] - indptr[wave]
+            # Positions of the wave's neighbours in `indices`: one run start, start + 1, ... for each of its nodes.
+            runs = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
+            neighbours = indices[runs + np.arange(len(runs))]
+            degree -= np.bincount(neighbours, minlength=nodes)  # also of dead nodes, which nobody reads again
+    return shell
+
+
+# Rows of signs multiplied at once: small enough to stay in cache, large enough for the matrix product.
+BLOCK = 2048
+
+
+def kendall_matrix(series: ArrayLike) -> NDArray[np.float64]:
+    """Tau-b between every two rows of `series` [T, n]: the T x T matrix of Fig. 20, as scipy.stats.kendalltau gives.
+
+    A row is turned into a vector of signs sign(x_i - x_j), one for each pair of neurons i < j and 0 for a tie. Tau-b is
+    the cosine of the angle between two such vectors: their product counts concordant minus discordant pairs, their
+    squared lengths count the pairs not tied. So the matrix is a Gram matrix, found in exact whole numbers block by
+    block; the blocks take about 6 T (n + 2048) bytes. NaN where a row is constant. Raises ValueError for NaN in
+    `series` or a wrong number of axes.
+    """
+    values = np.asarray(series)
+    if values.ndim != 2:
+        raise ValueError(
+            f"Rank correlation over time needs an array [times, neurons], not one of shape {values.shape}."
+        )
+    if np.isnan(values).any():
+        raise ValueError("Rank correlation needs numbers only, but the series contains NaN.")
+    times, neurons = values.shape
+    # Ranks instead of values: differences cannot overflow, whatever the dtype of the series.
+    dtype = np.int16 if neurons < 2**15 else np.int32
+    ranks = np.empty((neurons, times), dtype=dtype)
+    for time, row in enumerate(values):
+        ranks[:, time] = np.unique(row, return_inverse=True)[1]
+
+    gram = np.zeros((times, times))
+    differences = np.empty((BLOCK + neurons, times), dtype=dtype)
+    signs = np.empty(differences.shape, dtype=np.float32)  # sums of +-1 stay exact below 2**24
+    filled = 0
+    for i in range(neurons - 1):
+        pairs = neurons - 1 - i
+        np.subtract(ranks[i + 1 :], ranks[i], out=differences[filled : filled + pairs])
+        filled += pairs
+        if filled >= BLOCK or pairs == 1:
+            block = signs[:filled]
+            np.clip(differences[:filled], -1, 1, out=block, casting="unsafe")
+            gram += block.T @ block
+            filled = 0
+
+    lengths = np.sqrt(np.diag(gram))
+    with np.errstate(invalid="ignore"):  # 0 / 0 is the NaN we want for constant rows
+        tau = gram / lengths[:, None] / lengths
+    return np.clip(tau, -1.0, 1.0)
+
+
+PAPER_LOW, PAPER_HIGH = 10, 110  # Fig. 9; 110 is also xmin of the power-law fits (Section 5.4)
+_PAPER_CONNECTIONS, _PAPER_SIZES = (129_918, 48_719, 5_120), (1024, 512)
+PAPER_MEAN_DEGREE = (sum(_PAPER_CONNECTIONS) + _PAPER_CONNECTIONS[1]) / sum(_PAPER_SIZES)  # 151.4
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Degrees at or below which a hidden neuron counts as dormant, and xmin; scaled with the mean hidden degree."""
+
+    low: int
+    high: int
+    mean_degree: float
+
+    @property
+    def scaled(self) -> bool:
+        return (self.low, self.high) != (PAPER_LOW, PAPER_HIGH)
+
+    @property
+    def sentence(self) -> str:
+        """What the plot must say."""
+        if not self.scaled:
+            return f"thresholds {self.low} and {self.high} as in the paper"
+        return (f"thresholds {self.low} and {self.high}: the paper's {PAPER_LOW} and {PAPER_HIGH} times "
+                f"{self.mean_degree:.1f}/{PAPER_MEAN_DEGREE:.1f}, the ratio of mean hidden degrees")
+
+
+def network_thresholds(shapes: Mapping[str, tuple[int, ...]], connections: Mapping[str, int]) -> Thresholds:
+    """Thresholds for an MLP: the paper's, times its mean hidden degree over that of the paper's network.
+
+    Layers in forward order. Where the last one is dense, the low threshold never falls below the number of classes: a
+    neuron of the last hidden layer that has lost all its inputs still keeps that many connections.
+    """
+    counts = [connections[layer] for layer in shapes]
+    hidden = [shape[0] for shape in shapes.values()][:-1]
+    mean = sum(counts[:-1] + counts[1:]) / sum(hidden)
+    last = list(shapes.values())[-1]
+    return scaled_thresholds(mean, last[0] if counts[-1] == prod(last) else 0)
+
+
+def scaled_thresholds(mean_degree: float, floor: int = 0) -> Thresholds:
+    """The paper's thresholds for neurons of another mean degree; the low one is at least `floor`."""
+    ratio = mean_degree / PAPER_MEAN_DEGREE
+    return Thresholds(max(floor, round(PAPER_LOW * ratio)), round(PAPER_HIGH * ratio), mean_degree)
