@@ -15,8 +15,7 @@ from typing import Any
 
 import torch
 
-from regrow import provenance
-from regrow.figures import write_atomically
+from regrow import files, provenance
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("regrow", "torch", "torchvision", "numpy", "numba", "scipy", "networkx", "igraph", "pillow")
@@ -64,9 +63,9 @@ class Table:
         writer.writerows({name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()}
                          for row in self.rows)
         path = folder / f"{self.name}.csv"
-        write_atomically(path, text.getvalue().encode())
+        files.write(path, text.getvalue().encode())
         about = {key: value for key, value in self.to_dict().items() if key not in ("rows", "columns")} | dict(made)
-        write_atomically(path.with_suffix(".json"), (json.dumps(about, indent=2, ensure_ascii=False) + "\n").encode())
+        files.write(path.with_suffix(".json"), (json.dumps(about, indent=2, ensure_ascii=False) + "\n").encode())
         return path
 
 

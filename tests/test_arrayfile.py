@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from regrow import arrayfile
+from regrow import files
 from regrow.errors import RegrowError, StoreError
 
 ARRAYS = {"a/b": np.arange(5, dtype=np.int16), "empty": np.zeros((0, 3)), "scalar": np.float64(2.5).reshape(()),
@@ -28,8 +28,8 @@ COMPRESSIONS = [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA]
 @pytest.mark.parametrize("compression", COMPRESSIONS)
 def test_round_trip_keeps_types_shapes_and_bits(tmp_path, compression):
     path = tmp_path / "new" / "folder" / "x.npz"
-    arrayfile.write(path, ARRAYS, {"format": "f", "n": [1, 2]}, compression)
-    arrays, head = arrayfile.read(path)
+    files.write_arrays(path, ARRAYS, {"format": "f", "n": [1, 2]}, compression)
+    arrays, head = files.read_arrays(path)
     assert head == {"format": "f", "n": [1, 2]} and arrays.keys() == ARRAYS.keys()
     for name, array in ARRAYS.items():
         assert arrays[name].dtype == array.dtype and arrays[name].shape == array.shape
@@ -40,18 +40,18 @@ def test_round_trip_keeps_types_shapes_and_bits(tmp_path, compression):
 @given(hnp.arrays(st.sampled_from([np.int64, np.float32, np.uint8, bool]), hnp.array_shapes(min_dims=0, min_side=0)))
 def test_digest_is_of_the_content(array):
     same = np.asfortranarray(array) if array.ndim else array.copy()
-    assert arrayfile.digest({"x": array}, {}) == arrayfile.digest({"x": same}, {})
-    assert arrayfile.digest({"x": array}, {}) != arrayfile.digest({"y": array}, {})
-    assert arrayfile.digest({"x": array}, {}) != arrayfile.digest({"x": array}, {"a": 1})
-    assert arrayfile.digest({"x": array}, {}) != arrayfile.digest({"x": array[None, None]}, {})
+    assert files.digest({"x": array}, {}) == files.digest({"x": same}, {})
+    assert files.digest({"x": array}, {}) != files.digest({"y": array}, {})
+    assert files.digest({"x": array}, {}) != files.digest({"x": array}, {"a": 1})
+    assert files.digest({"x": array}, {}) != files.digest({"x": array[None, None]}, {})
     if array.size:
         changed = array.copy()
         changed.reshape(-1).view(np.uint8)[0] ^= 1
-        assert arrayfile.digest({"x": array}, {}) != arrayfile.digest({"x": changed}, {})
+        assert files.digest({"x": array}, {}) != files.digest({"x": changed}, {})
 
 
 def test_anybody_can_read_it_with_numpy(tmp_path):
-    arrayfile.write(tmp_path / "x.npz", ARRAYS, {"hello": "world"}, zipfile.ZIP_DEFLATED)
+    files.write_arrays(tmp_path / "x.npz", ARRAYS, {"hello": "world"}, zipfile.ZIP_DEFLATED)
     with np.load(tmp_path / "x.npz", allow_pickle=False) as file:
         assert set(file.files) == {*ARRAYS, "head"}, "nothing else, whatever numpy's version is"
         assert json.loads(bytes(file["head"]))["hello"] == "world"
@@ -61,14 +61,14 @@ def write_sample(path: Path, compression: int) -> bytes:
     # The large array goes past the reader's buffers, so that its header is parsed before zip's own checksum is known.
     rng = np.random.default_rng(0)
     arrays = {"big": rng.random((64, 64)), "small": np.arange(7)}
-    arrayfile.write(path, arrays, {"format": "f", "step": 3}, compression)
+    files.write_arrays(path, arrays, {"format": "f", "step": 3}, compression)
     return path.read_bytes()
 
 
 def refused_or_same(path: Path, original: tuple) -> bool:
     """True if reading refuses the file in one sentence; False if it reads exactly what was written."""
     try:
-        arrays, head = arrayfile.read(path)
+        arrays, head = files.read_arrays(path)
     except StoreError as error:
         assert str(path) in str(error) and "\n" not in str(error) and str(error).endswith(".")
         return True
@@ -80,7 +80,7 @@ def refused_or_same(path: Path, original: tuple) -> bool:
 @pytest.mark.parametrize("compression", COMPRESSIONS)
 def test_truncated_at_any_place_is_refused(tmp_path, compression):
     path = tmp_path / "x.npz"
-    content, original = write_sample(path, compression), arrayfile.read(path)
+    content, original = write_sample(path, compression), files.read_arrays(path)
     chance = random.Random(1)
     for cut in [0, 1, 3, 22, 100, len(content) - 1, *(chance.randrange(len(content)) for _ in range(40))]:
         path.write_bytes(content[:cut])
@@ -91,7 +91,7 @@ def test_truncated_at_any_place_is_refused(tmp_path, compression):
 def test_a_flipped_bit_is_refused_or_harmless(tmp_path, compression):
     """Some bits of a zip mean nothing (times, attributes); all others must be noticed and never raise anything else."""
     path = tmp_path / "x.npz"
-    content, original = write_sample(path, compression), arrayfile.read(path)
+    content, original = write_sample(path, compression), files.read_arrays(path)
     chance = random.Random(2)
     bits = [chance.randrange(8 * len(content)) for _ in range(400)]
     bits += range(8 * 180)  # zip's and numpy's headers of the large array, every bit
@@ -111,7 +111,7 @@ def test_other_files_are_refused(tmp_path, content):
     path = tmp_path / "x.npz"
     path.write_bytes(content)
     with pytest.raises(StoreError, match=r"truncated, damaged or not a file of ours"):
-        arrayfile.read(path)
+        files.read_arrays(path)
 
 
 def test_foreign_arrays_are_refused(tmp_path):
@@ -122,25 +122,25 @@ def test_foreign_arrays_are_refused(tmp_path):
     for members in foreign:
         np.savez(path, **members)
         with pytest.raises(StoreError):
-            arrayfile.read(path)
+            files.read_arrays(path)
     with path.open("wb") as file:
         np.save(file, np.arange(3))
     with pytest.raises(StoreError):
-        arrayfile.read(path)
+        files.read_arrays(path)
     path.unlink()
     path.mkdir()
     with pytest.raises(StoreError):
-        arrayfile.read(path)
+        files.read_arrays(path)
 
 
 def test_changed_with_numpy_is_noticed(tmp_path):
     path = tmp_path / "x.npz"
-    arrayfile.write(path, ARRAYS, {"format": "f"}, zipfile.ZIP_DEFLATED)
+    files.write_arrays(path, ARRAYS, {"format": "f"}, zipfile.ZIP_DEFLATED)
     with np.load(path) as file:
         members = {name: file[name] for name in file.files}
     np.savez(path, **(members | {"a/b": members["a/b"] + 1}))
     with pytest.raises(StoreError, match="checksum"):
-        arrayfile.read(path)
+        files.read_arrays(path)
 
 
 def test_refused_files_are_closed(tmp_path):
@@ -150,57 +150,57 @@ def test_refused_files_are_closed(tmp_path):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         with pytest.raises(StoreError):
-            arrayfile.read(path)
+            files.read_arrays(path)
         gc.collect()
     assert [str(w.message) for w in caught] == []
 
 
 def test_a_missing_file_is_not_a_damaged_one(tmp_path):
     with pytest.raises(FileNotFoundError):
-        arrayfile.read(tmp_path / "x.npz")
+        files.read_arrays(tmp_path / "x.npz")
 
 
 @pytest.mark.parametrize("function", ["fsync", "replace"])
 def test_a_full_disk_is_one_sentence_and_leaves_the_old_file(tmp_path, monkeypatch, function):
     path = tmp_path / "x.npz"
-    arrayfile.write(path, {"x": np.arange(3)}, {"old": True}, zipfile.ZIP_DEFLATED)
+    files.write_arrays(path, {"x": np.arange(3)}, {"old": True}, zipfile.ZIP_DEFLATED)
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(arrayfile.os, function, full)
+        patch.setattr(files.os, function, full)
         with pytest.raises(StoreError, match=r"No space left on device; free some space.*--store\.$"):
-            arrayfile.write(path, {"x": np.arange(9)}, {"old": False}, zipfile.ZIP_DEFLATED)
-    assert arrayfile.read(path)[1] == {"old": True}
+            files.write_arrays(path, {"x": np.arange(9)}, {"old": False}, zipfile.ZIP_DEFLATED)
+    assert files.read_arrays(path)[1] == {"old": True}
     assert [p.name for p in tmp_path.iterdir()] == ["x.npz"]
 
 
 def test_the_file_is_complete_before_it_gets_its_name(tmp_path, monkeypatch):
     """At the rename the temporary file lies in the same folder and reads well."""
     path, seen = tmp_path / "x.npz", []
-    replace = arrayfile.os.replace
+    replace = files.os.replace
 
     def look(source: Path, target: Path) -> None:
-        seen.append((Path(source).parent, target, arrayfile.read(Path(source))[1]))
+        seen.append((Path(source).parent, target, files.read_arrays(Path(source))[1]))
         replace(source, target)
 
-    monkeypatch.setattr(arrayfile.os, "replace", look)
-    arrayfile.write(path, ARRAYS, {"format": "f"}, zipfile.ZIP_STORED)
+    monkeypatch.setattr(files.os, "replace", look)
+    files.write_arrays(path, ARRAYS, {"format": "f"}, zipfile.ZIP_STORED)
     assert seen == [(tmp_path, path, {"format": "f"})]
     assert path.stat().st_mode & 0o777 == 0o644
 
 
 def test_what_the_system_does_not_let_us_read_is_not_damaged(tmp_path, monkeypatch):
     path = tmp_path / "x.npz"
-    arrayfile.write(path, ARRAYS, {"format": "f"}, zipfile.ZIP_DEFLATED)
+    files.write_arrays(path, ARRAYS, {"format": "f"}, zipfile.ZIP_DEFLATED)
 
     def refuse(self: Path) -> bytes:
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(RegrowError, match=r"cannot be read \(Permission denied\)") as caught:
-        arrayfile.read(path)
+        files.read_arrays(path)
     assert not isinstance(caught.value, StoreError), "which would have it moved aside"
 
 
@@ -214,4 +214,4 @@ def test_odd_headers_warn_nobody(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(StoreError):
-            arrayfile.read(path)
+            files.read_arrays(path)

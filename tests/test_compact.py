@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from regrow import RunConfig, Store, arrayfile, compact, shipping, study
+from regrow import RunConfig, Store, compact, files, shipping, study
 from regrow.errors import StoreError
 from regrow.record import Record
 from regrow.session import SHIPPED
@@ -127,7 +127,7 @@ def test_records_from_before_a_key_existed_open_under_their_own_keys() -> None:
     """Shipped files whose heads do not name the newest keys: what they did then is what their configs say now."""
     older = 0
     for path in sorted((SHIPPED / "records").glob("*.npz")):
-        _, head = arrayfile.read(path)
+        _, head = files.read_arrays(path)
         if "padding" not in head["config"]:
             older += 1
             found = compact.load(path)

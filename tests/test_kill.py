@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from regrow import arrayfile
+from regrow import files
 from regrow.config import RunConfig
 from regrow.store import Store
 
@@ -122,7 +122,7 @@ def finish(root: Path, undisturbed: str, first_step: int | None = None) -> None:
         assert steps == list(range(first_step, LAST + 1))
     if steps:
         assert made.provenance["resumed"] is (steps[0] != 1) and not store.checkpoint_path(CONFIG.key).exists()
-    assert not (root / "damaged").exists() and not list(root.rglob(f"{arrayfile.WRITING}*"))
+    assert not (root / "damaged").exists() and not list(root.rglob(f"{files.WRITING}*"))
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 4, 7, 10, 15, 16])
@@ -137,7 +137,7 @@ def test_killed_after_a_step(tmp_path, kill, undisturbed, step):
 def test_killed_while_a_checkpoint_is_written(tmp_path, kill, undisturbed, where, count):
     """The count-th checkpoint never gets its name: the one before it stands, or none."""
     assert kill(tmp_path, where, count) == signal.SIGKILL
-    leftovers = list((tmp_path / "checkpoints").glob(f"{arrayfile.WRITING}*"))
+    leftovers = list((tmp_path / "checkpoints").glob(f"{files.WRITING}*"))
     assert len(leftovers) == 1, "it died between the temporary file and its name"
     finish(tmp_path, undisturbed, count)
 
@@ -145,7 +145,7 @@ def test_killed_while_a_checkpoint_is_written(tmp_path, kill, undisturbed, where
 @pytest.mark.parametrize("where", ["record half", "record rename"])
 def test_killed_while_the_record_is_written(tmp_path, kill, undisturbed, where):
     assert kill(tmp_path, where) == signal.SIGKILL
-    assert len(list((tmp_path / "records").glob(f"{arrayfile.WRITING}*"))) == 1
+    assert len(list((tmp_path / "records").glob(f"{files.WRITING}*"))) == 1
     assert not Store(tmp_path).has(CONFIG)
     finish(tmp_path, undisturbed, LAST + 1)  # nothing left to train
 

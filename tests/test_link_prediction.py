@@ -9,7 +9,7 @@ import torch
 
 from regrow.config import RunConfig
 from regrow.rules import LayerState, l3_score
-from regrow.topology_update import rewire
+from regrow.topology import rewire
 
 
 def state(mask: torch.Tensor) -> LayerState:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regrow import arrayfile, record
+from regrow import files, record
 from regrow.config import RunConfig
 from regrow.errors import ConfigError, StoreError
 from regrow.record import Accuracy, Moment, Record
@@ -113,11 +113,11 @@ def test_a_file_of_another_kind_or_version_is_refused(tmp_path):
         ({"layers": ["fc1"]}, "another version of regrow"),
         ({"key": "0" * 16}, "key"),
     ):
-        arrayfile.write(path, arrays, head | wrong, zipfile.ZIP_DEFLATED)
+        files.write_arrays(path, arrays, head | wrong, zipfile.ZIP_DEFLATED)
         with pytest.raises(StoreError, match=match) as caught:
             record.load(path)
         assert str(path) in str(caught.value) and "\n" not in str(caught.value)
-    arrayfile.write(path, {n: a for n, a in arrays.items() if n != "steps"}, head, zipfile.ZIP_DEFLATED)
+    files.write_arrays(path, {n: a for n, a in arrays.items() if n != "steps"}, head, zipfile.ZIP_DEFLATED)
     with pytest.raises(StoreError, match="another version"):
         record.load(path)
 

@@ -23,7 +23,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from regrow import arrayfile, compact, datasets
+from regrow import compact, datasets, files
 from regrow.datasets import torchvision
 from regrow.errors import DataError, RegrowError, StoreError
 from regrow.store import Store
@@ -86,7 +86,7 @@ def test_hostile_records_and_checkpoints(kind, bomb, tmp_path):
     for path in (store.record_path(TINY.but(epochs=1).key), store.checkpoint_path(TINY.but(epochs=1).key)):
         path.parent.mkdir(parents=True)
         path.write_bytes(content)
-        for read in (arrayfile.read, compact.load):
+        for read in (files.read_arrays, compact.load):
             with pytest.raises(StoreError):
                 read(path)
     with pytest.warns(UserWarning, match="moved to"):

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import torch
 
-from regrow import arrayfile, checkpoint, record, train
+from regrow import checkpoint, files, record, train
 from regrow.config import RunConfig
 from regrow.errors import DataError, NotRecorded, RegrowError, StoreError
 from regrow.store import Store, require
@@ -295,11 +295,11 @@ def test_damaged_checkpoints_are_moved_aside_and_the_run_starts_afresh(tmp_path,
 
 def test_a_sound_checkpoint_of_another_network_is_refused(tmp_path, interrupted):
     store = Store(tmp_path)
-    arrays, head = arrayfile.read(interrupted)
+    arrays, head = files.read_arrays(interrupted)
     path = store.checkpoint_path(TINY.key)
     changed = {n: a[:-3] if n == "engine/weight/fc2" else a for n, a in arrays.items()}
     for wrong in (changed, {n: a for n, a in arrays.items() if n != "engine/mask/fc1"}):
-        arrayfile.write(path, wrong, {k: v for k, v in head.items() if k != "sha256"}, zipfile.ZIP_STORED)
+        files.write_arrays(path, wrong, {k: v for k, v in head.items() if k != "sha256"}, zipfile.ZIP_STORED)
         with one_warning(store):
             store.ensure(TINY)
         store.record_path(TINY.key).unlink()
@@ -316,7 +316,7 @@ def test_a_checkpoint_of_another_engine_is_not_used(tmp_path, interrupted):
 
 def test_leftover_temporary_files_are_never_used(tmp_path, finished, interrupted):
     store = Store(tmp_path)
-    leftovers = [store.root / folder / f"{arrayfile.WRITING}{TINY.key}-abc" for folder in ("records", "checkpoints")]
+    leftovers = [store.root / folder / f"{files.WRITING}{TINY.key}-abc" for folder in ("records", "checkpoints")]
     for leftover, content in zip(leftovers, (finished, interrupted), strict=True):
         put(content, leftover)
     assert store.get(TINY) is None and store.status(TINY) == "waiting"
@@ -443,7 +443,7 @@ def test_two_processes_ask_for_the_same_run(tmp_path, finished):
 def test_files_of_a_killed_batch_are_taken_away(tmp_path):
     """Runs that train together have a checkpoint of a name of its own."""
     store, configs = Store(tmp_path), [TINY.but(seed=seed) for seed in range(2)]
-    leftover = store.root / "checkpoints" / f"{arrayfile.WRITING}{checkpoint_key(configs, 'batched')}-abc"
+    leftover = store.root / "checkpoints" / f"{files.WRITING}{checkpoint_key(configs, 'batched')}-abc"
     leftover.parent.mkdir(parents=True)
     leftover.write_bytes(b"half of it")
     store.ensure_all(configs, engine="batched")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from regrow import derived, table_file, tail_series
+from regrow import derived, files, tail_series
 from regrow.config import RunConfig
 from regrow.goodness import goodness_of_fit
 from regrow.record import Record
@@ -82,9 +82,9 @@ def test_tables_are_shipped_beside_the_records(records: list[Record], tmp_path: 
     assert derived.ship(records, store, tmp_path / "results") == 0
     name = tail_series.file_name(records[0], derived.tail_settings(records[0], "paper"))
     (store.root / "tails").mkdir(parents=True)
-    table_file.write(store.root / "tails" / name, pd.DataFrame({"n_tail": [1]}))
+    files.write_table(store.root / "tails" / name, pd.DataFrame({"n_tail": [1]}))
     assert derived.ship(records, store, tmp_path / "results") == 1
-    assert table_file.read(tmp_path / "results" / "tails" / name)["n_tail"].tolist() == [1]
+    assert files.read_table(tmp_path / "results" / "tails" / name)["n_tail"].tolist() == [1]
 
 
 @pytest.mark.parametrize("place", [0, 12, 200, -3])

@@ -14,8 +14,16 @@ from torch import Tensor, nn
 
 from regrow.config import CHOICES, RunConfig, preset
 from regrow.rules import GROWTH, PRUNING, LayerState
-from regrow.topology import Topology, gradients_of, momentum_buffers
-from regrow.topology_update import Rewiring, ranks_buffer, rewire, rewired_buffer, rewired_weight
+from regrow.topology import (
+    Rewiring,
+    Topology,
+    gradients_of,
+    momentum_buffers,
+    ranks_buffer,
+    rewire,
+    rewired_buffer,
+    rewired_weight,
+)
 
 PRUNE = sorted(set(CHOICES["prune"]) - {"none"})
 GROW = sorted(set(CHOICES["grow"]) - {"none"})

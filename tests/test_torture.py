@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from regrow import arrayfile, cli, compact
+from regrow import cli, compact, files
 from regrow.store import Store
 from regrow.torture import bad_input, books, collapse, command, contention, damage, dependencies, disk, kills, victims
 from regrow.torture.nursery import Nursery
@@ -161,8 +161,8 @@ def test_what_a_mistake_may_not_do(said, sign, tmp_path):
 def test_a_changed_record_that_is_used_would_be_noticed(tmp_path, monkeypatch):
     """One whose checksum is right all the same, as no accident makes it."""
     sound = damage.prepare(tmp_path / "sound")
-    arrays, head = arrayfile.read(sound.files["record"])
-    arrayfile.write(tmp_path / "forged", arrays | {"train_loss": arrays["train_loss"] + 1}, head, 0)
+    arrays, head = files.read_arrays(sound.files["record"])
+    files.write_arrays(tmp_path / "forged", arrays | {"train_loss": arrays["train_loss"] + 1}, head, 0)
     forged = (tmp_path / "forged").read_bytes()
     monkeypatch.setattr(damage, "damaged", lambda content, chance: ("forged", forged))
     tally = damage.run(Stage(tmp_path / "run", 1))

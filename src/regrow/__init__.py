@@ -17,7 +17,7 @@ __all__ = ["Record", "RegrowError", "RunConfig", "Store", "__version__", "growth
 def __getattr__(name: str) -> object:
     """What comes with torch, which takes a second to import; records are read without it."""
     if name in ("growth", "pruning"):
-        from regrow import rules, topology_update  # noqa: F401  the built-in rules come first
+        from regrow import rules, topology  # noqa: F401  the built-in rules come first
 
         return getattr(rules, name)
     if name == "observe":

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from regrow import arrayfile
+from regrow import files
 from regrow.errors import StoreError
 from regrow.train import Run
 
@@ -20,7 +20,7 @@ def save(run: Run, path: Path, engine: str) -> None:
     arrays = {f"engine/{name}": tensor.detach().cpu().numpy() for name, tensor in run.engine.state().items()}
     arrays |= {f"recorder/{name}": array for name, array in run.recorder.arrays().items()}
     head = {"format": FORMAT, "key": run.key, "engine": engine, "step": run.step, "seconds": run.seconds}
-    arrayfile.write(path, arrays, head, zipfile.ZIP_STORED)
+    files.write_arrays(path, arrays, head, zipfile.ZIP_STORED)
 
 
 def restore(run: Run, path: Path, engine: str) -> None:
@@ -28,7 +28,7 @@ def restore(run: Run, path: Path, engine: str) -> None:
 
     Raises StoreError if the file is damaged, or not a checkpoint of this run and engine.
     """
-    arrays, head = arrayfile.read(path)
+    arrays, head = files.read_arrays(path)
     if (head.get("format"), head.get("key"), head.get("engine")) != (FORMAT, run.key, engine):
         raise StoreError(f"{path} is not a checkpoint of this run with the {engine} engine.")
     parts: dict[str, dict] = {"engine": {}, "recorder": {}}

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from regrow import arrayfile, record
+from regrow import files, record
 from regrow.errors import StoreError
 from regrow.record import Array, Record
 
@@ -75,7 +75,7 @@ def save(full: Record, path: Path, *, topology: bool = True) -> None:
                "moment_paths": (full.input_paths() if topology and len(full.layers) > 1
                                 else full.input_degrees()[:0]).astype(np.int32)}
     head = full.head() | {"format": FORMAT, "provenance": full.provenance}
-    arrayfile.write(path, arrays, head, zipfile.ZIP_LZMA)
+    files.write_arrays(path, arrays, head, zipfile.ZIP_LZMA)
 
 
 def _at(full: Record, updates: set[int]) -> Record:
@@ -88,7 +88,7 @@ def _at(full: Record, updates: set[int]) -> Record:
 
 def load(path: Path) -> Record:
     """Read a record of either kind. Raises StoreError, in one sentence, if it is damaged or foreign."""
-    arrays, head = arrayfile.read(path)
+    arrays, head = files.read_arrays(path)
     if head.get("format") != FORMAT:
         return record.decode(path, arrays, head)
     try:

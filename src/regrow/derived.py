@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from regrow import study
+from regrow import files, study
 from regrow.record import Record
 from regrow.store import Store
 
@@ -55,7 +55,6 @@ def ensure(needs: Iterable[str], profile: str, store: Store, *, jobs: int = 1) -
 def ship(records: Sequence[Record], store: Store, folder: Path) -> int:
     """Copy the paper profile's tables of these runs to `folder`; return how many there were."""
     from regrow import tail_series
-    from regrow.figures import write_atomically
 
     copied = 0
     for record in records:
@@ -63,6 +62,6 @@ def ship(records: Sequence[Record], store: Store, folder: Path) -> int:
         source = store.root / FOLDER / name
         if source.is_file():
             (folder / FOLDER).mkdir(parents=True, exist_ok=True)
-            write_atomically(folder / FOLDER / name, source.read_bytes())
+            files.write(folder / FOLDER / name, source.read_bytes())
             copied += 1
     return copied

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from regrow import provenance, slimmer
+from regrow.files import write
 from regrow.style import FigureError, unlabelled_axes
 
 if TYPE_CHECKING:
@@ -120,23 +120,10 @@ def _write_all(out: Path, stem: str, files: Mapping[str, bytes], about: dict[str
     try:
         out.mkdir(parents=True, exist_ok=True)
         for ext, content in (*files.items(), ("json", text.encode())):
-            write_atomically(out / f"{stem}.{ext}", content)
+            write(out / f"{stem}.{ext}", content)
     except OSError as error:
         raise FigureError(f"{stem} cannot be written to {out} ({error.strerror or error}): free some space, mend the "
                           "permissions, or choose another folder.") from error
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace the file at path in one step: a reader, or a killed writer, never leaves or sees half of it."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(part, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 # ------------------------------------------------------------------------------------------------- the checks

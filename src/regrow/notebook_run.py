@@ -25,6 +25,7 @@ from typing import Any
 import psutil
 
 import regrow
+from regrow import files
 from regrow.errors import NotRecorded, RegrowError
 from regrow.notebook_index import Entry
 
@@ -143,10 +144,7 @@ def stale(entry: Entry, options: Options, stamp: dict[str, Any]) -> str:
 
 def write_stamp(run: Run, options: Options) -> None:
     """Declare a run finished, with what it depended on when it started."""
-    path = options.stamp(run.entry)
-    partial = path.with_name(f".partial-{path.name}")
-    partial.write_text(json.dumps(run.stamp, indent=1) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    files.write(options.stamp(run.entry), (json.dumps(run.stamp, indent=1) + "\n").encode())
 
 
 # One notebook: start, finish, stop.

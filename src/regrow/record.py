@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from regrow import arrayfile
+from regrow import files
 from regrow.config import RunConfig, nearest
 from regrow.errors import ConfigError, StoreError
 from regrow.metrics import Thresholds, hidden_degrees, hidden_layer_degrees, network_thresholds, path_counts
@@ -179,7 +179,7 @@ class Record:
     @property
     def result_sha256(self) -> str:
         """Checksum of everything but the provenance: equal for two runs that came out bit for bit the same."""
-        return arrayfile.digest(self.arrays(), self.head())
+        return files.digest(self.arrays(), self.head())
 
     def head(self) -> dict[str, Any]:
         """What the file says of the run besides its arrays and provenance."""
@@ -196,7 +196,7 @@ class Record:
 
     def save(self, path: Path) -> None:
         """Write to `path` (.npz) atomically. Raises StoreError if the disk is full or the folder not writable."""
-        arrayfile.write(path, self.arrays(), self.head() | {"provenance": self.provenance}, zipfile.ZIP_DEFLATED)
+        files.write_arrays(path, self.arrays(), self.head() | {"provenance": self.provenance}, zipfile.ZIP_DEFLATED)
 
 
 def _at_chance(accuracy: float, classes: int) -> bool:
@@ -210,7 +210,7 @@ _OF_RBMS = ("measures", "final")  # empty for classifiers, whose files do not me
 
 def load(path: Path) -> Record:
     """Read a record. Raises StoreError, in one sentence, if it is damaged, foreign or of another version."""
-    return decode(path, *arrayfile.read(path))
+    return decode(path, *files.read_arrays(path))
 
 
 def misfortune(path: Path) -> str:
@@ -221,7 +221,7 @@ def misfortune(path: Path) -> str:
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            head = json.loads(bytes(file[arrayfile.HEAD]))
+            head = json.loads(bytes(file[files.HEAD]))
             if not np.isfinite(file["train_loss"]).all():
                 return "diverged"
             accuracy, classes = file["test_accuracy"], head["shapes"][head["layers"][-1]][0]

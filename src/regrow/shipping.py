@@ -10,9 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from regrow import compact
+from regrow import compact, files
 from regrow.config import RunConfig
-from regrow.figures import write_atomically
 from regrow.record import Record
 
 # Always there, to find a run by; `method` is what figures call it.
@@ -24,7 +23,7 @@ def write_list(folder: Path) -> Path:
     """Write folder/runs.csv from folder/records and return its path."""
     records = [compact.load(path) for path in sorted((folder / "records").glob("*.npz"))]
     path = folder / "runs.csv"
-    write_atomically(path, table(records).to_csv(index=False, lineterminator="\n").encode())
+    files.write(path, table(records).to_csv(index=False, lineterminator="\n").encode())
     return path
 
 

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from regrow import arrayfile, compact, heartbeat
+from regrow import compact, files, heartbeat
 from regrow.config import RunConfig
-from regrow.damaged import move_aside
 from regrow.errors import NotRecorded, StoreError
+from regrow.files import move_aside
 from regrow.record import Record
 
 CHECKPOINT_SECONDS = 20.0
@@ -116,7 +116,7 @@ class Store:
 
         engine = chosen_engine(configs[0], device, engine)
         for name in {*(config.key for config in configs), training.checkpoint_key(configs, engine)}:
-            for unfinished in self.root.glob(f"*/{arrayfile.WRITING}{name}-*"):
+            for unfinished in self.root.glob(f"*/{files.WRITING}{name}-*"):
                 unfinished.unlink(missing_ok=True)  # of a killed process: nobody else writes while we hold the lock
         where = f"{socket.gethostname()}, {device}, {engine}"
         done: dict[RunConfig, Record] = {}

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from regrow import table_file
+from regrow import files
 from regrow.alternatives import NAMES, compare
-from regrow.damaged import move_aside
 from regrow.determinism import one_thread_each
 from regrow.errors import StoreError
+from regrow.files import move_aside
 from regrow.goodness import goodness_of_fit
 from regrow.matched import matched_p
 from regrow.progress import Progress
@@ -69,7 +69,7 @@ def tables(records: Sequence[Record], settings: Settings, folder: Path, *, read_
     missing = [record for record in records if found[record.key] is None]
     for record, table in _computed(missing, settings, jobs) if missing else ():
         folder.mkdir(parents=True, exist_ok=True)
-        table_file.write(_path(record, settings, folder), table)
+        files.write_table(_path(record, settings, folder), table)
         found[record.key] = _kept(record, settings, folders)  # as it reads: the same on the first call as later
     return pd.concat(list(found.values()), ignore_index=True)
 
@@ -155,7 +155,7 @@ def _kept(record: Record, settings: Settings, folders: Sequence[Path]) -> pd.Dat
     for folder in folders:
         if (path := _path(record, settings, folder)).is_file():
             try:
-                return table_file.read(path)
+                return files.read_table(path)
             except StoreError as error:
                 move_aside(path, folders[0].parent, error)
     return None
@@ -163,7 +163,7 @@ def _kept(record: Record, settings: Settings, folders: Sequence[Path]) -> pd.Dat
 
 def file_name(record: Record, settings: Settings) -> str:
     """What a run's table is called."""
-    return f"{record.key}-{settings.key}{table_file.END}"
+    return f"{record.key}-{settings.key}{files.TABLE}"
 
 
 def find(record: Record, settings: Settings, folders: Iterable[Path]) -> Path | None:

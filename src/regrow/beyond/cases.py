@@ -16,11 +16,10 @@ from typing import Any
 
 import pandas as pd
 
-from regrow import table_file
+from regrow import files
 from regrow.config import RunConfig
 from regrow.determinism import one_thread
 from regrow.errors import NotRecorded
-from regrow.figures import write_atomically
 from regrow.progress import Progress
 
 FOLDER = "beyond"
@@ -93,11 +92,11 @@ def perform(experiment: Experiment, cases: Sequence[Any], out: Path, data: Path 
                 tables, provenance = experiment.perform(case, data, partial(move, bar, done))
                 assert tuple(tables) == experiment.tables
                 for name, table in tables.items():
-                    table_file.write(out / f"{case.key}-{name}{table_file.END}", table)
+                    files.write_table(out / f"{case.key}-{name}{files.TABLE}", table)
                 about = {"experiment": experiment.name, "key": case.key, "labels": case.labels,
                          "config": case.run.to_dict(), "provenance": provenance}
                 text = json.dumps(about, indent=2, sort_keys=True) + "\n"
-                write_atomically(out / f"{case.key}.json", text.encode())
+                files.write(out / f"{case.key}.json", text.encode())
             done += experiment.steps(case)
             bar.set(done)
             written.append(out / f"{case.key}.json")
@@ -120,7 +119,7 @@ def tables(experiment: Experiment, profile: str, store: Path, shipped: Path) -> 
     if not found:
         raise NotRecorded(f"No case of {experiment.name} is there yet: "
                           f"python -m regrow beyond {experiment.name} --profile paper makes them.")
-    frames = {name: pd.concat([labelled(table_file.read(place / f"{case.key}-{name}{table_file.END}"), case.labels)
+    frames = {name: pd.concat([labelled(files.read_table(place / f"{case.key}-{name}{files.TABLE}"), case.labels)
                                for case, place in found.items()], ignore_index=True) for name in experiment.tables}
     runs = [Performed(case.run, json.loads((place / f"{case.key}.json").read_text())["provenance"], case.key)
             for case, place in found.items()]
@@ -134,7 +133,7 @@ def move(bar: Progress, before: int, step: int) -> None:
 
 def complete(key: str, names: Iterable[str], place: Path) -> bool:
     """Whether all tables of a case are in a folder, and its json; those of an earlier version may not be."""
-    ends = (".json", *(f"-{name}{table_file.END}" for name in names))
+    ends = (".json", *(f"-{name}{files.TABLE}" for name in names))
     return all((place / f"{key}{end}").is_file() for end in ends)
 
 

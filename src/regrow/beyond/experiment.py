@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from regrow import study, table_file
+from regrow import files, study
 from regrow.beyond import attachment, dormancy, exploration, observation
 from regrow.beyond.cases import FOLDER, Performed, complete, labelled, move
 from regrow.beyond.observation import Observation
@@ -21,7 +21,6 @@ from regrow.config import RunConfig
 from regrow.cost import total_steps
 from regrow.determinism import one_thread
 from regrow.errors import NotRecorded, StoreError
-from regrow.figures import write_atomically
 from regrow.progress import Progress
 
 TABLES: dict[str, Callable[[Observation], pd.DataFrame]] = {
@@ -70,13 +69,13 @@ def write_tables(seen: Observation, out: Path) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     key = seen.config.key
     for name, derive in TABLES.items():
-        table_file.write(out / f"{key}-{name}{table_file.END}", derive(seen), "%.4g")
+        files.write_table(out / f"{key}-{name}{files.TABLE}", derive(seen), "%.4g")
     at = dormancy.limits(seen)
     about = {"key": key, "method": seen.config.method, "seed": seen.config.seed, "config": seen.config.to_dict(),
              "steps_per_epoch": seen.steps_per_epoch, "updates": len(seen.steps), "low": at.low, "high": at.high,
              "thresholds": at.sentence, "provenance": seen.provenance}
     path = out / f"{key}.json"
-    write_atomically(path, (json.dumps(about, indent=2, sort_keys=True) + "\n").encode())
+    files.write(path, (json.dumps(about, indent=2, sort_keys=True) + "\n").encode())
     return path
 
 
@@ -119,7 +118,7 @@ def tables(profile: str, store: Path, shipped: Path) -> Tables:
         raise NotRecorded("No run was watched yet: python -m regrow beyond mechanism --profile paper does it.")
     about = [json.loads((place / f"{config.key}.json").read_text()) for config, place in found.items()]
     frames = {name: pd.concat(
-        [labelled(table_file.read(place / f"{config.key}-{name}{table_file.END}"),
+        [labelled(files.read_table(place / f"{config.key}-{name}{files.TABLE}"),
                   {"strategy": config.method, "seed": config.seed}) for config, place in found.items()],
         ignore_index=True) for name in TABLES}
     return Tables(**frames, low=about[0]["low"], thresholds=about[0]["thresholds"],

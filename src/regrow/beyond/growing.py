@@ -39,8 +39,7 @@ from regrow.data import Dataset
 from regrow.determinism import generator
 from regrow.errors import ConfigError
 from regrow.rules import LayerState, largest
-from regrow.topology import Topology
-from regrow.topology_update import Rewiring, to_prune
+from regrow.topology import Rewiring, Topology, to_prune
 
 FOUNDERS = 0.5  # the share of a hidden layer that is there before training
 UNTIL = 0.5  # the part of training in which the others are born

@@ -27,7 +27,7 @@ from regrow.engines.gradient_average import GradientAverage, window
 from regrow.engines.sparse import SparseEngine
 from regrow.engines.sparse_products import TILE
 from regrow.rules import LayerState
-from regrow.topology_update import rewire
+from regrow.topology import rewire
 
 SIZES = (32, 128, 512, 2048, 8192)  # images that a gradient is taken of
 BETAS = (0.5, 0.9, 0.99)

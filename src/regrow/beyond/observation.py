@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from regrow import arrayfile
+from regrow import files
 from regrow.config import RunConfig
 from regrow.errors import ConfigError, StoreError
 from regrow.record import Array
@@ -63,12 +63,12 @@ class Observation:
         arrays |= {f"{part}/{name}": array for part in PARTS for name, array in getattr(self, part).items()}
         head = {"format": FORMAT, "config": self.config.to_dict(), "steps_per_epoch": self.steps_per_epoch,
                 "shapes": self.shapes, "provenance": self.provenance}
-        arrayfile.write(path, arrays, head, zipfile.ZIP_DEFLATED)
+        files.write_arrays(path, arrays, head, zipfile.ZIP_DEFLATED)
 
 
 def load(path: Path) -> Observation:
     """Read an observation. Raises FileNotFoundError, and StoreError for a file that is damaged or not one."""
-    arrays, head = arrayfile.read(path)
+    arrays, head = files.read_arrays(path)
     try:
         if head["format"] != FORMAT:
             raise StoreError(f"{path} is not an observation of this version of regrow.")

@@ -20,7 +20,7 @@ from regrow.data import Dataset, steps_per_epoch
 from regrow.engines.sparse import SparseEngine
 from regrow.metrics import in_degree, out_degree
 from regrow.record import Array, Record
-from regrow.topology_update import Rewiring
+from regrow.topology import Rewiring
 
 # Parts of the updates before which neurons are measured; 0 is before training.
 MOMENTS = (0.0, 2 / 300, 0.05, 0.1, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)

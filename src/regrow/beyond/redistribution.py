@@ -27,7 +27,7 @@ from regrow.config import RunConfig
 from regrow.data import Dataset
 from regrow.errors import ConfigError
 from regrow.rules import GROWTH, LayerState, largest, positions, smallest
-from regrow.topology_update import Rewiring, to_prune
+from regrow.topology import Rewiring, to_prune
 
 States = Mapping[str, LayerState]
 

@@ -13,11 +13,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from regrow import study, table_file
+from regrow import files, study
 from regrow.beyond.cases import FOLDER, Performed
 from regrow.config import RunConfig
 from regrow.errors import NotRecorded
-from regrow.figures import write_atomically
 from regrow.record import Record
 from regrow.session import Session
 from regrow.store import Store
@@ -90,10 +89,10 @@ def ship(need: str, kind: Kind, store: Store, folder: Path) -> int:
     (folder / FOLDER).mkdir(parents=True, exist_ok=True)
     for name, frame in every.frames.items():
         ordered = frame.sort_values("key", key=lambda keys: keys.map(order), kind="stable")
-        table_file.write(_path(folder, need, name), ordered)
+        files.write_table(_path(folder, need, name), ordered)
     runs = [{"config": run.config.to_dict(), "provenance": run.provenance}
             for run in sorted(every.runs, key=lambda run: order[run.key])]
-    write_atomically(_about(folder, need), (json.dumps(runs, indent=1, sort_keys=True) + "\n").encode())
+    files.write(_about(folder, need), (json.dumps(runs, indent=1, sort_keys=True) + "\n").encode())
     return len(runs)
 
 
@@ -104,7 +103,7 @@ def load(folder: Path, need: str, kind: Kind) -> Tables | None:
         return None
     configs = [(RunConfig.from_record(run["config"]), run["provenance"]) for run in json.loads(about.read_text())]
     runs = [Performed(config, provenance, config.key) for config, provenance in configs]
-    return Tables({name: table_file.read(_path(folder, need, name)) for name in kind.names}, runs)
+    return Tables({name: files.read_table(_path(folder, need, name)) for name in kind.names}, runs)
 
 
 def _stored(configs: Sequence[RunConfig], store: Store, kind: Kind) -> list[Record]:
@@ -114,7 +113,7 @@ def _stored(configs: Sequence[RunConfig], store: Store, kind: Kind) -> list[Reco
 
 
 def _path(folder: Path, need: str, name: str) -> Path:
-    return folder / FOLDER / f"{need}{'-' * bool(name)}{name}{table_file.END}"
+    return folder / FOLDER / f"{need}{'-' * bool(name)}{name}{files.TABLE}"
 
 
 def _about(folder: Path, need: str) -> Path:

@@ -18,8 +18,7 @@ from regrow import models, schedule
 from regrow.config import RunConfig
 from regrow.data import Dataset, ImageSet, batches, evaluation_batches
 from regrow.recorder import percent
-from regrow.topology import Topology, momentum_buffers
-from regrow.topology_update import ranks_buffer
+from regrow.topology import Topology, momentum_buffers, ranks_buffer
 
 
 def supports(config: RunConfig) -> bool:

@@ -25,8 +25,7 @@ from regrow.engines.sparse_layer import SparseLinear
 from regrow.engines.sparse_products import TILE
 from regrow.recorder import percent
 from regrow.rules import LayerState
-from regrow.topology import Topology
-from regrow.topology_update import Rewiring, ranks_buffer, rewire
+from regrow.topology import Rewiring, Topology, ranks_buffer, rewire
 
 FORGOTTEN = 1e-9
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from regrow.engines import sparse_kernels as kernels
 from regrow.engines import sparse_products as products
 from regrow.engines.sparse_kernels import aligned
-from regrow.topology_update import Rewiring
+from regrow.topology import Rewiring
 
 
 class SparseLinear:

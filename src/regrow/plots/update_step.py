@@ -20,7 +20,7 @@ from regrow import schedule
 from regrow.config import RunConfig
 from regrow.rules import LayerState
 from regrow.style import style_of
-from regrow.topology_update import Rewiring, rewired_weight
+from regrow.topology import Rewiring, rewired_weight
 
 BEFORE = "#767676"  # no strategy is grey
 

@@ -13,8 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from regrow import claims
-from regrow.figures import write_atomically
+from regrow import claims, files
 from regrow.notebook_index import Entry
 from regrow.site import books, glossary, ledger, products
 from regrow.site.books import Book
@@ -103,7 +102,7 @@ class _Writer:
     def _page(self, name: str, template: str, **values: Any) -> None:
         text = render(template, profile=self.material.profile, meaning=MEANING[self.material.profile], current=name,
                       **values)
-        write_atomically(self.site / name, text.encode())
+        files.write(self.site / name, text.encode())
 
     def _copy_products(self) -> None:
         (self.site / "figures").mkdir()

@@ -9,12 +9,11 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import suppress
 from typing import Any
 
-from regrow import arrayfile, cost, heartbeat, training
+from regrow import cost, files, heartbeat, training
 from regrow.config import RunConfig
 from regrow.engines.engine import chosen_engine
 from regrow.errors import RegrowError, StoreError
@@ -110,16 +109,9 @@ def _keep(store: Store, config: RunConfig, data: bytes) -> None:
     """Put a record that came as bytes into the store, atomically, if it is sound."""
     path = store.record_path(config.key)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{arrayfile.WRITING}{config.key}-",
-                                         delete=False) as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(file.name, 0o644)
-        os.replace(file.name, path)
+        files.write(path, data)
     except OSError as error:
-        raise StoreError(f"Cannot write {path}: {error.strerror}; free space or mend the permissions.") from error
+        raise files.unwritable(path, error) from error
     if store.get(config) is None:
         raise StoreError(f"The record of run {config.key} came damaged from its node; run the same command again.")
     store.failure_path(config.key).unlink(missing_ok=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from regrow import arrayfile, compact
+from regrow import compact, files
 from regrow.errors import RegrowError
 
 
@@ -49,4 +49,4 @@ class Watch:
     @property
     def unfinished(self) -> list[Path]:
         """Temporary files of processes that were killed while they wrote."""
-        return sorted(self.root.rglob(f"{arrayfile.WRITING}*"))
+        return sorted(self.root.rglob(f"{files.WRITING}*"))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from regrow import arrayfile
+from regrow import files
 from regrow.config import RunConfig
 from regrow.store import Store
 
@@ -63,14 +63,14 @@ def _worker(store: Path, phases: mmap.mmap, number: int, seed: int, checkpoint_s
 
 
 def _tell_writes(at: Callable[[int], None]) -> None:
-    write = arrayfile.write
+    write = files.write_arrays
 
     def told(path: Path, *rest: Any) -> None:
         at(CHECKPOINT if path.parent.name == "checkpoints" else RECORD)
         write(path, *rest)
         at(STEP if path.parent.name == "checkpoints" else CLEARING)
 
-    arrayfile.write = told  # type: ignore[assignment]
+    files.write_arrays = told  # type: ignore[assignment]
 
 
 def contend(store: Path, log: Path, processes: int, seed: int) -> None:

@@ -15,7 +15,7 @@ from regrow.config import CHOICES, OWN
 from regrow.rules import GROWTH, LayerState
 from regrow.study import growth_rules
 from regrow.style import style_of
-from regrow.topology_update import Rewiring, rewire
+from regrow.topology import Rewiring, rewire
 from regrow.widgets.panel import Panel, View, axes, choice, number, paper, png, scale, ticks
 
 # The layer of notebook 03: five neurons feed four; sizes 0.1 ... 1.0, so that everything can be checked by eye.
