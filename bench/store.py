@@ -13,7 +13,7 @@ from regrow import checkpoint, schedule
 from regrow.data import steps_per_epoch
 from regrow.engines.gradient_average import BLOCK
 from regrow.engines.sparse import SparseEngine
-from regrow.recorder import Recorder
+from regrow.record import Recorder
 from regrow.store import CHECKPOINT_SECONDS
 
 COLUMNS = ("part", *TIMED_COLUMNS, "times_a_run", "seconds_a_run", "percent")

@@ -266,7 +266,7 @@ def test_impossible_requests(arguments, words):
 
 
 def test_unknown_augmentation(colour):
-    with pytest.raises(DataError, match="flip, crop_flip or mirror_crop_flip"):
+    with pytest.raises(DataError, match="crop_flip, mirror_crop_flip, flip or none, not 'rotate'"):
         _epoch(colour, augment="rotate")
 
 

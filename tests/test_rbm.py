@@ -12,8 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from regrow import checkpoint, compact, cost, data, rbm, schedule, shipping, study, sweep, train
-from regrow import record as records
+from regrow import checkpoint, compact, cost, data, rbm, record, schedule, shipping, study, sweep, train
 from regrow.config import RunConfig
 from regrow.data import Dataset
 from regrow.determinism import generator
@@ -241,7 +240,7 @@ def test_its_record_has_no_accuracies_and_comes_back_from_disk(finished: Record,
     assert not finished.collapsed and not finished.diverged
     finished.save(tmp_path / "full.npz")
     compact.save(finished, tmp_path / "records" / "compact.npz")
-    for back in (records.load(tmp_path / "full.npz"), compact.load(tmp_path / "records" / "compact.npz")):
+    for back in (record.load(tmp_path / "full.npz"), compact.load(tmp_path / "records" / "compact.npz")):
         assert list(back.measures) == list(rbm.MEASURES) and list(back.final) == list(rbm.FINAL)
         for name, series in back.measures.items():
             assert np.array_equal(series, finished.measures[name])
@@ -257,11 +256,11 @@ def test_its_record_has_no_accuracies_and_comes_back_from_disk(finished: Record,
 
 
 def test_its_result_as_json(finished: Record) -> None:
-    answer = json.loads(records.to_json(finished), parse_constant=pytest.fail)
+    answer = json.loads(record.to_json(finished), parse_constant=pytest.fail)
     assert answer["reconstruction error"] == pytest.approx(finished.measures["reconstruction error"][-1], abs=1e-4)
     assert "test_accuracy" not in answer
     lost = replace(finished, measures={"free energy, training": np.array([math.nan])})
-    assert json.loads(records.to_json(lost), parse_constant=pytest.fail)["free energy, training"] is None
+    assert json.loads(record.to_json(lost), parse_constant=pytest.fail)["free energy, training"] is None
 
 
 # ---------------------------------------------------------------------------------------------------------- engines

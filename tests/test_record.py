@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from regrow import files, record
 from regrow.config import RunConfig
+from regrow.data import percent
 from regrow.errors import ConfigError, StoreError
-from regrow.record import Accuracy, Moment, Record
-from regrow.recorder import Recorder, percent
+from regrow.record import Accuracy, Moment, Record, Recorder
 
 SHAPES = {"conv": (3, 2, 3, 3), "fc10": (5, 3), "fc2": (4, 5)}  # forward order is not alphabetical order
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from regrow.config import RunConfig
+from regrow.config import CHOICES, RunConfig
 from regrow.datasets import DATASETS, constants, data_root, known, read
 from regrow.determinism import generator
 from regrow.errors import DataError
@@ -22,8 +22,8 @@ __all__ = ["DATASETS", "PAD", "Dataset", "ImageSet", "batches", "data_root", "ep
            "evaluation_batches", "evaluation_draws", "load", "load_for", "normalise", "normalised_as", "pad_crop_flip",
            "split", "steps_per_epoch"]
 
-PAD = 4  # pixels on each side before the random crop, unless a run says otherwise (crop_pad)
-AUGMENTATIONS = ("none", "flip", "crop_flip", "mirror_crop_flip")
+PAD = RunConfig.crop_pad  # pixels on each side before the random crop, unless a run says otherwise
+AUGMENTATIONS = tuple(name for name in CHOICES["augment"] if name != "auto")
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,3 +256,8 @@ def evaluation_batches(image_set: ImageSet, dataset: Dataset, batch_size: int = 
     for draw in evaluation_draws(image_set, batch_size=batch_size, augment=augment, pad=pad, seed=seed):
         yield (normalise(drawn(image_set.images, draw), dataset, dtype),
                image_set.labels.index_select(0, draw.chosen))
+
+
+def percent(correct: int, total: int) -> float:
+    """Accuracy in percent; nan for an empty set."""
+    return 100 * correct / total if total else math.nan

@@ -27,6 +27,10 @@ from regrow.step_probe import Kind, Times, probe_all
 from regrow.sweep.task import Task, described
 
 FORMAT = "regrow step times 1"
+# Keys on which the time of a step does not depend: they count as if nothing had been said of them.
+NO_MATTER = ("seed", "epochs", "train_limit", "init", "prune", "prune_schedule", "switch_at", "update_order",
+             "regrown_weight", "update_interval", "prune_rate", "growth_beta", "lr", "normalise", "crop_pad",
+             "evaluation")
 
 
 @dataclass(frozen=True)
@@ -123,12 +127,8 @@ def _alike(config: RunConfig, rule: str) -> RunConfig:
     A static network steps like one that grows at random. Beside convolutions, masks and growth are next to nothing.
     """
     shape = cost.image_shape(config)
-    alike: dict[str, Any] = {
-        "seed": 0, "epochs": 300, "train_limit": 0, "init": "erk", "prune": "magnitude", "prune_schedule": "cosine",
-        "grow": rule if config.is_dynamic else "random", "switch_at": 0.5, "update_order": "after_step",
-        "regrown_weight": "zero", "update_interval": 400, "prune_rate": 0.5, "growth_beta": 0.9, "lr": 0.1,
-        "normalise": "own", "augment": "none" if config.augment == "none" else "crop_flip", "crop_pad": 4,
-        "evaluation": "plain",
+    alike: dict[str, Any] = {name: getattr(RunConfig, name) for name in NO_MATTER} | {
+        "grow": rule if config.is_dynamic else "random", "augment": "none" if config.augment == "none" else "crop_flip",
         "dataset": "cifar10" if shape == (3, 32, 32) else "mnist"}
     if config.model != "mlp" and not config.is_rbm:
         alike |= {"grow": "gradient", "sparsity": 0.95, "augment": "crop_flip"}

@@ -13,8 +13,7 @@ from regrow.config import RunConfig
 from regrow.data import Dataset, steps_per_epoch
 from regrow.engines.batched import BatchedEngine, shared
 from regrow.errors import ConfigError
-from regrow.record import Record
-from regrow.recorder import Recorders
+from regrow.record import Record, Recorders
 
 LARGEST = 16  # runs in a batch; the paper's 15 topology runs are one
 

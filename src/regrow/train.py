@@ -17,8 +17,7 @@ from regrow.config import RunConfig
 from regrow.data import Dataset, steps_per_epoch
 from regrow.engines.engine import Engine, Measured, new_engine
 from regrow.errors import ConfigError
-from regrow.record import Record
-from regrow.recorder import Recorder
+from regrow.record import Record, Recorder
 
 
 @dataclass

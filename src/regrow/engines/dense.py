@@ -14,8 +14,7 @@ from torch.nn import functional as F
 
 from regrow import models, schedule
 from regrow.config import RunConfig
-from regrow.data import Dataset, ImageSet, batches, evaluation_batches
-from regrow.recorder import percent
+from regrow.data import Dataset, ImageSet, batches, evaluation_batches, percent
 from regrow.topology import Topology, gradients_of, momentum_buffers
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from regrow import models, schedule
 from regrow.config import RunConfig
-from regrow.data import Dataset, Draw, ImageSet, draws, evaluation_draws, scale_and_shift
+from regrow.data import Dataset, Draw, ImageSet, draws, evaluation_draws, percent, scale_and_shift
 from regrow.determinism import generator
 from regrow.engines import sparse_kernels as kernels
 from regrow.engines import tile_images
@@ -23,7 +23,6 @@ from regrow.engines.gradient_average import GradientAverage, window
 from regrow.engines.sparse_kernels import aligned
 from regrow.engines.sparse_layer import SparseLinear
 from regrow.engines.sparse_products import TILE
-from regrow.recorder import percent
 from regrow.rules import LayerState
 from regrow.topology import Rewiring, Topology, ranks_buffer, rewire
 

@@ -42,7 +42,7 @@ def reading(run: RunConfig) -> str:
     """What a run does otherwise than Table 4's: 'crops and flips, constants .5 and .5'."""
     parts = {
         "crops and flips": run.augment == "crop_flip",
-        f"from a border of {run.crop_pad}": run.crop_pad != 4,
+        f"from a border of {run.crop_pad}": run.crop_pad != RunConfig.crop_pad,
         "of test images, too": run.evaluation == "as_training",
         "constants .5 and .5": run.normalise == "half",
         "constants of CIFAR-10": run.normalise == "cifar10",
