@@ -9,7 +9,7 @@ from typing import Any
 from bench.table import Table
 from bench.timing import TIMED_COLUMNS, Timing, interleaved
 from bench.workload import IMAGES, Training, config, images
-from regrow import checkpoint, schedule
+from regrow import schedule, train
 from regrow.data import steps_per_epoch
 from regrow.engines.gradient_average import BLOCK
 from regrow.engines.sparse import SparseEngine
@@ -51,7 +51,7 @@ def run(size: str) -> Table:
         recorder.moment(1, engine.masks)
     with tempfile.TemporaryDirectory() as folder:
         saved, kept = Path(folder) / "checkpoint.npz", Path(folder) / "record.npz"
-        parts["checkpoint"] = interleaved({"": lambda: checkpoint.save(training.run, saved, "sparse")},
+        parts["checkpoint"] = interleaved({"": lambda: train.save_checkpoint(training.run, saved, "sparse")},
                                           rounds=rounds)[""]
         parts["record"] = interleaved(
             {"": lambda: recorder.record(run_config, shapes, per_epoch, {}).save(kept)}, rounds=min(3, rounds))[""]

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from regrow import data, together, train
+from regrow import data, train
 from regrow.config import RunConfig
 from regrow.data import Dataset, ImageSet
 from regrow.datasets import known
@@ -66,7 +66,7 @@ class Training:
         if isinstance(config, RunConfig):
             self.run = train.start(config, dataset, device, engine)
         else:
-            self.run = together.start(config, dataset, device)
+            self.run = train.start_together(config, dataset, device)
         self.engine = self.run.engine
         self.batches = engine_stream(self.engine)
 

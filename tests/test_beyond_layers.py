@@ -97,7 +97,7 @@ def test_a_layer_may_grow_more_than_it_lost() -> None:
 
 
 def test_fixed_layers_are_the_papers_bit_for_bit(dataset: Dataset) -> None:
-    plain = train.train(train.start(TINY, dataset, engine="sparse"), dataset).arrays()
+    plain = train.finish(train.start(TINY, dataset, engine="sparse"), dataset).arrays()
     watched = observe(TINY, dataset, engine=layers.ENGINES["fixed"])[0].arrays()
     assert plain.keys() == watched.keys() and all(plain[name].tobytes() == watched[name].tobytes() for name in plain)
 

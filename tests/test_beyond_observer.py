@@ -28,7 +28,7 @@ def dataset() -> Dataset:
 @pytest.mark.parametrize("config", [TINY, TINY.but(grow="random", prune="set"), TINY.but(grow="momentum"),
                                     TINY.but(prune="random", regrow_pruned=False)], ids=lambda c: f"{c.prune}-{c.grow}")
 def test_watching_changes_no_bit_of_the_record(config: RunConfig, dataset: Dataset) -> None:
-    plain = train.train(train.start(config, dataset, engine="sparse"), dataset)
+    plain = train.finish(train.start(config, dataset, engine="sparse"), dataset)
     watched, seen = observer.observe(config, dataset)
     expected, found = plain.arrays(), watched.arrays()
     assert expected.keys() == found.keys()

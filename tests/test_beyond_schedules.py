@@ -117,7 +117,7 @@ def compared() -> tuple[noise.ComparingEngine, Record]:
     dataset = data.load(config.dataset, image_format=config.image_format, train_limit=config.train_limit)
     engine = noise.ComparingEngine(config, dataset, total_steps(config))
     run = train.begin(train.Run(config, engine, config.key, engine.steps_per_epoch))
-    return engine, train.train(run, dataset)
+    return engine, train.finish(run, dataset)
 
 
 def test_looking_changes_nothing(compared: tuple[noise.ComparingEngine, Record], tmp_path: Path) -> None:

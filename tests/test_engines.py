@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from regrow import checkpoint, data, together, train
+from regrow import data, train
 from regrow.config import RunConfig
 from regrow.data import Dataset
 from regrow.engines import sparse, sparse_kernels, tile_images
@@ -31,7 +31,7 @@ def dataset() -> Dataset:
 
 def finished(config: RunConfig, dataset: Dataset, engine: str) -> tuple[train.Run, dict[str, torch.Tensor]]:
     run = train.start(config, dataset, engine=engine)
-    train.train(run, dataset)
+    train.finish(run, dataset)
     if engine == "sparse":
         layers = run.engine.layers.items()  # type: ignore[attr-defined]
         return run, {name: layer.dense(layer.weight) for name, layer in layers}
@@ -65,7 +65,7 @@ def test_agrees_with_dense_in_double_precision(options: dict, dataset: Dataset) 
 @pytest.mark.parametrize("grow", ["random", "gradient", "momentum"])
 def test_resumes_bit_for_bit_at_any_step(engine: str, grow: str, dataset: Dataset, tmp_path: Path) -> None:
     config = SMALL.but(grow=grow)
-    whole = train.train(train.start(config, dataset, engine=engine), dataset).result_sha256
+    whole = train.finish(train.start(config, dataset, engine=engine), dataset).result_sha256
 
     class Killed(Exception):
         pass
@@ -73,14 +73,14 @@ def test_resumes_bit_for_bit_at_any_step(engine: str, grow: str, dataset: Datase
     for at in (5, 33, 40, 96, 111):
         def stop(run: train.Run, at: int = at) -> None:
             if run.step == at:
-                checkpoint.save(run, tmp_path / "checkpoint.npz", engine)
+                train.save_checkpoint(run, tmp_path / "checkpoint.npz", engine)
                 raise Killed
 
         with pytest.raises(Killed):
-            train.train(train.start(config, dataset, engine=engine), dataset, save=stop)
+            train.finish(train.start(config, dataset, engine=engine), dataset, save=stop)
         run = train.start(config, dataset, engine=engine)
-        checkpoint.restore(run, tmp_path / "checkpoint.npz", engine)
-        assert train.train(run, dataset).result_sha256 == whole
+        train.restore_checkpoint(run, tmp_path / "checkpoint.npz", engine)
+        assert train.finish(run, dataset).result_sha256 == whole
 
 
 def test_channels_last_changes_nothing_but_the_layout(tmp_path: Path) -> None:
@@ -95,10 +95,10 @@ def test_channels_last_changes_nothing_but_the_layout(tmp_path: Path) -> None:
         return train.begin(train.Run(config, engine, config.key, 2))
 
     plain, last = begun(False), begun(True)
-    train.train(plain, few)
-    train.advance(last, few, save=lambda run: checkpoint.save(run, tmp_path / f"{run.step}.npz", "dense"))
+    train.finish(plain, few)
+    train.advance(last, few, save=lambda run: train.save_checkpoint(run, tmp_path / f"{run.step}.npz", "dense"))
     resumed = begun(True)
-    checkpoint.restore(resumed, tmp_path / "3.npz", "dense")
+    train.restore_checkpoint(resumed, tmp_path / "3.npz", "dense")
     train.advance(resumed, few)
     for run in (last, resumed):
         assert isinstance(run.engine, DenseEngine) and isinstance(plain.engine, DenseEngine)
@@ -110,7 +110,7 @@ def test_channels_last_changes_nothing_but_the_layout(tmp_path: Path) -> None:
 
 
 def test_mixed_precision_trains_and_differs_by_rounding(dataset: Dataset) -> None:
-    exact, mixed = (train.train(train.start(SMALL.but(amp=amp, epochs=2), dataset), dataset) for amp in (False, True))
+    exact, mixed = (train.finish(train.start(SMALL.but(amp=amp, epochs=2), dataset), dataset) for amp in (False, True))
     assert not np.array_equal(mixed.train_loss, exact.train_loss)
     np.testing.assert_allclose(mixed.train_loss, exact.train_loss, rtol=0.02)
 
@@ -129,7 +129,7 @@ def test_compiled_agrees_with_dense(dataset: Dataset) -> None:
 
 def test_single_precision_stays_single(dataset: Dataset) -> None:
     run = train.start(SMALL.but(epochs=1), dataset, engine="sparse")
-    train.train(run, dataset)
+    train.finish(run, dataset)
     for name, tensor in run.engine.state().items():
         assert tensor.dtype != torch.float64 or name == "loss", name
 
@@ -257,15 +257,15 @@ def test_every_engine_sees_the_same_training_and_evaluation_images(changes: dict
                                  dtype="float64", sparsity=0.5, grow="random")
     configs = [RunConfig(**usual | changes | {"seed": seed}) for seed in (0, 1)]
     images = data.load_for(configs[0])
-    sparse, dense = ([train.train(train.start(config, images, engine=engine), images) for config in configs]
+    sparse, dense = ([train.finish(train.start(config, images, engine=engine), images) for config in configs]
                      for engine in ("sparse", "dense"))
-    batched = together.finish(together.start(configs, images, "cpu"), images)
+    batched = train.finish_together(train.start_together(configs, images, "cpu"), images)
     for records in zip(sparse, dense, batched, strict=True):
         for other in records[1:]:
             np.testing.assert_allclose(other.train_loss, records[0].train_loss, rtol=1e-9)
             np.testing.assert_array_equal(other.val_accuracy, records[0].val_accuracy)
             np.testing.assert_array_equal(other.test_accuracy, records[0].test_accuracy)
-    plain = train.train(train.start(configs[0].but(evaluation="plain"), images, engine="sparse"), images)
+    plain = train.finish(train.start(configs[0].but(evaluation="plain"), images, engine="sparse"), images)
     assert np.array_equal(plain.train_loss, sparse[0].train_loss)
     same = np.array_equal(plain.test_accuracy, sparse[0].test_accuracy)
     assert same == (configs[0].evaluation == "plain") and max(plain.test_accuracy) > 20

@@ -23,7 +23,7 @@ TINY = RunConfig(**study.RBM | {"model": "rbm-small", "dataset": "fashion_mnist_
 def records() -> list[Record]:
     """Two strategies, two seeds of the small machine."""
     dataset = data.load(TINY.dataset, image_format="native", train_limit=TINY.train_limit)
-    return [train.train(train.start(TINY.but(grow=grow, seed=seed), dataset, engine="sparse"), dataset)
+    return [train.finish(train.start(TINY.but(grow=grow, seed=seed), dataset, engine="sparse"), dataset)
             for grow in ("random", "gradient") for seed in (0, 1)]
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from regrow import checkpoint, compact, cost, data, rbm, record, schedule, shipping, study, sweep, train
+from regrow import compact, cost, data, rbm, record, schedule, shipping, study, sweep, train
 from regrow.config import RunConfig
 from regrow.data import Dataset
 from regrow.determinism import generator
@@ -23,7 +23,7 @@ from regrow.errors import RegrowError, StoreError
 from regrow.rbm import LAYER, Rbm
 from regrow.record import Record
 from regrow.store import Store
-from regrow.training import check_trainable
+from regrow.train import check_trainable
 
 V, H = 4, 3
 # 31 steps an epoch, the last one with 10 images.
@@ -191,7 +191,7 @@ def dataset() -> Dataset:
 
 @pytest.fixture(scope="module", params=["random", "gradient", "momentum"])
 def finished(request: pytest.FixtureRequest, dataset: Dataset) -> Record:
-    return train.train(train.start(SMALL.but(grow=request.param), dataset, engine="sparse"), dataset,
+    return train.finish(train.start(SMALL.but(grow=request.param), dataset, engine="sparse"), dataset,
                        provenance={"engine": "sparse", "hardware": "", "commit": None, "data_sha256": dataset.sha256})
 
 
@@ -313,7 +313,7 @@ def test_momentum_growth_averages_the_phase_difference(dataset: Dataset) -> None
 def test_the_sparse_engine_agrees_with_the_dense_one(options: dict, dataset: Dataset) -> None:
     config = SMALL.but(dtype="float64", **options)
     runs = {engine: train.start(config, dataset, engine=engine) for engine in ("dense", "sparse")}
-    made = {engine: train.train(run, dataset) for engine, run in runs.items()}
+    made = {engine: train.finish(run, dataset) for engine, run in runs.items()}
     assert isinstance(runs["dense"].engine, RbmEngine) and isinstance(runs["sparse"].engine, SparseRbmEngine)
     for name, array in made["dense"].arrays().items():
         np.testing.assert_allclose(made["sparse"].arrays()[name], array, atol=1e-9, rtol=1e-12, err_msg=name)
@@ -324,7 +324,7 @@ def test_the_sparse_engine_agrees_with_the_dense_one(options: dict, dataset: Dat
                          ids=str)
 def test_resumes_bit_for_bit(engine: str, options: dict, dataset: Dataset, tmp_path: Path) -> None:
     config = SMALL.but(**options)
-    whole = train.train(train.start(config, dataset, engine=engine), dataset).result_sha256
+    whole = train.finish(train.start(config, dataset, engine=engine), dataset).result_sha256
 
     class Killed(Exception):
         pass
@@ -332,20 +332,20 @@ def test_resumes_bit_for_bit(engine: str, options: dict, dataset: Dataset, tmp_p
     for at in (4, 9, 31, 61, 93):
         def stop(run: train.Run, at: int = at) -> None:
             if run.step == at:
-                checkpoint.save(run, tmp_path / "checkpoint.npz", engine)
+                train.save_checkpoint(run, tmp_path / "checkpoint.npz", engine)
                 raise Killed
 
         with pytest.raises(Killed):
-            train.train(train.start(config, dataset, engine=engine), dataset, save=stop)
+            train.finish(train.start(config, dataset, engine=engine), dataset, save=stop)
         run = train.start(config, dataset, engine=engine)
-        checkpoint.restore(run, tmp_path / "checkpoint.npz", engine)
-        assert train.train(run, dataset).result_sha256 == whole
+        train.restore_checkpoint(run, tmp_path / "checkpoint.npz", engine)
+        assert train.finish(run, dataset).result_sha256 == whole
 
 
 def test_a_dense_machine(dataset: Dataset) -> None:
     config = SMALL.but(sparsity=0.0, prune="none", grow="none", epochs=1)
     assert chosen_engine(config, "cpu") == "dense"
-    made = train.train(train.start(config, dataset), dataset)
+    made = train.finish(train.start(config, dataset), dataset)
     assert made.connections == {LAYER: 784 * 250} and made.final["weight"].shape == (784 * 250,)
     assert made.measures["reconstruction error"][-1] < 0.15
 

@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 import torch
 
-from regrow import checkpoint, files, record, train
+from regrow import files, record, train
 from regrow.config import RunConfig
 from regrow.errors import DataError, NotRecorded, RegrowError, StoreError
 from regrow.store import Store, require
-from regrow.training import check_trainable, checkpoint_key
+from regrow.train import check_trainable, checkpoint_key
 
 TINY = RunConfig(hidden=(20, 10), train_limit=256, epochs=2, batch_size=64, update_interval=2)
 
@@ -142,7 +142,7 @@ def test_stopped_twice(tmp_path, finished):
 
 def test_checkpoints_come_only_as_often_as_asked(tmp_path, monkeypatch):
     saved: list[Path] = []
-    monkeypatch.setattr(checkpoint, "save", lambda run, path, engine: saved.append(path))
+    monkeypatch.setattr(train, "save", lambda run, path, engine: saved.append(path))
     store = Store(tmp_path)
     store.ensure(TINY, checkpoint_seconds=1e9)
     assert saved == []

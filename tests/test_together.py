@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from regrow import checkpoint, data, together, train
+from regrow import data, train
 from regrow.config import RunConfig
 from regrow.data import Dataset
 from regrow.engines import batched
@@ -45,11 +45,11 @@ def engine_of(run: train.Run) -> BatchedEngine:
 def test_agrees_with_dense_in_double_precision(configs: list[RunConfig], dataset: Dataset) -> None:
     """More than 100 steps and 3 updates: the same masks, weights to 1e-9, and records."""
     configs = [config.but(dtype="float64") for config in configs]
-    run = together.start(configs, dataset)
-    records = together.finish(run, dataset)
+    run = train.start_together(configs, dataset)
+    records = train.finish_together(run, dataset)
     for index, (config, record) in enumerate(zip(configs, records, strict=True)):
         alone = train.start(config, dataset)
-        expected = train.train(alone, dataset)
+        expected = train.finish(alone, dataset)
         assert record.config == config and run.step > 100
         for layer, weight in engine_of(run).topologies[index].weights.items():
             assert torch.equal(engine_of(run).masks[index][layer], alone.engine.masks[layer])
@@ -69,7 +69,7 @@ def same(record: Record, expected: Record) -> None:
 
 
 def test_resumes_bit_for_bit_at_any_step(dataset: Dataset, tmp_path: Path) -> None:
-    whole = [record.result_sha256 for record in together.finish(together.start(DYNAMIC, dataset), dataset)]
+    whole = [record.result_sha256 for record in train.finish_together(train.start_together(DYNAMIC, dataset), dataset)]
 
     class Killed(Exception):
         pass
@@ -77,23 +77,23 @@ def test_resumes_bit_for_bit_at_any_step(dataset: Dataset, tmp_path: Path) -> No
     for at in (5, 33, 40, 111):
         def stop(run: train.Run, at: int = at) -> None:
             if run.step == at:
-                checkpoint.save(run, tmp_path / "checkpoint.npz", "batched")
+                train.save_checkpoint(run, tmp_path / "checkpoint.npz", "batched")
                 raise Killed
 
         with pytest.raises(Killed):
-            together.finish(together.start(DYNAMIC, dataset), dataset, save=stop)
-        run = together.start(DYNAMIC, dataset)
-        checkpoint.restore(run, tmp_path / "checkpoint.npz", "batched")
-        assert [record.result_sha256 for record in together.finish(run, dataset)] == whole
+            train.finish_together(train.start_together(DYNAMIC, dataset), dataset, save=stop)
+        run = train.start_together(DYNAMIC, dataset)
+        train.restore_checkpoint(run, tmp_path / "checkpoint.npz", "batched")
+        assert [record.result_sha256 for record in train.finish_together(run, dataset)] == whole
 
 
 def test_only_runs_with_the_same_steps_share_a_batch() -> None:
     other = [SMALL.but(lr=0.05), SMALL.but(update_interval=50), SMALL.but(**STATIC), SMALL.but(hidden=(60, 20))]
-    found = together.groups([*DYNAMIC, *other, SMALL.but(**STATIC, sparsity=0.0)], largest=4)
+    found = batched.groups([*DYNAMIC, *other, SMALL.but(**STATIC, sparsity=0.0)], largest=4)
     assert [len(group) for group in found] == [4, 2, 1, 1, 2, 1]
     assert [config for group in found for config in group if group[0] in DYNAMIC] == DYNAMIC
     with pytest.raises(ConfigError, match="may differ in seed"):
-        together.start([DYNAMIC[0], other[0]], data.load(SMALL.dataset, image_format="native", train_limit=64))
+        train.start_together([DYNAMIC[0], other[0]], data.load(SMALL.dataset, image_format="native", train_limit=64))
 
 
 def test_what_runs_share_is_everything_that_shapes_a_step() -> None:

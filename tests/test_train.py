@@ -41,7 +41,7 @@ def dataset() -> Dataset:
 
 def trained(config: RunConfig, dataset: Dataset, **options: Any) -> tuple[train.Run, Record]:
     run = train.start(config, dataset)
-    return run, train.train(run, dataset, **options)
+    return run, train.finish(run, dataset, **options)
 
 
 # ---- a second implementation ----
@@ -303,7 +303,7 @@ def test_strategies_of_one_seed_share_wiring_weights_and_data_order(dataset, mon
                  STATIC):
         run = train.start(TINY.but(**kind), dataset)
         weights.append(torch.cat([p.detach().flatten() for p in run.engine.model.parameters()]))
-        masks.append(train.train(run, dataset).masks(0))
+        masks.append(train.finish(run, dataset).masks(0))
         orders.append(torch.cat(seen))
         seen.clear()
     assert all(torch.equal(orders[0], other) for other in orders[1:]) and len(orders[0]) == 512
@@ -327,7 +327,7 @@ def states(config: RunConfig, dataset: Dataset) -> tuple[list[dict[str, torch.Te
                        for n, p in run.engine.model.named_parameters() if run.engine.optimizer.state[p]})
 
     keep(run)
-    train.train(run, dataset, save=keep)
+    train.finish(run, dataset, save=keep)
     return kept, run
 
 

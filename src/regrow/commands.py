@@ -65,7 +65,7 @@ def train(arguments: Namespace) -> int:
     from regrow.cost import total_steps
     from regrow.progress import Progress
     from regrow.record import to_json
-    from regrow.training import check_trainable
+    from regrow.train import check_trainable
 
     config = RunConfig.from_strings(arguments.words)
     store = Store(arguments.store or default_store("quick"))

@@ -10,7 +10,7 @@ from math import ceil
 
 import torch
 
-from regrow import cost, study, together, train
+from regrow import cost, study, train
 from regrow.config import RunConfig
 from regrow.data import Dataset, ImageSet
 from regrow.datasets import known
@@ -107,7 +107,7 @@ def _started(kind: Kind, dataset: Dataset, device: str) -> train.Run:
     if kind.engine != "batched":
         return train.start(kind.config, dataset, device, kind.engine)
     rules = cycle(study.STRATEGIES if kind.config.is_dynamic else ("none",))
-    return together.start([kind.config.but(seed=seed, grow=rule) for seed, rule in zip(range(kind.runs), rules,
+    return train.start_together([kind.config.but(seed=seed, grow=rule) for seed, rule in zip(range(kind.runs), rules,
                                                                                      strict=False)], dataset, device)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from regrow import cost, provenance, schedule, together
+from regrow import cost, provenance, schedule, train
 from regrow.config import RunConfig
 from regrow.engines.engine import chosen_engine
 from regrow.engines.gradient_average import window
@@ -114,7 +114,7 @@ def kinds_of(task: Task, device: str) -> list[tuple[float, Kind]]:
     config = task[0]
     engine = chosen_engine(config, device)
     if engine == "batched":
-        return [(1.0, Kind(_alike(together.shared(config).but(sparsity=0.95), "random"), engine, len(task)))]
+        return [(1.0, Kind(_alike(train.shared(config).but(sparsity=0.95), "random"), engine, len(task)))]
     first, second = config.grow_phases
     shares = {first: config.switch_at, second: 1 - config.switch_at} if first != second else {first: 1.0}
     return [(share, Kind(_alike(config, rule), engine)) for rule, share in shares.items()]

@@ -92,14 +92,14 @@ class Store:
     def ensure_all(self, configs: Sequence[RunConfig], *, device: str = "cpu", engine: str = "batched",
                    data_root: Path | None = None, progress: Callable[[int], None] | None = None,
                    checkpoint_seconds: float = CHECKPOINT_SECONDS) -> list[Record]:
-        """The same for several runs of one kind (see `together.groups`), in their order; they train together on the
+        """The same for several runs of one kind (see `batched.groups`), in their order; they train together on the
         batched engine and one after the other on any other."""
         found = {config: self.get(config) for config in configs}
         lacking = [config for config, record in found.items() if record is None]
         if lacking:
-            from regrow import training  # imports torch, which reading does not need
+            from regrow import train  # imports torch, which reading does not need
 
-            training.check_ready(lacking, device, engine, data_root)
+            train.check_ready(lacking, device, engine, data_root)
             with self._locks(config.key for config in configs):
                 # Another process may have finished some of them while we waited.
                 found = {config: record or self.get(config) for config, record in found.items()}
@@ -110,21 +110,21 @@ class Store:
 
     def _train(self, configs: list[RunConfig], device: str, engine: str, data_root: Path | None,
                progress: Callable[[int], None] | None, checkpoint_seconds: float) -> dict[RunConfig, Record]:
-        from regrow import training
+        from regrow import train
         from regrow.cost import total_steps
         from regrow.engines.engine import chosen_engine
 
         engine = chosen_engine(configs[0], device, engine)
-        for name in {*(config.key for config in configs), training.checkpoint_key(configs, engine)}:
+        for name in {*(config.key for config in configs), train.checkpoint_key(configs, engine)}:
             for unfinished in self.root.glob(f"*/{files.WRITING}{name}-*"):
                 unfinished.unlink(missing_ok=True)  # of a killed process: nobody else writes while we hold the lock
         where = f"{socket.gethostname()}, {device}, {engine}"
         done: dict[RunConfig, Record] = {}
         for task in [configs] if engine == "batched" else [[config] for config in configs]:
-            name = training.checkpoint_key(task, engine)
+            name = train.checkpoint_key(task, engine)
             path, keys = self.checkpoint_path(name), [config.key for config in task]
             with heartbeat.beating(self.root, name, keys, total_steps(task[0]), where, progress) as beat:
-                records = training.trained(task, device=device, engine=engine, data_root=data_root,
+                records = train.trained(task, device=device, engine=engine, data_root=data_root,
                                            checkpoint_path=path, checkpoint_seconds=checkpoint_seconds,
                                            damaged=self._move_aside, progress=beat)
             for config, record in zip(task, records, strict=True):

@@ -155,7 +155,7 @@ def perform(case: Noise, root: Path | None, tell: Tell) -> tuple[Tables, dict[st
     engine = ComparingEngine(config, dataset, total_steps(config))
     run = train.begin(train.Run(config, engine, config.key, engine.steps_per_epoch))
     made = provenance.of_run(device="cpu", engine="sparse", threads=1, data_sha256=dataset.sha256)
-    record = train.train(run, dataset, progress=tell, provenance=made)
+    record = train.finish(run, dataset, progress=tell, made=made)
     return {"agreement": pd.DataFrame(engine.rows)}, record.provenance
 
 

@@ -81,7 +81,7 @@ def observe(config: RunConfig, dataset: Dataset, *, engine: type[WatchedEngine] 
     total = config.epochs * per_epoch
     watched = engine(config, dataset, total)
     run = train.begin(train.Run(config, watched, config.key, per_epoch))
-    record = train.train(run, dataset, progress=progress, provenance=provenance)
+    record = train.finish(run, dataset, progress=progress, made=provenance)
     steps = schedule.update_steps(config, total)
     names = list(watched.measured[0][1])
     seen = Observation(

@@ -7,7 +7,7 @@ engine, to rounding.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -18,6 +18,8 @@ from regrow import models, schedule
 from regrow.config import RunConfig
 from regrow.data import Dataset, ImageSet, batches, evaluation_batches, percent
 from regrow.topology import Topology, momentum_buffers, ranks_buffer
+
+LARGEST = 16  # runs in a batch; the paper's 15 topology runs are one
 
 
 def supports(config: RunConfig) -> bool:
@@ -163,3 +165,15 @@ class BatchedEngine:
             topology.load_state({name.removeprefix(prefix): tensor for name, tensor in state.items()
                                  if name.startswith(prefix)})
         self.loss.copy_(state["loss"])
+
+
+def groups(configs: Iterable[RunConfig], largest: int = LARGEST) -> list[tuple[RunConfig, ...]]:
+    """Runs that may train together, at most `largest` of them in a batch, in order of first appearance."""
+    alike: dict[RunConfig, list[RunConfig]] = {}
+    for config in configs:
+        alike.setdefault(shared(config), []).append(config)
+    return [group for every in alike.values() for group in _split(every, largest)]
+
+
+def _split(configs: Sequence[RunConfig], largest: int) -> list[tuple[RunConfig, ...]]:
+    return [tuple(configs[first:first + largest]) for first in range(0, len(configs), largest)]

@@ -13,7 +13,7 @@ from collections.abc import Generator, Sequence
 from contextlib import suppress
 from typing import Any
 
-from regrow import cost, files, heartbeat, training
+from regrow import cost, files, heartbeat, train
 from regrow.config import RunConfig
 from regrow.engines.engine import chosen_engine
 from regrow.errors import RegrowError, StoreError
@@ -46,11 +46,11 @@ def _followed(ray: Any, tasks: Sequence[Task], how: How) -> Generator[Event]:
     home = _home(how.store)
     board = ray.remote(Board).options(num_cpus=0, max_restarts=-1, resources={_HEAD: 0.001}).remote()
     share = {"num_gpus": 1 / (how.jobs or 1)} if how.device != "cpu" else {}
-    train = ray.remote(trained).options(num_cpus=1, max_retries=RETRIES, **share)
+    remote = ray.remote(trained).options(num_cpus=1, max_retries=RETRIES, **share)
     running: dict[Any, int] = {}
     for number, task in enumerate(tasks):
         order = Order(task, number, home, how.device, how.engine, how.data_root)
-        running[train.remote(order, board)] = number
+        running[remote.remote(order, board)] = number
     hearts: dict[int, heartbeat.Heart] = {}
     steps = {number: cost.total_steps(task[0]) for number, task in enumerate(tasks)}
     try:
@@ -88,7 +88,7 @@ def _news(ray: Any, board: Any) -> dict[int, tuple[int, str]]:
 
 def _heart(how: How, task: Task, steps: int) -> heartbeat.Heart:
     engine = chosen_engine(task[0], how.device, how.engine)
-    return heartbeat.Heart(how.store.root, training.checkpoint_key(task, engine), [config.key for config in task],
+    return heartbeat.Heart(how.store.root, train.checkpoint_key(task, engine), [config.key for config in task],
                            steps, "")
 
 

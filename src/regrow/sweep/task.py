@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from regrow import cost, together
+from regrow import cost
 from regrow.config import RunConfig
+from regrow.engines.batched import groups
 from regrow.engines.engine import chosen_engine
 from regrow.errors import RegrowError
 from regrow.store import Store
@@ -47,8 +48,8 @@ class Ended:
     def log(self, config: RunConfig) -> str:
         """What is kept of a run that failed."""
         words = " ".join(typed(config))
-        together = f" with {len(self.task) - 1} others" if len(self.task) > 1 else ""
-        return (f"run      {config.key}{together}\nconfig   {words}\nwhere    {self.where}\n"
+        others = f" with {len(self.task) - 1} others" if len(self.task) > 1 else ""
+        return (f"run      {config.key}{others}\nconfig   {words}\nwhere    {self.where}\n"
                 f"reached  {100 * self.reached:.1f} %\n\n{self.error.strip()}\n")
 
 
@@ -79,7 +80,7 @@ def divided(configs: Sequence[RunConfig], device: str, engine: str) -> list[Task
         except RegrowError:  # its worker will say so
             fits = False
         grouped.append(config) if fits else alone.append((config,))
-    return [*alone, *together.groups(grouped)]
+    return [*alone, *groups(grouped)]
 
 
 def work(config: RunConfig, device: str, engine: str) -> float:

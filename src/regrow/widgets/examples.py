@@ -34,7 +34,7 @@ def small_records() -> tuple[Record, ...]:
     changes: dict[str, Any] = SMALL
     configs = [RunConfig(**changes, grow=grow) for grow in study.growth_rules()]
     images = data.load(configs[0].dataset, image_format=configs[0].image_format, train_limit=configs[0].train_limit)
-    return tuple(train.train(train.start(config, images, engine="auto"), images) for config in configs)
+    return tuple(train.finish(train.start(config, images, engine="auto"), images) for config in configs)
 
 
 def named(runs: Sequence[Record]) -> str:

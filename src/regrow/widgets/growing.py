@@ -63,7 +63,7 @@ def _race(config: RunConfig) -> Race:
 
     run = train.start(config, images)
     watch(run)
-    record = train.train(run, images, save=watch)
+    record = train.finish(run, images, save=watch)
     first, second = (np.stack(masks) for masks in zip(*(masks for _, masks in seen), strict=True))
     return Race(config.grow, (first, second), np.array([step for step, _ in seen]), float(record.test_accuracy[-1]))
 
