@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from regrow.config import RunConfig
-from regrow.engines.sparse_layer import SparseLinear
+from regrow.engines.sparse import SparseLinear
 
 CHUNK = 8192  # connections whose gradient numpy forms at once: two gathers of 4 MB for 128 images
 

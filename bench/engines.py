@@ -14,7 +14,7 @@ from bench.baselines import Scipy, TorchCsr
 from bench.table import Table
 from bench.timing import TIMED_COLUMNS, interleaved
 from bench.workload import IMAGES, STATIC, Training, config, images, stream
-from regrow.engines.engine import BREAK_EVEN_DENSITY
+from regrow.engines import BREAK_EVEN_DENSITY
 from regrow.engines.sparse import SparseEngine
 
 COLUMNS = ("density", "connections", "engine", *TIMED_COLUMNS, "times_dense")

@@ -11,8 +11,7 @@ from bench.timing import TIMED_COLUMNS, Timing, interleaved
 from bench.workload import IMAGES, Training, config, images
 from regrow import schedule, train
 from regrow.data import steps_per_epoch
-from regrow.engines.gradient_average import BLOCK
-from regrow.engines.sparse import SparseEngine
+from regrow.engines.sparse import BLOCK, SparseEngine
 from regrow.record import Recorder
 from regrow.store import CHECKPOINT_SECONDS
 

@@ -14,7 +14,7 @@ from regrow.beyond import attachment, experiment, observation, observer
 from regrow.cli import main
 from regrow.config import RunConfig
 from regrow.data import Dataset, load
-from regrow.engines.sparse_layer import SparseLinear
+from regrow.engines.sparse import SparseLinear
 from regrow.errors import NotRecorded
 
 TINY = RunConfig(hidden=(40, 20), train_limit=640, epochs=3, batch_size=64, update_interval=3)

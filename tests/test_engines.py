@@ -14,11 +14,9 @@ import torch
 from regrow import data, train
 from regrow.config import RunConfig
 from regrow.data import Dataset
-from regrow.engines import sparse, sparse_kernels, tile_images
+from regrow.engines import chosen_engine, kernels, sparse
 from regrow.engines.dense import DenseEngine
-from regrow.engines.engine import chosen_engine
-from regrow.engines.gradient_average import BLOCK, LIMIT, GradientAverage, window
-from regrow.engines.sparse_layer import SparseLinear
+from regrow.engines.sparse import BLOCK, LIMIT, GradientAverage, SparseLinear, window
 from regrow.errors import RegrowError
 
 SMALL = RunConfig(hidden=(100, 50), train_limit=2000, epochs=7, update_interval=33)
@@ -194,12 +192,12 @@ def test_kernels_against_matrices(images: int, density: float) -> None:
     bias, x = rng.normal(size=13), rng.normal(size=(images, 37))
     layer = SparseLinear(torch.from_numpy(weight), torch.from_numpy(bias), torch.from_numpy(mask))
     tiles = -(-images // 64)
-    inputs, outputs = sparse_kernels.aligned((tiles, 37, 64), float), sparse_kernels.aligned((tiles, 13, 64), float)
+    inputs, outputs = kernels.aligned((tiles, 37, 64), float), kernels.aligned((tiles, 13, 64), float)
     inputs[:] = np.nan  # what lies past the last image must not matter
     fill(inputs, x)
     layer.forward(inputs, outputs)
     np.testing.assert_allclose(untiled(outputs, images), x @ weight.T + bias, atol=1e-12)
-    dy, back = rng.normal(size=(images, 13)), sparse_kernels.aligned((tiles, 37, 64), float)
+    dy, back = rng.normal(size=(images, 13)), kernels.aligned((tiles, 37, 64), float)
     fill(outputs, dy)
     layer.backward(inputs, outputs, back)
     np.testing.assert_allclose(untiled(back, images), dy @ weight, atol=1e-12)
@@ -213,7 +211,7 @@ def test_rows_of_every_length_have_their_gradient_and_silent_ones_have_none(dtyp
     mask = np.arange(40) < np.arange(23)[:, None]  # rows of 0 to 22 connections
     layer = SparseLinear(torch.zeros(mask.shape, dtype=torch.from_numpy(np.zeros(1, dtype)).dtype),
                          torch.zeros(23), torch.from_numpy(mask))
-    x, dy = sparse_kernels.aligned((2, 40, 64), dtype), sparse_kernels.aligned((2, 23, 64), dtype)
+    x, dy = kernels.aligned((2, 40, 64), dtype), kernels.aligned((2, 23, 64), dtype)
     x[:], dy[:] = rng.normal(size=x.shape), rng.normal(size=dy.shape)
     dy[0, 5], dy[:, 9] = 0, 0
     layer.gradient[:] = np.nan
@@ -257,17 +255,17 @@ def test_every_engine_sees_the_same_training_and_evaluation_images(changes: dict
                                  dtype="float64", sparsity=0.5, grow="random")
     configs = [RunConfig(**usual | changes | {"seed": seed}) for seed in (0, 1)]
     images = data.load_for(configs[0])
-    sparse, dense = ([train.finish(train.start(config, images, engine=engine), images) for config in configs]
-                     for engine in ("sparse", "dense"))
-    batched = train.finish_together(train.start_together(configs, images, "cpu"), images)
-    for records in zip(sparse, dense, batched, strict=True):
+    by_sparse, by_dense = ([train.finish(train.start(config, images, engine=engine), images) for config in configs]
+                           for engine in ("sparse", "dense"))
+    by_batched = train.finish_together(train.start_together(configs, images, "cpu"), images)
+    for records in zip(by_sparse, by_dense, by_batched, strict=True):
         for other in records[1:]:
             np.testing.assert_allclose(other.train_loss, records[0].train_loss, rtol=1e-9)
             np.testing.assert_array_equal(other.val_accuracy, records[0].val_accuracy)
             np.testing.assert_array_equal(other.test_accuracy, records[0].test_accuracy)
     plain = train.finish(train.start(configs[0].but(evaluation="plain"), images, engine="sparse"), images)
-    assert np.array_equal(plain.train_loss, sparse[0].train_loss)
-    same = np.array_equal(plain.test_accuracy, sparse[0].test_accuracy)
+    assert np.array_equal(plain.train_loss, by_sparse[0].train_loss)
+    same = np.array_equal(plain.test_accuracy, by_sparse[0].test_accuracy)
     assert same == (configs[0].evaluation == "plain") and max(plain.test_accuracy) > 20
 
 
@@ -278,11 +276,11 @@ def test_images_of_any_width_are_cropped_and_flipped_into_tiles(width: int, mirr
     images = rng.integers(0, 256, (90, 2, 7, width), dtype=np.uint8)
     chosen, offsets = rng.permutation(90)[:batch], rng.integers(0, 2 * data.PAD + 1, (batch, 2))
     flips = rng.random(batch) < 0.5
-    tiles = sparse_kernels.aligned((2, images[0].size, 64), np.float32)
+    tiles = kernels.aligned((2, images[0].size, 64), np.float32)
     tiles[:] = np.nan
     one, nothing = np.ones(2, np.float32), np.zeros(2, np.float32)
-    tile_images.load_tiles(images, chosen, offsets, flips, data.PAD, mirrored, one, nothing,
-                           tile_images.stage(images, data.PAD), tiles)
+    kernels.load_tiles(images, chosen, offsets, flips, data.PAD, mirrored, one, nothing,
+                           kernels.stage(images, data.PAD), tiles)
     expected = data.pad_crop_flip(*map(torch.from_numpy, (images[chosen], offsets, flips)), mirrored=mirrored)
     np.testing.assert_array_equal(untiled(tiles, batch), expected.flatten(1).numpy())
     assert not untiled(tiles, 128)[batch:].any()

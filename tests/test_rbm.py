@@ -16,9 +16,8 @@ from regrow import compact, cost, data, rbm, record, schedule, shipping, study, 
 from regrow.config import RunConfig
 from regrow.data import Dataset
 from regrow.determinism import generator
-from regrow.engines.engine import chosen_engine
-from regrow.engines.rbm import RbmEngine
-from regrow.engines.sparse_rbm import SparseRbmEngine
+from regrow.engines import chosen_engine
+from regrow.engines.rbm import RbmEngine, SparseRbmEngine
 from regrow.errors import RegrowError, StoreError
 from regrow.rbm import LAYER, Rbm
 from regrow.record import Record
@@ -192,7 +191,7 @@ def dataset() -> Dataset:
 @pytest.fixture(scope="module", params=["random", "gradient", "momentum"])
 def finished(request: pytest.FixtureRequest, dataset: Dataset) -> Record:
     return train.finish(train.start(SMALL.but(grow=request.param), dataset, engine="sparse"), dataset,
-                       provenance={"engine": "sparse", "hardware": "", "commit": None, "data_sha256": dataset.sha256})
+                       made={"engine": "sparse", "hardware": "", "commit": None, "data_sha256": dataset.sha256})
 
 
 def test_it_learns(finished: Record, dataset: Dataset) -> None:

@@ -14,7 +14,7 @@ from regrow import cost, study, train
 from regrow.config import RunConfig
 from regrow.data import Dataset, ImageSet
 from regrow.datasets import known
-from regrow.engines.engine import Measured
+from regrow.engines import Measured
 
 PROBE_SECONDS = 0.25  # of each kind, but a whole step: slow networks, which dominate the cost, get the most
 MOST_STEPS = 200

@@ -20,8 +20,8 @@ import torch
 
 from regrow import cost, provenance, schedule, train
 from regrow.config import RunConfig
-from regrow.engines.engine import chosen_engine
-from regrow.engines.gradient_average import window
+from regrow.engines import chosen_engine
+from regrow.engines.sparse import window
 from regrow.errors import RegrowError
 from regrow.step_probe import Kind, Times, probe_all
 from regrow.sweep.task import Task, described

@@ -112,7 +112,7 @@ class Store:
                progress: Callable[[int], None] | None, checkpoint_seconds: float) -> dict[RunConfig, Record]:
         from regrow import train
         from regrow.cost import total_steps
-        from regrow.engines.engine import chosen_engine
+        from regrow.engines import chosen_engine
 
         engine = chosen_engine(configs[0], device, engine)
         for name in {*(config.key for config in configs), train.checkpoint_key(configs, engine)}:

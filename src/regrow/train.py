@@ -25,8 +25,8 @@ from regrow import data, files, provenance, schedule
 from regrow.config import RunConfig
 from regrow.data import Dataset, steps_per_epoch
 from regrow.determinism import one_thread
+from regrow.engines import Engine, Measured, chosen_engine, new_engine
 from regrow.engines.batched import BatchedEngine, shared
-from regrow.engines.engine import Engine, Measured, chosen_engine, new_engine
 from regrow.errors import ConfigError, RegrowError, StoreError
 from regrow.record import Record, Recorder, Recorders
 

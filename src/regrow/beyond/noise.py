@@ -23,9 +23,8 @@ from regrow.config import RunConfig
 from regrow.cost import total_steps
 from regrow.data import Dataset, draws, steps_per_epoch
 from regrow.determinism import generator
-from regrow.engines.gradient_average import GradientAverage, window
-from regrow.engines.sparse import SparseEngine
-from regrow.engines.sparse_products import TILE
+from regrow.engines.kernels import TILE
+from regrow.engines.sparse import GradientAverage, SparseEngine, window
 from regrow.rules import LayerState
 from regrow.topology import rewire
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from regrow import train
 from regrow.config import RunConfig
 from regrow.data import Dataset
-from regrow.engines.engine import Engine
+from regrow.engines import Engine
 from regrow.engines.sparse import SparseEngine
 
 # What a layer's weight, its momentum, its bias and that one's momentum are called in the state of either engine.

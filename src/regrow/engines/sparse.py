@@ -2,11 +2,12 @@
 
 It computes what the dense engine computes, to rounding. Dense gradients are formed only when a rule needs them: one
 matrix product per update for gradient growth, a sum over the last steps before an update for momentum growth.
-`SparseNetwork` is what Boltzmann machines (`engines/sparse_rbm.py`) have in common with it.
+`SparseNetwork` is what Boltzmann machines (`engines/rbm.py`) have in common with it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -17,16 +18,14 @@ from regrow import models, schedule
 from regrow.config import RunConfig
 from regrow.data import Dataset, Draw, ImageSet, draws, evaluation_draws, percent, scale_and_shift
 from regrow.determinism import generator
-from regrow.engines import sparse_kernels as kernels
-from regrow.engines import tile_images
-from regrow.engines.gradient_average import GradientAverage, window
-from regrow.engines.sparse_kernels import aligned
-from regrow.engines.sparse_layer import SparseLinear
-from regrow.engines.sparse_products import TILE
+from regrow.engines import kernels
+from regrow.engines.kernels import TILE, add_outer_products, aligned
 from regrow.rules import LayerState
 from regrow.topology import Rewiring, Topology, ranks_buffer, rewire
 
-FORGOTTEN = 1e-9
+LIMIT = 1e-6  # gradients that count for less in the running average of Eq. 10 are left out
+BLOCK = 16  # steps whose outer products are added up together
+FORGOTTEN = 1e-9  # share of a momentum that may be left out
 
 
 def supports(config: RunConfig) -> bool:
@@ -38,6 +37,130 @@ def supports(config: RunConfig) -> bool:
     kept = config.grown_buffer == "keep" and config.momentum**config.update_interval > FORGOTTEN
     fits = config.model == "mlp" or (config.is_rbm and config.batch_size <= TILE)
     return fits and not (config.amp or kept or ranks_buffer(config))
+
+
+class SparseLinear:
+    """Weights, gradients and momentum of the connections, in row-major order, and the same structure by input."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, mask: Tensor) -> None:
+        self.n_out, self.n_in = weight.shape
+        dense = weight.numpy(force=True)
+        self.dtype = dense.dtype
+        self.bias = bias.numpy(force=True).copy()
+        self.bias_buffer = np.zeros_like(self.bias)
+        self.bias_gradient = np.zeros_like(self.bias)
+        self.set_structure(mask.numpy(force=True))
+        self.weight[:] = dense.reshape(-1)[self.positions]
+
+    def set_structure(self, mask: np.ndarray) -> None:
+        """The connections of a boolean mask, with weights and momentum 0."""
+        self.positions = np.flatnonzero(mask)
+        self.indices = (self.positions % self.n_in).astype(np.uint32)
+        self.indptr = np.searchsorted(self.positions, np.arange(self.n_out + 1) * self.n_in).astype(np.uint32)
+        self.weight, self.buffer, self.gradient, self.weight_by_input = (
+            aligned((len(self.positions),), self.dtype) for _ in range(4))
+        self.by_input = kernels.transpose(self.indptr, self.indices, self.n_in)
+
+    def rewire(self, before: np.ndarray, rewiring: Rewiring, *, keep_weight: bool, keep_buffer: bool) -> None:
+        """Go from the mask `before` to the new one. Grown connections begin with weight and momentum 0.
+
+        One that was pruned and regrown at once may keep its weight, or its momentum. What is in both structures stands
+        in the same order in both, so no position is looked up.
+        """
+        after, grown = rewiring.mask.numpy().reshape(-1), rewiring.grown.numpy().reshape(-1)
+        stays = after[self.positions]
+        weight, buffer = self.weight[stays], self.buffer[stays]
+        self.set_structure(after)
+        was_there, new = before.reshape(-1)[self.positions], grown[self.positions]
+        self.weight[was_there], self.buffer[was_there] = weight, buffer
+        if not keep_buffer:
+            self.buffer[new] = 0
+        if not keep_weight:
+            self.weight[new] = 0
+
+    def forward(self, x: np.ndarray, y: np.ndarray) -> None:
+        """y = W x + b."""
+        kernels.fill_bias(self.bias, y)
+        kernels.multiply(self.indptr, self.indices, self.weight, x, y)
+
+    def transposed(self, y: np.ndarray, bias: np.ndarray, x: np.ndarray) -> None:
+        """x = W^T y + bias."""
+        starts, rows, order = self.by_input
+        kernels.gather(self.weight, order, self.weight_by_input)
+        kernels.fill_bias(bias, x)
+        kernels.multiply(starts, rows, self.weight_by_input, y, x)
+
+    def backward(self, x: np.ndarray, dy: np.ndarray, dx: np.ndarray | None) -> None:
+        """Gradients of the existing connections and the bias, and dx unless it is None."""
+        kernels.sampled_product(self.indptr, self.indices, dy, x, self.gradient)
+        kernels.sum_images(dy, self.bias_gradient)
+        if dx is not None:
+            starts, rows, order = self.by_input
+            kernels.gather(self.weight, order, self.weight_by_input)
+            dx[:] = 0
+            kernels.multiply(starts, rows, self.weight_by_input, dy, dx)
+
+    def dense(self, values: np.ndarray) -> Tensor:
+        """Values of the connections as a dense tensor, 0 elsewhere."""
+        full = np.zeros(self.n_out * self.n_in, self.dtype)
+        full[self.positions] = values
+        return torch.from_numpy(full.reshape(self.n_out, self.n_in))
+
+
+def window(beta: float) -> int:
+    """The smallest K with beta^K < LIMIT, at least 1: 132 steps for beta = 0.9."""
+    return 1 if beta == 0 else math.floor(math.log(LIMIT) / math.log(beta)) + 1
+
+
+class GradientAverage:
+    """The running average v [n_out, n_in] of one layer's dense gradient (Eq. 10), without one in every step.
+
+    v = sum over k of (1 - beta) beta^(n - k) dy_k x_k^T is one sum over the steps before an update.
+    """
+
+    def __init__(self, n_out: int, n_in: int, batch: tuple[int, int], beta: float, dtype: torch.dtype) -> None:
+        """A step has at most batch[0] tiles, of batch[1] images each."""
+        tiles, images = batch
+        self.beta, self.pending = beta, 0
+        self.value = torch.zeros(n_out, n_in, dtype=dtype)
+        self.dy = torch.zeros(BLOCK, tiles, n_out, images, dtype=dtype)
+        self.x = torch.zeros(BLOCK, tiles, n_in, images, dtype=dtype)
+
+    def add(self, dy: np.ndarray, x: np.ndarray) -> None:
+        """One step's gradient sum over tiles t of dy[t] x[t]^T; dy [tiles, n_out, images], x [tiles, n_in, images]."""
+        tiles = len(dy)
+        self.dy[self.pending, :tiles], self.x[self.pending, :tiles] = torch.from_numpy(dy), torch.from_numpy(x)
+        self.dy[self.pending, tiles:] = 0
+        self.pending += 1
+        if self.pending == BLOCK:
+            self.flush()
+
+    def flush(self) -> Tensor:
+        """Add the pending steps and return v."""
+        n = self.pending
+        if n:
+            ages = torch.arange(n - 1, -1, -1, dtype=self.value.dtype)
+            self.dy[:n] *= ((1 - self.beta) * self.beta**ages)[:, None, None, None]
+            self.value *= self.beta**n
+            add_outer_products(*(part.numpy() for part in (self.value, self.dy[:n].flatten(0, 1),
+                                                           self.x[:n].flatten(0, 1))))
+            self.pending = 0
+        return self.value
+
+    def reset(self) -> None:
+        """Forget everything: the next window begins."""
+        self.value.zero_()
+        self.pending = 0
+
+    def state(self) -> dict[str, Tensor]:
+        """What a resumed run needs; pending steps stay pending, so that sums are formed in the same order."""
+        n = self.pending
+        return {"value": self.value, "dy": self.dy[:n], "x": self.x[:n]}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        self.value.copy_(state["value"])
+        self.pending = len(state["dy"])
+        self.dy[:self.pending], self.x[:self.pending] = state["dy"], state["x"]
 
 
 class SparseNetwork:
@@ -63,7 +186,7 @@ class SparseNetwork:
         self.deltas = [aligned((tiles, n, TILE), numpy_dtype) for n in sizes]
         self.scale, self.shift = (part.flatten().numpy() for part in scale_and_shift(
             mean, std, self.dtype, torch.device("cpu")))
-        self.staged = tile_images.stage(dataset.train.images.numpy(), config.crop_pad)
+        self.staged = kernels.stage(dataset.train.images.numpy(), config.crop_pad)
         self.updates = frozenset(schedule.update_steps(config, total_steps))
         self.averages = {name: GradientAverage(layer.n_out, layer.n_in, batch, config.growth_beta, self.dtype)
                          for name, layer in self.layers.items()
@@ -80,7 +203,7 @@ class SparseNetwork:
         tiles = self.activations[0][:-(-len(draw.chosen) // TILE)]
         offsets = np.zeros((0, 2), np.int64) if draw.offsets is None else draw.offsets.numpy()
         flips = np.zeros(0, bool) if draw.flips is None else draw.flips.numpy()
-        tile_images.load_tiles(images.numpy(), draw.chosen.numpy(), offsets, flips, self.config.crop_pad, draw.mirrored,
+        kernels.load_tiles(images.numpy(), draw.chosen.numpy(), offsets, flips, self.config.crop_pad, draw.mirrored,
                                self.scale, self.shift, self.staged, tiles)
         return torch.from_numpy(tiles)
 

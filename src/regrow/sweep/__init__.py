@@ -9,7 +9,7 @@ from pathlib import Path
 
 from regrow import heartbeat
 from regrow.config import RunConfig
-from regrow.engines.engine import check_engine
+from regrow.engines import check_engine
 from regrow.errors import RegrowError
 from regrow.progress import Progress
 from regrow.store import Store

@@ -15,7 +15,7 @@ from typing import Any
 
 from regrow import cost, files, heartbeat, train
 from regrow.config import RunConfig
-from regrow.engines.engine import chosen_engine
+from regrow.engines import chosen_engine
 from regrow.errors import RegrowError, StoreError
 from regrow.store import Store
 from regrow.sweep.local import default_jobs

@@ -9,8 +9,8 @@ from typing import Any
 
 from regrow import cost
 from regrow.config import RunConfig
+from regrow.engines import chosen_engine
 from regrow.engines.batched import groups
-from regrow.engines.engine import chosen_engine
 from regrow.errors import RegrowError
 from regrow.store import Store
 
