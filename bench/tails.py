@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 
 from bench.table import Table
 from bench.timing import TIMED_COLUMNS, Timing
-from regrow import tail_laws
-from regrow.alternatives import compare
-from regrow.goodness import goodness_of_fit
-from regrow.tail_laws import Tail
-from regrow.tail_sampling import sample
-from regrow.tails import fit_tail, select_xmin
+from regrow.tails import laws
+from regrow.tails.compare import compare
+from regrow.tails.fit import fit_tail, select_xmin
+from regrow.tails.goodness import goodness_of_fit, sample
+from regrow.tails.laws import Tail
 
 COLUMNS = ("task", "method", *TIMED_COLUMNS, "times_ours")
 XMIN, ALPHA = 110, 2.5
@@ -74,7 +73,7 @@ def run(size: str) -> Table:
         "regrow": lambda: goodness_of_fit(whole, chosen, o["sets"], "reselect"),
         **igraph(whole, p_precision=precision)}, slow)
     rows += times("truncated power law", {
-        "regrow": lambda: tail_laws.truncated_power_law(tail, fit.alpha), "powerlaw, default": lambda: truncated(x)})
+        "regrow": lambda: laws.truncated_power_law(tail, fit.alpha), "powerlaw, default": lambda: truncated(x)})
     rows += times("time point, 2,500 sets", {
         "regrow": lambda: (compare(x, fit_tail(x, XMIN)), goodness_of_fit(x, fit_tail(x, XMIN)))})
     minutes = rows[-1]["ms"] * TIME_POINTS / 60_000

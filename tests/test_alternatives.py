@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from regrow.alternatives import NAMES, compare
 from regrow.errors import DataError
-from regrow.tail_sampling import sample
-from regrow.tails import fit_tail
+from regrow.tails.compare import NAMES, compare
+from regrow.tails.fit import fit_tail
+from regrow.tails.goodness import sample
 
 RNG = np.random.default_rng(0)
 SETS = {

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from regrow.errors import ConfigError, DataError
-from regrow.goodness import NULLS, RULES, goodness_of_fit
-from regrow.tail_sampling import sample
-from regrow.tails import fit_tail, select_xmin
+from regrow.tails.fit import fit_tail, select_xmin
+from regrow.tails.goodness import NULLS, RULES, goodness_of_fit, sample
 
 
 def null_p(count: int, alpha: float, n: int, xmax: int | None, null: str = "tail", n_sets: int = 400) -> np.ndarray:
@@ -87,7 +86,7 @@ def test_the_same_key_gives_the_same_p_whatever_the_chunks(monkeypatch) -> None:
     fit = select_xmin(x)[0]
     for null in NULLS:
         first = goodness_of_fit(x, fit, 300, null, ("a1b2", "fc1", 7))
-        monkeypatch.setattr("regrow.goodness.CHUNK", 1000)
+        monkeypatch.setattr("regrow.tails.goodness.CHUNK", 1000)
         again = goodness_of_fit(x, fit, 300, null, ("a1b2", "fc1", 7))
         monkeypatch.undo()
         assert np.array_equal(first.distances, again.distances) and first.p == again.p

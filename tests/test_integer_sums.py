@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from regrow.integer_sums import NODES, _block, gauss_sum
+from regrow.tails.laws import NODES, _block, gauss_sum
 
 
 @pytest.mark.parametrize("size", [1, 5, NODES, NODES + 1, 40, 1000])

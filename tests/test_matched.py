@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 
 from regrow.errors import ConfigError, DataError
-from regrow.goodness import goodness_of_fit
-from regrow.matched import matched_p
-from regrow.tail_sampling import sample
-from regrow.tails import fit_tails
+from regrow.tails.fit import fit_tails
+from regrow.tails.goodness import goodness_of_fit, matched_p, sample
 
 
 @pytest.fixture(scope="module")

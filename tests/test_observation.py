@@ -16,7 +16,7 @@ from torch.nn.utils import prune
 import regrow
 from regrow import figures, metrics
 from regrow.errors import DataError
-from regrow.tails import fit_tail
+from regrow.tails.fit import fit_tail
 
 
 def sparse_mlp(sizes: tuple[int, ...] = (48, 30, 20, 4), density: float = 0.3) -> nn.Sequential:

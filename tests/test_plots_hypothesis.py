@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from regrow import style
-from regrow.alternatives import NAMES
 from regrow.plots import hypothesis, tail_winners
 from regrow.study import STRATEGIES
 from regrow.tail_series import POOLED
+from regrow.tails.compare import NAMES
 
 UPDATES, SEEDS = range(0, 21), (0, 1, 2)
 

@@ -10,8 +10,8 @@ from scipy import special
 from regrow import style
 from regrow.plots import power_law
 from regrow.record import Record
-from regrow.tail_sampling import generator, sample
-from regrow.tails import fit_tail, tail_of
+from regrow.tails.fit import fit_tail, tail_of
+from regrow.tails.goodness import generator, sample
 
 XMIN, XMAX = 10, 800
 

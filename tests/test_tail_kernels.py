@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import special
 
-from regrow import tail_kernels
-from regrow.tail_sampling import sample, sampler
-from regrow.tails import fit_tail, select_xmin
+from regrow.tails import kernels
+from regrow.tails.fit import fit_tail, select_xmin
+from regrow.tails.goodness import sample, sampler
 
 
 def collected(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -35,9 +35,9 @@ def test_refits_are_fits(alpha: float, xmin: int, xmax: int | None) -> None:
     us = 1.0 - np.random.default_rng(8).random(sizes.sum())
     x = np.empty(len(us), np.int64)
     tables = (law.table, law.guide, law.alpha, law.start, law.end)
-    tail_kernels.draws(us, *tables, x)
+    kernels.draws(us, *tables, x)
     alphas, distances = np.empty((2, len(sizes)))
-    tail_kernels.refit_sets(us, sizes, *tables, alphas, distances)
+    kernels.refit_sets(us, sizes, *tables, alphas, distances)
     for part, a, d in zip(np.split(x, np.cumsum(sizes)[:-1]), alphas, distances, strict=True):
         if part.size == 0:
             assert np.isnan(a) and d == 0
@@ -52,10 +52,10 @@ def test_reselected_sets_are_selections() -> None:
     us = 1.0 - np.random.default_rng(9).random(n * len(sizes))
     tables = (law.table, law.guide, law.alpha, law.start, law.end)
     alphas, observed, xmins = np.empty(3), np.empty(3), np.empty(3, np.int64)
-    tail_kernels.reselect_sets(us, sizes, n, rest, *tables, alphas, observed, xmins)
+    kernels.reselect_sets(us, sizes, n, rest, *tables, alphas, observed, xmins)
     for i, part in enumerate(np.split(us, 3)):
         x = np.empty(n, np.int64)
-        tail_kernels.draws(part, *tables, x)
+        kernels.draws(part, *tables, x)
         x[sizes[i]:] = rest[((1 - part[sizes[i]:]) * len(rest)).astype(int)]
         fit = select_xmin(x)[0]
         assert (fit.xmin, fit.alpha) == (xmins[i], pytest.approx(alphas[i], rel=1e-9))
@@ -68,8 +68,8 @@ def test_leaving_bad_candidates_early_changes_nothing() -> None:
         x = np.concatenate([sample(rng.uniform(1.8, 3), 30, 200, rng), rng.integers(1, 40, 300)])
         values, counts, logs = collected(x)
         full, early = np.empty((3, len(values))), np.empty((3, len(values)))
-        best = tail_kernels.scan(values, counts, logs, np.inf, False, *full)
-        assert best == tail_kernels.scan(values, counts, logs, np.inf, True, *early)
+        best = kernels.scan(values, counts, logs, np.inf, False, *full)
+        assert best == kernels.scan(values, counts, logs, np.inf, True, *early)
         assert np.array_equal(full[:, best], early[:, best])
         assert best == np.argmin(full[2, :-2])
 
@@ -77,8 +77,8 @@ def test_leaving_bad_candidates_early_changes_nothing() -> None:
 def test_distances_of_a_law_without_values_in_between() -> None:
     """By hand: P(1) = 2/3, P(2) = 1/3 (s = 1 on 1, 2); data 1, 2, 2, 2."""
     values, counts, logs = collected(np.array([1, 2, 2, 2]))
-    D, observed = tail_kernels.distances(values, counts, logs, 1.0, 1.0, 3.0, np.inf)
+    D, observed = kernels.distances(values, counts, logs, 1.0, 1.0, 3.0, np.inf)
     assert (D, observed) == pytest.approx((2 / 3 - 1 / 4, 2 / 3 - 1 / 4), abs=1e-15)
     values, counts, logs = collected(np.array([1, 1, 1, 1]))
-    D, observed = tail_kernels.distances(values, counts, logs, 1.0, 1.0, 3.0, np.inf)
+    D, observed = kernels.distances(values, counts, logs, 1.0, 1.0, 3.0, np.inf)
     assert (D, observed) == pytest.approx((1 / 3, 0), abs=1e-15), "seen only after the observed value"

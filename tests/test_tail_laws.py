@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from regrow import rounded_laws, tail_laws
-from regrow.tail_laws import Law, Tail
-from regrow.tail_sampling import sample
-from regrow.tails import ends, fit_tail, tail_of
+from regrow.tails import laws
+from regrow.tails.fit import ends, fit_tail, tail_of
+from regrow.tails.goodness import sample
+from regrow.tails.laws import Law, Tail
 
 RNG = np.random.default_rng(0)
 DATA = {  # law whose data they are -> values
@@ -23,10 +23,10 @@ DATA = {  # law whose data they are -> values
     "power law": sample(2.6, 110, 900, RNG),
 }
 FITS: dict[str, Callable[[Tail], Law]] = {
-    "exponential": tail_laws.exponential, "Poisson": tail_laws.poisson,
-    "negative binomial": tail_laws.negative_binomial, "log-normal": rounded_laws.log_normal,
-    "stretched exponential": rounded_laws.stretched_exponential,
-    "truncated power law": lambda tail: tail_laws.truncated_power_law(tail, alpha_of(tail)),
+    "exponential": laws.exponential, "Poisson": laws.poisson,
+    "negative binomial": laws.negative_binomial, "log-normal": laws.log_normal,
+    "stretched exponential": laws.stretched_exponential,
+    "truncated power law": lambda tail: laws.truncated_power_law(tail, alpha_of(tail)),
 }
 
 

@@ -7,8 +7,8 @@ import pytest
 from scipy import special, stats
 
 from regrow.errors import ConfigError
-from regrow.tail_kernels import FAR
-from regrow.tail_sampling import generator, sample, sampler
+from regrow.tails.goodness import generator, sample, sampler
+from regrow.tails.kernels import FAR
 
 
 def survival(alpha: float, xmin: int, xmax: int | None, k: np.ndarray) -> np.ndarray:
@@ -51,16 +51,16 @@ def test_the_smallest_value_gets_all_of_its_probability() -> None:
 
 def test_far_draws_are_bisected_to_the_integer() -> None:
     """The k with P(X >= k) >= u > P(X >= k + 1), beyond every table, from scipy's zeta."""
-    from regrow import tail_kernels
+    from regrow.tails import kernels
 
     law = sampler(2.0, 110)
     for u in (1e-3, 1.2345e-5, 1e-7):
-        k = tail_kernels.draw(u, law.table, law.guide, law.alpha, law.start, law.end)
+        k = kernels.draw(u, law.table, law.guide, law.alpha, law.start, law.end)
         assert k > 110 + len(law.table)
         assert special.zeta(2.0, k) / special.zeta(2.0, 110) >= u > special.zeta(2.0, k + 1) / special.zeta(2.0, 110)
-    assert tail_kernels.draw(1.0, law.table, law.guide, law.alpha, law.start, law.end) == 110
+    assert kernels.draw(1.0, law.table, law.guide, law.alpha, law.start, law.end) == 110
     heavy = sampler(1.1, 110)
-    assert tail_kernels.draw(1e-12, heavy.table, heavy.guide, heavy.alpha, heavy.start, heavy.end) == FAR
+    assert kernels.draw(1e-12, heavy.table, heavy.guide, heavy.alpha, heavy.start, heavy.end) == FAR
 
 
 def test_a_generator_depends_on_its_key_only() -> None:

@@ -10,11 +10,11 @@ import pytest
 
 from regrow import derived, files, tail_series
 from regrow.config import RunConfig
-from regrow.goodness import goodness_of_fit
 from regrow.record import Record
 from regrow.store import Store
 from regrow.tail_series import POOLED, Settings
-from regrow.tails import fit_tail
+from regrow.tails.fit import fit_tail
+from regrow.tails.goodness import goodness_of_fit
 
 FEW = Settings(xmin=8, n_sets=50, matched_n=20, every=3, layers_every=5)
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scipy import optimize, special
 
 from regrow.errors import ConfigError, DataError, RegrowError
-from regrow.tail_sampling import sample
-from regrow.tails import PAPER_XMIN, TailFit, fit_tail, fit_tails, select_xmin
+from regrow.tails.fit import PAPER_XMIN, TailFit, fit_tail, fit_tails, select_xmin
+from regrow.tails.goodness import sample
 
 RNG_SETS = 20
 

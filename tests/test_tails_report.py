@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 
 from regrow import cli
-from regrow.alternatives import compare
 from regrow.figures import check_figure
-from regrow.goodness import goodness_of_fit
-from regrow.tail_sampling import sample
-from regrow.tails import fit_tail, select_xmin
+from regrow.tails.compare import compare
+from regrow.tails.fit import fit_tail, select_xmin
+from regrow.tails.goodness import goodness_of_fit, sample
 from regrow.tails_report import read_numbers, report, text
 
 X = np.concatenate([sample(2.4, 30, 200, np.random.default_rng(0)), np.arange(30), [0, 0]])

@@ -25,7 +25,7 @@ from regrow.plots.heat_maps import concentration
 from regrow.plots.shells import example_masks
 from regrow.record import Record
 from regrow.rules import GROWTH, PRUNING
-from regrow.tails import fit_tail, tail_of
+from regrow.tails.fit import fit_tail, tail_of
 from regrow.widgets import (
     dormant,
     examples,

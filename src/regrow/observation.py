@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from regrow import metrics
 from regrow.errors import DataError
 from regrow.metrics import k_shells
-from regrow.tails import TailFit, fit_tail, fit_tails
+from regrow.tails.fit import TailFit, fit_tail, fit_tails
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,7 +109,7 @@ class Observation:
     def tail(self, xmin: int | None = None) -> TailFit:
         """Power law fitted to the degrees at the last look (Section 4.6); xmin is the higher threshold by default.
 
-        `regrow.tails` and its neighbours test it. Raises DataError where no degree reaches xmin.
+        `regrow.tails.fit` and its neighbours test it. Raises DataError where no degree reaches xmin.
         """
         return fit_tail(self.pooled()[-1], self.thresholds().high if xmin is None else xmin)
 

@@ -18,15 +18,14 @@ import numpy as np
 import pandas as pd
 
 from regrow import files
-from regrow.alternatives import NAMES, compare
 from regrow.determinism import one_thread_each
 from regrow.errors import StoreError
 from regrow.files import move_aside
-from regrow.goodness import goodness_of_fit
-from regrow.matched import matched_p
 from regrow.progress import Progress
 from regrow.record import Record
-from regrow.tails import PAPER_XMIN, fit_tail, tail_of
+from regrow.tails.compare import NAMES, compare
+from regrow.tails.fit import PAPER_XMIN, fit_tail, tail_of
+from regrow.tails.goodness import goodness_of_fit, matched_p
 
 POOLED = "all hidden"  # as the paper seems to do
 RESULT_VERSION = 2  # raise it when the same settings would give other numbers than before

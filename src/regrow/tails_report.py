@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
-from regrow.alternatives import compare
 from regrow.errors import DataError
-from regrow.goodness import goodness_of_fit
-from regrow.tails import fit_tail, select_xmin, whole_numbers
+from regrow.tails.compare import compare
+from regrow.tails.fit import fit_tail, select_xmin, whole_numbers
+from regrow.tails.goodness import goodness_of_fit
 
 if TYPE_CHECKING:
     import pandas as pd

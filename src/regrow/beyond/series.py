@@ -20,7 +20,7 @@ from regrow.config import RunConfig
 from regrow.record import Record
 from regrow.session import SHIPPED, Session
 from regrow.store import Store
-from regrow.tails import fit_tails
+from regrow.tails.fit import fit_tails
 
 NEEDS = ("schedules", "batches", "schedules300", "batches300")
 TABLE = ""  # the only one of each need

@@ -10,8 +10,8 @@ import numpy as np
 from regrow import study
 from regrow.claims.evidence import Evidence, NotMeasured
 from regrow.claims.judgement import Claim, Outcome, effect, judged, paired, undecidable
-from regrow.goodness import RULES
 from regrow.tail_series import POOLED
+from regrow.tails.goodness import RULES
 
 FAST = ("gradient", "momentum")
 TAILS = ("fig07",)

@@ -22,7 +22,7 @@ from regrow.plots.accuracy import mean_and_std
 from regrow.plots.heat_maps import input_maps
 from regrow.record import Record
 from regrow.style import style_of
-from regrow.tails import fit_tail
+from regrow.tails.fit import fit_tail
 
 BORDERS = {"crop_flip": "black", "mirror_crop_flip": "mirrored"}
 

@@ -16,11 +16,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
-from regrow.goodness import RULES, goodness_of_fit
 from regrow.style import seed_band, style_of
-from regrow.tail_sampling import generator, sample
 from regrow.tail_series import POOLED
-from regrow.tails import fit_tail
+from regrow.tails.fit import fit_tail
+from regrow.tails.goodness import RULES, generator, goodness_of_fit, sample
 
 QUANTITIES = {"alpha": r"exponent $\alpha$", "sigma": r"standard error $\sigma$ of $\alpha$", "D": "distance D",
               "p": "p-value (Eq. 20)", "n_tail": "neurons in the tail"}

@@ -17,7 +17,7 @@ from regrow import metrics
 from regrow.plots.degrees import DATA, OTHER_THEORY, THEORY, bin_centres, binned, log_bins
 from regrow.record import Record
 from regrow.style import style_of
-from regrow.tails import TailFit, fit_tail, tail_of, whole_numbers
+from regrow.tails.fit import TailFit, fit_tail, tail_of, whole_numbers
 
 ZOOM = 12  # integers on either side of the largest gap
 

@@ -10,10 +10,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from regrow.alternatives import Comparison
-from regrow.integer_sums import gauss_sum
-from regrow.tail_laws import Law
-from regrow.tails import TailFit, whole_numbers
+from regrow.tails.compare import Comparison
+from regrow.tails.fit import TailFit, whole_numbers
+from regrow.tails.laws import Law, gauss_sum
 
 POINTS = 120  # at which a law is drawn
 LOOKS = {  # law -> colour, dashes

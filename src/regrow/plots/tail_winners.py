@@ -11,9 +11,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from regrow.alternatives import NAMES, SIGNIFICANT
 from regrow.style import seed_band, style_of
 from regrow.tail_series import POOLED
+from regrow.tails.compare import NAMES, SIGNIFICANT
 
 POWER_LAW = "power law"
 # Lightness falls from one to the next, and a line parts them, so that they can be told apart without colour too.

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
 from regrow.errors import RegrowError
-from regrow.goodness import Goodness, goodness_of_fit
 from regrow.style import style_of
-from regrow.tails import PAPER_XMIN, TailFit, fit_tail, tail_of, whole_numbers
+from regrow.tails.fit import PAPER_XMIN, TailFit, fit_tail, tail_of, whole_numbers
+from regrow.tails.goodness import Goodness, goodness_of_fit
 from regrow.widgets import examples
 from regrow.widgets.panel import Panel, View, axes, choice, paper, png, scale, ticks
 

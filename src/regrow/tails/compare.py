@@ -1,7 +1,7 @@
 """The power law against six other laws on the same tail: likelihood ratios and AIC weights (Section 8 asks for them).
 
 "Not rejected" does not mean "power law": another law may describe the tail as well or better. All are exact discrete
-laws on the same xmin ... xmax; see regrow.tail_laws and regrow.rounded_laws.
+laws on the same xmin ... xmax; see regrow.tails.laws.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from regrow import rounded_laws, tail_laws
 from regrow.errors import DataError
-from regrow.tail_laws import Law, Tail
-from regrow.tails import TailFit, ends, tail_of, whole_numbers
+from regrow.tails import laws
+from regrow.tails.fit import TailFit, ends, tail_of, whole_numbers
+from regrow.tails.laws import Law, Tail
 
 SIGNIFICANT = 0.1  # below this p the sign of a ratio means something (Clauset, Shalizi and Newman)
 LAWS: dict[str, Callable[[Tail], Law]] = {
-    "exponential": tail_laws.exponential,
-    "log-normal": rounded_laws.log_normal,
-    "stretched exponential": rounded_laws.stretched_exponential,
-    "negative binomial": tail_laws.negative_binomial,
-    "Poisson": tail_laws.poisson,
+    "exponential": laws.exponential,
+    "log-normal": laws.log_normal,
+    "stretched exponential": laws.stretched_exponential,
+    "negative binomial": laws.negative_binomial,
+    "Poisson": laws.poisson,
 }
 NESTED = "truncated power law"  # the power law is one of its cases
 NAMES = ("exponential", "log-normal", "stretched exponential", NESTED, "negative binomial", "Poisson")
@@ -97,18 +97,18 @@ def compare(x: ArrayLike, fit: TailFit) -> Comparison:
         raise DataError(f"The fit is of {fit.n} values, but {values.size} were given; pass those that were fitted.")
     k, counts = np.unique(tail_of(values, fit.xmin, fit.xmax), return_counts=True)
     tail = Tail(k.astype(np.float64), counts.astype(np.float64), fit.xmin, ends(fit.xmin, fit.xmax)[1])
-    laws = {"power law": Law({"alpha": fit.alpha}, fit.log_pmf)}
+    found = {"power law": Law({"alpha": fit.alpha}, fit.log_pmf)}
     for name in NAMES:
-        laws[name] = tail_laws.truncated_power_law(tail, fit.alpha) if name == NESTED else LAWS[name](tail)
-    aics = {name: 2 * len(law.parameters) - 2 * law.log_likelihood(tail) for name, law in laws.items()}
+        found[name] = laws.truncated_power_law(tail, fit.alpha) if name == NESTED else LAWS[name](tail)
+    aics = {name: 2 * len(law.parameters) - 2 * law.log_likelihood(tail) for name, law in found.items()}
     weights = {name: float(np.exp((min(aics.values()) - aic) / 2)) for name, aic in aics.items()}
     total = sum(weights.values())
-    ours, rows = laws["power law"].log_pmf(tail.k), []
-    for name, law in laws.items():
+    ours, rows = found["power law"].log_pmf(tail.k), []
+    for name, law in found.items():
         ratio, z, p = _against(tail, ours - law.log_pmf(tail.k), name)
         rows.append(Alternative(name, law.parameters, law.log_likelihood(tail), ratio, z, p, aics[name],
                                 weights[name] / total, law.limit))
-    return Comparison(rows[0], tuple(rows[1:]), laws)
+    return Comparison(rows[0], tuple(rows[1:]), found)
 
 
 def _against(tail: Tail, difference: NDArray[np.float64], name: str) -> tuple[float, float, float]:

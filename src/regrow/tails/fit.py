@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from regrow import tail_kernels, zeta
 from regrow.errors import ConfigError, DataError
+from regrow.tails import kernels
 
 PAPER_XMIN = 110  # Section 5.4
 FEW = 50  # values in a tail, below which alpha and p say little
@@ -61,14 +61,14 @@ class TailFit:
     def survival(self, k: ArrayLike) -> NDArray[np.float64]:
         """P(X >= k) of the fitted law, for whole numbers k of any shape."""
         start, end = ends(self.xmin, self.xmax)
-        whole = zeta.power_sum(self.alpha, start, start, end)
+        whole = kernels.power_sum(self.alpha, start, start, end)
         ks = np.maximum(np.asarray(k, dtype=np.float64), start)
-        return np.array([zeta.power_sum(self.alpha, j, start, end) / whole for j in ks.ravel()]).reshape(ks.shape)
+        return np.array([kernels.power_sum(self.alpha, j, start, end) / whole for j in ks.ravel()]).reshape(ks.shape)
 
     def log_pmf(self, k: ArrayLike) -> NDArray[np.float64]:
         """log P(X = k) of the fitted law, for whole numbers k within xmin ... xmax."""
         start, end = ends(self.xmin, self.xmax)
-        log_sum, _, _ = zeta.log_moments(self.alpha, start, end)
+        log_sum, _, _ = kernels.log_moments(self.alpha, start, end)
         return -self.alpha * np.log(np.asarray(k, dtype=np.float64) / start) - log_sum
 
 
@@ -153,7 +153,7 @@ def select_xmin(x: ArrayLike, xmax: int | None = None) -> tuple[TailFit, XminCur
         raise DataError(f"The tail is empty: none of {values.size} values lies in {_range(1, xmax)}.")
     floats = distinct.astype(np.float64)
     alphas, everywhere, observed = np.empty((3, distinct.size))
-    best = tail_kernels.scan(floats, counts, np.log(floats), end, False, alphas, everywhere, observed)
+    best = kernels.scan(floats, counts, np.log(floats), end, False, alphas, everywhere, observed)
     m = max(distinct.size - 2, 1)
     tails = counts[::-1].cumsum()[::-1]
     return (_fit(values, int(distinct[best]), xmax),
@@ -206,11 +206,11 @@ def _fit(values: NDArray[np.int64], xmin: int, xmax: int | None) -> TailFit:
         return TailFit(nan, nan, nan, nan, nan, 0, values.size, nan, xmin, xmax, ("empty", "few"))
     floats = distinct.astype(np.float64)
     mean_log = float(counts @ np.log(floats / start)) / n_tail
-    alpha = zeta.exponent(mean_log, start, end)
-    D, D_observed = tail_kernels.distances(floats, counts, np.log(floats), alpha, start, end, np.inf)
+    alpha = kernels.exponent(mean_log, start, end)
+    D, D_observed = kernels.distances(floats, counts, np.log(floats), alpha, start, end, np.inf)
     sigma, log_likelihood = np.nan, 0.0  # where alpha is infinite, the law gives every value probability 1 ...
     if np.isfinite(alpha):
-        log_sum, _, variance = zeta.log_moments(alpha, start, end)
+        log_sum, _, variance = kernels.log_moments(alpha, start, end)
         sigma, log_likelihood = 1 / np.sqrt(n_tail * variance), -n_tail * (alpha * mean_log + log_sum)
     elif distinct.size > 1:  # ... unless it only seems so
         D = D_observed = log_likelihood = np.nan
