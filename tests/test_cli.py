@@ -76,7 +76,7 @@ def test_train_prints_the_measures_of_a_boltzmann_machine(tmp_path, capsys):
 def test_train_again_only_reads(trained, capsys, monkeypatch):
     from regrow import train
 
-    monkeypatch.setattr(train, "train", None)
+    monkeypatch.setattr(train, "advance", None)
     code, out, err = said(capsys, "train", *WORDS, "--store", trained, "--json")
     record, answer = Store(trained).get(TINY), json.loads(out)
     assert code == 0 and err == ""

@@ -13,6 +13,7 @@ import pytest
 from regrow import heartbeat
 from regrow.config import RunConfig
 from regrow.heartbeat import Heart, beating, read
+from regrow.status import statuses
 from regrow.store import Store
 
 TINY = RunConfig(hidden=(20, 10), train_limit=256, epochs=2, batch_size=64, update_interval=2)
@@ -32,15 +33,17 @@ def test_what_a_training_says(tmp_path, monkeypatch):
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     steps: list[int] = []
     with beating(tmp_path, "together-x", ["k1", "k2"], 1000, "machine, cpu, batched", steps.append) as beat:
+        assert read(tmp_path) == []  # it may wait for another's training
+        beat(200)
         (first,) = read(tmp_path)
-        assert (first.keys, first.step, first.steps, first.rate) == (("k1", "k2"), 0, 1000, None) and first.alive
+        assert (first.keys, first.step, first.steps, first.rate) == (("k1", "k2"), 200, 1000, None) and first.alive
         for step in range(201, 221):  # resumed at 200, a step a second
             now[0] += 1
             beat(step)
         (later,) = read(tmp_path)
         assert later.rate == pytest.approx(1) and 215 <= later.step <= 220
         assert later.seconds_left == pytest.approx(1000 - later.step)
-    assert steps == list(range(201, 221)) and read(tmp_path) == []
+    assert steps == list(range(200, 221)) and read(tmp_path) == []
 
 
 def test_it_writes_only_now_and_then(tmp_path, monkeypatch):
@@ -92,7 +95,7 @@ def test_the_store_says_how_runs_stand(tmp_path):
     store.fail(runs[2], "an earlier time")
     store.ensure(runs[0], progress=lambda step: seen.append(store.status(runs[0])))
     assert set(seen) == {"running"}
-    assert store.statuses(runs) == ["done", "running", "running", "interrupted", "waiting"]
+    assert statuses(store, runs) == ["done", "running", "running", "interrupted", "waiting"]
     assert store.failure(runs[2]) == "an earlier time" and store.failure(runs[0]) is None
 
 

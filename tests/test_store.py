@@ -76,7 +76,7 @@ def test_ensure_trains_once(tmp_store, finished, monkeypatch):
     first = store.ensure(TINY, progress=steps.append)
     assert steps == list(range(1, 9)) and store.has(TINY) and store.status(TINY) == "done"
     assert first.result_sha256 == record.load(finished).result_sha256
-    monkeypatch.setattr(train, "train", untouchable)
+    monkeypatch.setattr(train, "advance", untouchable)
     again = store.ensure(TINY)
     assert again.result_sha256 == first.result_sha256 and again.provenance == first.provenance
     files = {p.relative_to(tmp_store).as_posix() for p in tmp_store.rglob("*") if p.is_file()}
@@ -142,7 +142,7 @@ def test_stopped_twice(tmp_path, finished):
 
 def test_checkpoints_come_only_as_often_as_asked(tmp_path, monkeypatch):
     saved: list[Path] = []
-    monkeypatch.setattr(train, "save", lambda run, path, engine: saved.append(path))
+    monkeypatch.setattr(train, "save_checkpoint", lambda run, path, engine: saved.append(path))
     store = Store(tmp_path)
     store.ensure(TINY, checkpoint_seconds=1e9)
     assert saved == []
@@ -163,7 +163,7 @@ def test_records_of_another_store_are_read_but_never_moved(tmp_path, finished, m
     put(finished, shipped / "records" / finished.name)
     store = Store(own, read_also=(shipped,))
     with monkeypatch.context() as patch:
-        patch.setattr(train, "train", untouchable)
+        patch.setattr(train, "advance", untouchable)
         assert store.has(TINY) and store.ensure(TINY).key == TINY.key
     damaged = shipped / "records" / finished.name
     damaged.write_bytes(b"damaged")
@@ -357,7 +357,7 @@ def without_rights(folder: Path) -> Iterator[None]:
 
 
 def test_a_read_only_store_is_one_sentence(sealed_folder, monkeypatch):
-    monkeypatch.setattr(train, "train", untouchable)
+    monkeypatch.setattr(train, "advance", untouchable)
     with without_rights(sealed_folder):
         for action in (lambda: Store(sealed_folder).ensure(TINY), Store(sealed_folder).check_writable):
             with pytest.raises(StoreError, match=r"^The store .* cannot be written \(Permission denied\).*--store\.$"):
@@ -380,7 +380,7 @@ def test_damage_in_a_read_only_store_is_one_sentence(sealed_folder, finished):
 
 
 def test_a_store_that_is_a_file_is_one_sentence(tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "train", untouchable)
+    monkeypatch.setattr(train, "advance", untouchable)
     path = tmp_path / "store"
     path.write_text("mine")
     for action in (lambda: Store(path).ensure(TINY), Store(path).check_writable):

@@ -8,7 +8,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from typing import Any
 
-from regrow import study
+from regrow import heartbeat, study
 from regrow.config import CHOICES, PRESETS, RunConfig
 from regrow.errors import ConfigError, RegrowError
 from regrow.session import SHIPPED, default_store
@@ -70,9 +70,10 @@ def train(arguments: Namespace) -> int:
     config = RunConfig.from_strings(arguments.words)
     store = Store(arguments.store or default_store("quick"))
     check_trainable(config, arguments.device)
-    with Progress(total_steps(config), f"{config.model} {config.method}") as bar:
+    with Progress(total_steps(config), f"{config.model} {config.method}") as bar, heartbeat.of_task(
+            store.root, [config], arguments.device, arguments.engine, bar.set) as beat:
         record = store.ensure(config, device=arguments.device, engine=arguments.engine, data_root=arguments.data,
-                              progress=bar.set)
+                              progress=beat)
     if arguments.json:
         print(to_json(record))
         return 0

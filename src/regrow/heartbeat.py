@@ -10,9 +10,12 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from regrow.config import RunConfig
+from regrow.cost import total_steps
 
 FOLDER = "running"
 SECONDS = 5.0  # between two signs
@@ -83,11 +86,15 @@ class Heart:
 @contextmanager
 def beating(root: Path, name: str, keys: Sequence[str], steps: int, where: str,
             then: Callable[[int], None] | None = None) -> Iterator[Callable[[int], None]]:
-    """Signs of life while something trains: gives the function to call with every step, which calls `then` as well."""
-    heart, finished = Heart(root, name, keys, steps, where), False
-    heart.beat(0)
+    """Signs of life while something trains: gives the function to call with every step, which calls `then` as well.
+
+    Whoever waits for another's training takes no step, and leaves that one's signs alone.
+    """
+    heart, trains, finished = Heart(root, name, keys, steps, where), False, False
 
     def progress(step: int) -> None:
+        nonlocal trains
+        trains = True
         heart.beat(step)
         if then is not None:
             then(step)
@@ -96,7 +103,19 @@ def beating(root: Path, name: str, keys: Sequence[str], steps: int, where: str,
         yield progress
         finished = True
     finally:
-        heart.stop(finished=finished)
+        if trains:
+            heart.stop(finished=finished)
+
+
+def of_task(root: Path, task: Sequence[RunConfig], device: str, engine: str,
+            then: Callable[[int], None]) -> AbstractContextManager[Callable[[int], None]]:
+    """`beating` for runs that train here. Raises RegrowError for an engine that cannot train them."""
+    from regrow.engines import chosen_engine  # imports torch, and status only reads
+    from regrow.train import checkpoint_key
+
+    engine = chosen_engine(task[0], device, engine)
+    return beating(root, checkpoint_key(task, engine), [config.key for config in task], total_steps(task[0]),
+                   f"{socket.gethostname()}, {device}, {engine}", then)
 
 
 def read(root: Path) -> list[Heartbeat]:

@@ -12,6 +12,7 @@ from regrow.commands import needs_of, print_json, print_table, store_of
 from regrow.config import RunConfig
 from regrow.errors import ConfigError
 from regrow.progress import clock
+from regrow.status import statuses
 from regrow.step_times import StepTimes
 from regrow.sweep import default_jobs
 from regrow.sweep.task import Task, divided, typed
@@ -27,8 +28,8 @@ def plan(arguments: Namespace) -> int:
     workers = _workers(arguments.workers)
     needs, store = needs_of(arguments), store_of(arguments)
     every = study.distinct(needs, arguments.profile)
-    statuses = dict(zip(every, store.statuses(every), strict=True))
-    left = [config for config in every if statuses[config] != "done"]
+    stand = dict(zip(every, statuses(store, every), strict=True))
+    left = [config for config in every if stand[config] != "done"]
     measured = None if arguments.no_measure or not left else _measured(arguments, left)
     device = measured.device if measured else "cpu"
     tasks = divided(left, device, "auto")
@@ -44,8 +45,8 @@ def plan(arguments: Namespace) -> int:
         new = [config for config in configs if config not in seen]
         seen |= set(configs)
         rows.append({"need": need, "title": study.NEEDS[need].title, "runs": len(configs), "new": len(new),
-                     "done": sum(statuses[config] == "done" for config in configs),
-                     "left": sum(statuses[config] != "done" for config in new),
+                     "done": sum(stand[config] == "done" for config in configs),
+                     "left": sum(stand[config] != "done" for config in new),
                      "steps": sum(cost.total_steps(c) for c in new), "multiply_adds": sum(map(cost.multiply_adds, new)),
                      "hours_left": _hours([seconds[c] for c in new if c in seconds], measured),
                      "keys": [config.key for config in configs]})
@@ -66,7 +67,7 @@ def plan(arguments: Namespace) -> int:
         _print_cost(measured, hours, schedules, list(taken.values()))
     if arguments.keys:
         for config in every:
-            print(config.key, statuses[config], " ".join(typed(config)))
+            print(config.key, stand[config], " ".join(typed(config)))
     return 0
 
 

@@ -44,40 +44,55 @@ class Standing:
         return {word: found.count(word) for word in WORDS}
 
 
+def statuses(store: Store, configs: Sequence[RunConfig]) -> list[str]:
+    """How each run stands: as `Store.status` says it, and running also if it gives signs of life from elsewhere."""
+    beats = heartbeat.read(store.root)
+    alive = {key for beat in beats if beat.alive for key in beat.keys}
+    begun = {key for beat in beats for key in beat.keys}
+
+    def status(config: RunConfig) -> str:
+        found = store.status(config)
+        if found != "done" and config.key in alive:
+            return "running"
+        return "interrupted" if found == "waiting" and config.key in begun else found
+
+    return [status(config) for config in configs]
+
+
 def standing(store: Store, configs: Sequence[RunConfig]) -> Standing:
     """Look at the store once."""
-    statuses = dict(zip(configs, store.statuses(configs), strict=True))
+    found = dict(zip(configs, statuses(store, configs), strict=True))
     by_key = {config.key: config for config in configs}
     beats = heartbeat.read(store.root)
     # A training in flight says so itself; of one without a sign of its own nothing but its lock is known.
-    running = tuple(beat for beat in beats if any(statuses.get(by_key[key]) == "running" for key in beat.keys
+    running = tuple(beat for beat in beats if any(found.get(by_key[key]) == "running" for key in beat.keys
                                                   if key in by_key))
-    failures = {config.key: store.failure(config) or "" for config, status in statuses.items() if status == "failed"}
+    failures = {config.key: store.failure(config) or "" for config, status in found.items() if status == "failed"}
     now, ages, misfortunes = time.time(), [], {}
-    for config, status in statuses.items():
+    for config, status in found.items():
         if status == "done" and (path := store.find(config.key)) is not None:
             if path == store.record_path(config.key):
                 ages.append(now - path.stat().st_mtime)
             if said := misfortune(path):
                 misfortunes[config.key] = said
-    eta, unknown = _eta(store, statuses, running, {key: beat for beat in beats for key in beat.keys})
-    return Standing(statuses, running, failures, misfortunes, sum(age < HOUR for age in ages), eta, unknown)
+    eta, unknown = _eta(store, found, running, {key: beat for beat in beats for key in beat.keys})
+    return Standing(found, running, failures, misfortunes, sum(age < HOUR for age in ages), eta, unknown)
 
 
-def _eta(store: Store, statuses: dict[RunConfig, str], running: Sequence[Heartbeat],
+def _eta(store: Store, stand: dict[RunConfig, str], running: Sequence[Heartbeat],
          beats: dict[str, Heartbeat]) -> tuple[float | None, int]:
     """Seconds until all is done if as many trainings go on as now, each taking as long as others of its kind took.
 
     Failed runs are not counted: nothing tries them again by itself.
     """
     in_flight = {key for beat in running for key in beat.keys}
-    left = [config for config, status in statuses.items()
+    left = [config for config, status in stand.items()
             if status not in ("done", "failed") and config.key not in in_flight]
     own = [beat.seconds_left for beat in running]
     known = [seconds for seconds in own if seconds is not None]
     seconds_of: dict[RunConfig, float | None] = {}
     for kind in {_kind(config) for config in left}:
-        seconds_of[kind] = _measured(store, statuses, running, kind)
+        seconds_of[kind] = _measured(store, stand, running, kind)
     total, unknown = sum(known), len(own) - len(known)
     for config in left:
         seconds = seconds_of[_kind(config)]
@@ -96,11 +111,11 @@ def _kind(config: RunConfig) -> RunConfig:
     return config.but(seed=0)
 
 
-def _measured(store: Store, statuses: dict[RunConfig, str], running: Sequence[Heartbeat],
+def _measured(store: Store, stand: dict[RunConfig, str], running: Sequence[Heartbeat],
               kind: RunConfig) -> float | None:
     """How long a run of this kind took or takes; None if none has been timed."""
-    alike = {config.key: config for config in statuses if _kind(config) == kind}
-    done = [config for config in alike.values() if statuses[config] == "done"][:SAMPLES]
+    alike = {config.key: config for config in stand if _kind(config) == kind}
+    done = [config for config in alike.values() if stand[config] == "done"][:SAMPLES]
     taken = [seconds for config in done if (seconds := _taken(store, config)) is not None]
     taken = taken or [beat.steps / beat.rate / len(beat.keys) for beat in running
                       if beat.rate and any(key in alike for key in beat.keys)]

@@ -4,12 +4,13 @@ need be. Nothing is ever overwritten with something else, and nothing damaged is
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from regrow import compact, files, heartbeat
+from filelock import FileLock, Timeout
+
+from regrow import compact, files
 from regrow.config import RunConfig
 from regrow.errors import NotRecorded, StoreError
 from regrow.files import move_aside
@@ -53,30 +54,17 @@ class Store:
         return None
 
     def status(self, config: RunConfig) -> str:
-        """How a run stands, from the store alone: see `statuses`."""
-        return self.statuses([config])[0]
+        """'done', 'running', 'failed', 'interrupted' or 'waiting', from this folder alone.
 
-    def statuses(self, configs: Sequence[RunConfig]) -> list[str]:
-        """'done', 'running', 'failed', 'interrupted' or 'waiting' for each config.
-
-        Running is what gives signs of life or is locked, interrupted what was begun and is not running.
+        Running is what somebody holds the lock of, interrupted what was begun and is not running.
         """
-        beats = heartbeat.read(self.root)
-        alive = {key for beat in beats if beat.alive for key in beat.keys}
-        begun = {key for beat in beats for key in beat.keys}
-
-        def status(config: RunConfig) -> str:
-            key = config.key
-            if self.has(config):
-                return "done"
-            left_something = key in begun or self.checkpoint_path(key).is_file()
-            if key in alive or (left_something and self._is_locked(key)):
-                return "running"
-            if self.failure(config) is not None:
-                return "failed"
-            return "interrupted" if left_something else "waiting"
-
-        return [status(config) for config in configs]
+        if self.has(config):
+            return "done"
+        if self._is_locked(config.key):
+            return "running"
+        if self.failure(config) is not None:
+            return "failed"
+        return "interrupted" if self.checkpoint_path(config.key).is_file() else "waiting"
 
     def ensure(self, config: RunConfig, *, device: str = "cpu", engine: str = "auto", data_root: Path | None = None,
                progress: Callable[[int], None] | None = None,
@@ -97,9 +85,9 @@ class Store:
         found = {config: self.get(config) for config in configs}
         lacking = [config for config, record in found.items() if record is None]
         if lacking:
-            from regrow import train  # imports torch, which reading does not need
+            from regrow.train import check_ready  # imports torch, which reading does not need
 
-            train.check_ready(lacking, device, engine, data_root)
+            check_ready(lacking, device, engine, data_root)
             with self._locks(config.key for config in configs):
                 # Another process may have finished some of them while we waited.
                 found = {config: record or self.get(config) for config, record in found.items()}
@@ -110,23 +98,18 @@ class Store:
 
     def _train(self, configs: list[RunConfig], device: str, engine: str, data_root: Path | None,
                progress: Callable[[int], None] | None, checkpoint_seconds: float) -> dict[RunConfig, Record]:
-        from regrow import train
-        from regrow.cost import total_steps
-        from regrow.engines import chosen_engine
+        from regrow.engines import chosen_engine  # imports torch, as above
+        from regrow.train import checkpoint_key, trained
 
         engine = chosen_engine(configs[0], device, engine)
-        for name in {*(config.key for config in configs), train.checkpoint_key(configs, engine)}:
+        for name in {*(config.key for config in configs), checkpoint_key(configs, engine)}:
             for unfinished in self.root.glob(f"*/{files.WRITING}{name}-*"):
                 unfinished.unlink(missing_ok=True)  # of a killed process: nobody else writes while we hold the lock
-        where = f"{socket.gethostname()}, {device}, {engine}"
         done: dict[RunConfig, Record] = {}
         for task in [configs] if engine == "batched" else [[config] for config in configs]:
-            name = train.checkpoint_key(task, engine)
-            path, keys = self.checkpoint_path(name), [config.key for config in task]
-            with heartbeat.beating(self.root, name, keys, total_steps(task[0]), where, progress) as beat:
-                records = train.trained(task, device=device, engine=engine, data_root=data_root,
-                                           checkpoint_path=path, checkpoint_seconds=checkpoint_seconds,
-                                           damaged=self._move_aside, progress=beat)
+            path = self.checkpoint_path(checkpoint_key(task, engine))
+            records = trained(task, device=device, engine=engine, data_root=data_root, checkpoint_path=path,
+                              checkpoint_seconds=checkpoint_seconds, damaged=self._move_aside, progress=progress)
             for config, record in zip(task, records, strict=True):
                 record.save(self.record_path(config.key))
                 self.failure_path(config.key).unlink(missing_ok=True)
@@ -174,14 +157,13 @@ class Store:
 
     def _is_locked(self, key: str) -> bool:
         """Whether a process of this machine, or of one with the same disk, trains this run."""
+        path = self.root / "locks" / key
         try:
-            import fcntl
-
-            with (self.root / "locks" / key).open() as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
+            if path.is_file():
+                FileLock(path).acquire(timeout=0).lock.release()
+        except Timeout:
             return True
-        except (ImportError, OSError):
+        except (OSError, NotImplementedError):  # nothing can be said
             return False
         return False
 
@@ -189,20 +171,16 @@ class Store:
     def _locks(self, keys: Iterable[str]) -> Iterator[None]:
         """Advisory locks that the operating system drops when the process ends, however it ends."""
         self.check_writable()
-        try:
-            import fcntl
-        except ImportError:  # no such locks on Windows: two processes may then train the same run, harmlessly
-            yield
-            return
-        with ExitStack() as files:
+        with ExitStack() as held:
             for key in sorted(keys):  # always in the same order, so that two processes never wait for each other
                 path = self.root / "locks" / key
                 try:
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    fcntl.flock(files.enter_context(path.open("w")), fcntl.LOCK_EX)
-                except OSError as error:
-                    raise StoreError(f"Cannot lock {path} ({error.strerror}): free some space, mend the permissions, "
-                                     "or choose another folder with --store.") from error
+                    held.enter_context(FileLock(path))
+                except (OSError, NotImplementedError) as error:
+                    reason = getattr(error, "strerror", None) or error
+                    raise StoreError(f"Cannot lock {path} ({reason}): free some space, mend the permissions, or choose "
+                                     "another folder with --store.") from error
             yield
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
-from regrow import cost
+from regrow import cost, heartbeat
 from regrow.determinism import one_thread_each
 from regrow.errors import RegrowError
 from regrow.sweep.task import Ended, Event, How, Share, Task
@@ -127,7 +127,8 @@ def _ensure(task: Task, how: How, connection: Connection) -> str:
             last = time.monotonic()
 
     try:
-        how.store.ensure_all(task, device=how.device, engine=how.engine, data_root=how.data_root, progress=report)
+        with heartbeat.of_task(how.store.root, task, how.device, how.engine, report) as beat:
+            how.store.ensure_all(task, device=how.device, engine=how.engine, data_root=how.data_root, progress=beat)
     except RegrowError as error:
         return str(error)
     except Exception:
