@@ -13,7 +13,7 @@ import pytest
 from regrow import RunConfig, Store, compact, files, shipping, study
 from regrow.errors import StoreError
 from regrow.record import Record
-from regrow.session import SHIPPED
+from regrow.study import SHIPPED
 
 TINY = RunConfig(hidden=(20, 10), train_limit=256, epochs=2, batch_size=32, update_interval=3)
 

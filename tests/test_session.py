@@ -58,9 +58,9 @@ def test_auto_is_replay_once_records_are_shipped(tmp_path: Path, monkeypatch: py
 
 
 def test_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert session.figure_folder("paper") == session.REPOSITORY / "figures"
-    assert session.figure_folder("quick") == session.REPOSITORY / "build" / "quick" / "figures"
-    assert session.default_store("replay") == session.default_store("paper") != session.default_store("quick")
+    assert study.figure_folder("paper") == study.REPOSITORY / "figures"
+    assert study.figure_folder("quick") == study.REPOSITORY / "build" / "quick" / "figures"
+    assert study.default_store("replay") == study.default_store("paper") != study.default_store("quick")
     monkeypatch.setenv("REGROW_STORE", str(tmp_path))
     assert session.start("05", profile="quick").store.root == tmp_path
 

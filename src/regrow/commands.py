@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
 from typing import Any
 
 from regrow import heartbeat, study
 from regrow.config import CHOICES, PRESETS, RunConfig
 from regrow.errors import ConfigError, RegrowError
-from regrow.session import SHIPPED, default_store
+from regrow.progress import print_json, print_table
 from regrow.store import Store
+from regrow.study import SHIPPED, default_store, needs_of, store_of
 
 
 def doctor(arguments: Namespace) -> int:
@@ -192,34 +191,5 @@ def _trained(profile: str) -> str:
     if profile == "replay":
         raise RegrowError("The replay profile draws shipped records and trains nothing: use --profile paper or quick.")
     return profile
-
-
-def needs_of(arguments: Namespace) -> list[str]:
-    """The ids of --only, or all of them."""
-    study.check_profile(arguments.profile)
-    if arguments.only is None:
-        return list(study.NEEDS)
-    needs = [need.strip() for need in arguments.only.split(",") if need.strip()]
-    if not needs:
-        raise ConfigError("--only names no figure or table: write, for example, --only table4,fig12, or leave it out.")
-    for need in needs:
-        study.runs(need, arguments.profile)  # refuses an unknown id
-    return needs
-
-
-def store_of(arguments: Namespace) -> Store:
-    return Store(arguments.store or default_store(arguments.profile))
-
-
-def print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2))
-
-
-def print_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    table = [[str(cell) for cell in row] for row in (head, *rows)]
-    widths = [max(len(row[i]) for row in table) for i in range(len(head))]
-    for row in table:
-        print("  ".join(cell.ljust(w) if i in (0, len(head) - 1) else cell.rjust(w)
-                        for i, (cell, w) in enumerate(zip(row, widths, strict=True))).rstrip())
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import platform
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -61,7 +62,7 @@ def save_figure(fig: Figure, stem: str, *, data: pd.DataFrame, alt: str, out: Pa
              "png": _picture(fig, "png", {"Title": caption or stem, "Description": alt}),
              "csv": _csv(data)}
     about = {"stem": stem, "profile": profile, "alt": alt, "caption": caption}
-    _write_all(Path(out), stem, files, about | provenance.of_figure(records))
+    _write_all(Path(out), stem, files, about | _origin(records))
     return Path(out) / f"{stem}.png"
 
 
@@ -89,7 +90,7 @@ def save_table(frame: pd.DataFrame, stem: str, *, out: Path, profile: str, capti
         raise FigureError(f"{stem} needs at least one row and a caption.")
     files = {"csv": _csv(frame), "md": _markdown(frame, caption, profile)}
     about = {"stem": stem, "profile": profile, "caption": caption}
-    _write_all(Path(out), stem, files, about | provenance.of_figure(records))
+    _write_all(Path(out), stem, files, about | _origin(records))
     return Path(out) / f"{stem}.md"
 
 
@@ -195,3 +196,22 @@ def _csv_trouble(path: Path) -> str:
         return "" if len(pd.read_csv(path)) else "has no rows"
     except (ValueError, pd.errors.ParserError):
         return "cannot be read as a csv"
+
+
+def _origin(records: Sequence[Record]) -> dict[str, Any]:
+    """Where a product comes from: run keys, seeds, versions, commit, hardware. JSON-ready, without any time stamp."""
+    versions: dict[str, Any] = {name: provenance.version(name) for name in ("regrow", "numpy", "matplotlib", "pandas")}
+    versions["python"] = platform.python_version()
+    runs = [record.provenance for record in records]
+    keys = sorted({record.key for record in records})
+    if torch := _distinct(run.get("versions", {}).get("torch") for run in runs):
+        versions["torch"] = torch
+    return {"keys": keys, "n_runs": len(keys), "seeds": sorted({record.config.seed for record in records}),
+            "versions": versions, "hardware": _distinct(run.get("hardware") for run in runs),
+            "device": _distinct(run.get("device") for run in runs), **provenance.commit()}
+
+
+def _distinct(values: Any) -> list[Any]:
+    """Each value once, in the order of its JSON text; None is left out."""
+    texts = {json.dumps(value, sort_keys=True) for value in values if value is not None}
+    return [json.loads(text) for text in sorted(texts)]

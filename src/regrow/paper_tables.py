@@ -17,6 +17,10 @@ from regrow.record import READINGS
 
 RGB32 = (3, 32, 32)
 DENSITY = 0.05  # of the paper's sparse networks
+MODEL_NAMES = {"convnet": "ConvNet", "mlp": "MLP", "resnet50-cifar": "ResNet-50", "resnet56": "ResNet-56",
+               "vgg16": "VGG-16"}
+DATASET_NAMES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "mnist": "MNIST", "fashion_mnist": "Fashion-MNIST",
+                 "fashion_mnist_small": "Fashion-MNIST, 12,000 images"}
 
 # Table 1: preset -> the paper's name, where it comes from, and the paper's words for what goes and what comes. The
 # scan has lost bars and a minus sign in the second column; Appendix A says in words what it means.
@@ -54,7 +58,7 @@ PRINTED_SPLITS = {
     "fashion_mnist": (70_000, 53_900, 6_300, 9_800),
     "mnist": (70_000, 53_900, 6_300, 9_800),
 }
-_DATASET_NAMES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "fashion_mnist": "Fashion-MNIST", "mnist": "MNIST"}
+
 
 # What the paper leaves open, by key of RunConfig: the choice in words, and why the default is what it is.
 _CHOICES = {
@@ -151,7 +155,7 @@ def table6() -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for name, (samples, *parts) in PRINTED_SPLITS.items():
         facts = DATASETS[name]
-        rows.append({"data set": _DATASET_NAMES[name], "features": "x".join(map(str, facts.shape)),
+        rows.append({"data set": DATASET_NAMES[name], "features": "x".join(map(str, facts.shape)),
                      "classes": facts.classes, "samples, as printed": samples,
                      "train / validation / test, as printed": " / ".join(f"{n:,}" for n in parts),
                      "their sum": sum(parts), "train": facts.train, "validation": facts.validation,

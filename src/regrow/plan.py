@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from regrow import cost, makespan, step_times, study
-from regrow.commands import needs_of, print_json, print_table, store_of
 from regrow.config import RunConfig
 from regrow.errors import ConfigError
-from regrow.progress import clock
+from regrow.progress import clock, print_json, print_table
 from regrow.status import statuses
 from regrow.step_times import StepTimes
+from regrow.study import needs_of, store_of
 from regrow.sweep import default_jobs
 from regrow.sweep.task import Task, divided, typed
 

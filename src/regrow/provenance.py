@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from regrow.record import Record
-
 
 def of_run(*, device: str, engine: str, threads: int, data_sha256: str) -> dict[str, Any]:
     """What a record says of its making. None of it can change the result on one CPU with one engine."""
-    versions = {"python": platform.python_version()} | {name: _version(name) for name in ("regrow", "torch", "numpy")}
+    versions = {"python": platform.python_version()} | {name: version(name) for name in ("regrow", "torch", "numpy")}
     return {"versions": versions, "engine": engine, "device": device, "threads": threads, "hardware": hardware(device),
             "platform": sys.platform, "data_sha256": data_sha256, **commit()}
 
@@ -35,26 +31,8 @@ def hardware(device: str) -> str:
         return platform.processor() or platform.machine()
 
 
-def of_figure(records: Sequence[Record]) -> dict[str, Any]:
-    """Where a product comes from: run keys, seeds, versions, commit, hardware. JSON-ready, without any time stamp."""
-    versions: dict[str, Any] = {name: _version(name) for name in ("regrow", "numpy", "matplotlib", "pandas")}
-    versions["python"] = platform.python_version()
-    runs = [record.provenance for record in records]
-    keys = sorted({record.key for record in records})
-    if torch := _distinct(run.get("versions", {}).get("torch") for run in runs):
-        versions["torch"] = torch
-    return {"keys": keys, "n_runs": len(keys), "seeds": sorted({record.config.seed for record in records}),
-            "versions": versions, "hardware": _distinct(run.get("hardware") for run in runs),
-            "device": _distinct(run.get("device") for run in runs), **commit()}
-
-
-def _distinct(values: Any) -> list[Any]:
-    """Each value once, in the order of its JSON text; None is left out."""
-    texts = {json.dumps(value, sort_keys=True) for value in values if value is not None}
-    return [json.loads(text) for text in sorted(texts)]
-
-
-def _version(package: str) -> str | None:
+def version(package: str) -> str | None:
+    """Of an installed package; None if it is not."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:  # run from the source tree

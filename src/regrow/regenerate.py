@@ -14,8 +14,8 @@ from regrow import claims, derived, figures, runner, site, study, sweep
 from regrow.config import RunConfig
 from regrow.errors import RegrowError
 from regrow.notebook_index import Entry
-from regrow.session import REPOSITORY, SHIPPED, default_store, figure_folder
 from regrow.store import Store
+from regrow.study import REPOSITORY, SHIPPED, default_store, figure_folder
 
 INDEX = REPOSITORY / "notebooks" / "index.yml"
 LARGEST_SITE = 60  # MB

@@ -13,24 +13,11 @@ from regrow.config import RunConfig
 from regrow.errors import RegrowError
 from regrow.record import Record
 from regrow.store import Store, require
+from regrow.study import SHIPPED, default_store, figure_folder
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
-
-REPOSITORY = Path(__file__).resolve().parents[2]
-SHIPPED = REPOSITORY / "results"  # compact records of full-scale runs
-
-
-def default_store(profile: str) -> Path:
-    """build/quick/store, or build/paper/store for paper and replay; REGROW_STORE overrides it."""
-    folder = "quick" if profile == "quick" else "paper"
-    return Path(os.environ.get("REGROW_STORE") or REPOSITORY / "build" / folder / "store")
-
-
-def figure_folder(profile: str) -> Path:
-    """Where figures go: those of the paper profile are products of the repository, the others stay in build/."""
-    return REPOSITORY / "figures" if profile == "paper" else REPOSITORY / "build" / profile / "figures"
 
 
 @dataclass(frozen=True)

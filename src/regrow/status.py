@@ -10,13 +10,13 @@ from statistics import median
 from typing import Any
 
 from regrow import compact, heartbeat, study
-from regrow.commands import needs_of, print_json, print_table, store_of
 from regrow.config import RunConfig
 from regrow.errors import ConfigError, StoreError
 from regrow.heartbeat import Heartbeat
-from regrow.progress import clock
+from regrow.progress import clock, print_json, print_table
 from regrow.record import misfortune
 from regrow.store import Store
+from regrow.study import needs_of, store_of
 
 WORDS = ("done", "running", "failed", "interrupted", "waiting")
 HOUR = 3600.0

@@ -9,16 +9,21 @@ are there in both sizes, on fewer images and for five epochs.
 from __future__ import annotations
 
 import os
+from argparse import Namespace
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 from regrow.config import OWN, OWN_RULES, RunConfig, nearest
 from regrow.errors import ConfigError
 from regrow.record import Record
+from regrow.store import Store
 
+REPOSITORY = Path(__file__).resolve().parents[2]
+SHIPPED = REPOSITORY / "results"  # compact records of full-scale runs
 PROFILES = ("quick", "paper", "replay")
 STRATEGIES = ("random", "gradient", "momentum")
 SWITCHES = tuple(f"{a}>{b}" for a in STRATEGIES for b in STRATEGIES if a != b)
@@ -347,3 +352,31 @@ def by_method(records: Iterable[Record]) -> dict[str, list[Record]]:
     for record in records:
         groups.setdefault(record.config.method, []).append(record)
     return {method: sorted(group, key=lambda record: record.config.seed) for method, group in groups.items()}
+
+
+def default_store(profile: str) -> Path:
+    """build/quick/store, or build/paper/store for paper and replay; REGROW_STORE overrides it."""
+    folder = "quick" if profile == "quick" else "paper"
+    return Path(os.environ.get("REGROW_STORE") or REPOSITORY / "build" / folder / "store")
+
+
+def figure_folder(profile: str) -> Path:
+    """Where figures go: those of the paper profile are products of the repository, the others stay in build/."""
+    return REPOSITORY / "figures" if profile == "paper" else REPOSITORY / "build" / profile / "figures"
+
+
+def needs_of(arguments: Namespace) -> list[str]:
+    """The ids of --only, or all of them."""
+    check_profile(arguments.profile)
+    if arguments.only is None:
+        return list(NEEDS)
+    needs = [need.strip() for need in arguments.only.split(",") if need.strip()]
+    if not needs:
+        raise ConfigError("--only names no figure or table: write, for example, --only table4,fig12, or leave it out.")
+    for need in needs:
+        runs(need, arguments.profile)  # refuses an unknown id
+    return needs
+
+
+def store_of(arguments: Namespace) -> Store:
+    return Store(arguments.store or default_store(arguments.profile))

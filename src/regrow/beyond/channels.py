@@ -23,8 +23,9 @@ from regrow.beyond.cases import Performed
 from regrow.beyond.short_runs import Kind
 from regrow.config import RunConfig
 from regrow.record import Record
-from regrow.session import SHIPPED, Session
+from regrow.session import Session
 from regrow.store import Store
+from regrow.study import SHIPPED
 from regrow.tail_series import Settings, one_time_point
 
 NEEDS = ("cnn",)

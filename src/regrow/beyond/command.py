@@ -10,7 +10,7 @@ from regrow import study
 from regrow.beyond import cases, experiment
 from regrow.config import nearest
 from regrow.errors import ConfigError, RegrowError
-from regrow.session import SHIPPED, default_store
+from regrow.study import SHIPPED, default_store
 
 # Name -> module with an EXPERIMENT (see `cases`), imported when it is asked for; mechanism watches plain runs.
 MODULES = {"noise": "regrow.beyond.noise", "layers": "regrow.beyond.layers", "tickets": "regrow.beyond.tickets"}

@@ -18,8 +18,9 @@ from regrow.beyond.cases import Performed
 from regrow.beyond.short_runs import Kind, Tables
 from regrow.config import RunConfig
 from regrow.record import Record
-from regrow.session import SHIPPED, Session
+from regrow.session import Session
 from regrow.store import Store
+from regrow.study import SHIPPED
 from regrow.tails.fit import fit_tails
 
 NEEDS = ("schedules", "batches", "schedules300", "batches300")

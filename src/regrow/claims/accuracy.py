@@ -11,9 +11,11 @@ from regrow import study
 from regrow.claims.evidence import Evidence
 from regrow.claims.judgement import MIXED, NOT_REPRODUCED, REPRODUCED, Claim, Outcome, effect, judged, paired
 from regrow.config import RunConfig
+from regrow.paper_tables import DATASET_NAMES
 
 SIMILAR = 1.0  # points that "similar" and "minor" leave room for
-NAMES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
+NAMED = tuple((dataset, DATASET_NAMES[dataset]) for dataset in study.DATASETS)
+
 
 
 def random_best(dataset: str) -> Callable[[Evidence], Outcome]:
@@ -60,7 +62,7 @@ def unstable_convnet(evidence: Evidence) -> Outcome:
     spreads = [np.std(evidence.accuracy(RunConfig(model="convnet", dataset=dataset, grow="gradient")), ddof=1)
                for dataset in ("cifar10", "mnist", "fashion_mnist")]
     verdict = REPRODUCED if min(spreads) > 5 else NOT_REPRODUCED if max(spreads) < 5 else MIXED
-    said = ", ".join(f"{NAMES[dataset]} {spread:.1f}" for dataset, spread in
+    said = ", ".join(f"{DATASET_NAMES[dataset]} {spread:.1f}" for dataset, spread in
                      zip(("cifar10", "mnist", "fashion_mnist"), spreads, strict=True))
     return Outcome(verdict, (), f"Standard deviation over seeds in points: {said}.")
 
@@ -71,7 +73,7 @@ def switching(evidence: Evidence) -> Outcome:
         if config.seed == 0:
             first, _ = config.grow_phases
             change = paired(evidence.accuracy(config), evidence.accuracy(config.but(grow=first)))
-            found.append(effect(f"|accuracy, {config.grow} - {first}|, {config.model}, {NAMES[config.dataset]}",
+            found.append(effect(f"|accuracy, {config.grow} - {first}|, {config.model}, {DATASET_NAMES[config.dataset]}",
                                 np.abs(change), SIMILAR, above=False))
     return judged(*found)
 
@@ -104,12 +106,12 @@ def _against(prune: str, evidence: Evidence, rules: Sequence[str]) -> Outcome:
 
 CLAIMS = (
     *(Claim(f"random-best-{dataset.replace('_', '-')}", "6, 7", f"Random growth is the most accurate: MLP on {name}.",
-            ("table4",), random_best(dataset)) for dataset, name in NAMES.items()),
+            ("table4",), random_best(dataset)) for dataset, name in NAMED),
     Claim("minor", "7", "Differences in accuracy between growth rules are minor.", ("table4",), minor_differences,
           f"at most {SIMILAR:g} point, the MLP on CIFAR-10"),
     *(Claim(f"sparse-dense-{dataset.replace('_', '-')}", "7", f"Sparse MLPs match or beat the dense one on {name}.",
             ("table3", "table4"), matches_dense(dataset), f"match: at most {SIMILAR:g} point below, for every rule")
-      for dataset, name in NAMES.items()),
+      for dataset, name in NAMED),
     Claim("drops-help", "5.1", "Each drop of the learning rate raises accuracy.", ("fig05",), drop_helps,
           "by at least half a point within five epochs, the MLPs of the topology runs"),
     Claim("convnet-unstable", "5.2, 8", "Gradient growth makes the ConvNet's training unstable.", ("table4",),

@@ -12,14 +12,11 @@ from pandas.io.formats.style import Styler
 
 from regrow import reported, study
 from regrow.config import RunConfig
+from regrow.paper_tables import DATASET_NAMES, MODEL_NAMES
 from regrow.record import READINGS, Record
 from regrow.reported import Reported
 from regrow.style import style_of
 
-MODELS = {"convnet": "ConvNet", "mlp": "MLP", "resnet50-cifar": "ResNet-50", "resnet56": "ResNet-56",
-          "vgg16": "VGG-16"}
-DATASETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "mnist": "MNIST", "fashion_mnist": "Fashion-MNIST",
-            "fashion_mnist_small": "Fashion-MNIST, 12,000 images"}
 RECONSTRUCTED = "†"
 NOTHING = "–"
 OWN = "ours, not in the paper"
@@ -66,14 +63,14 @@ def table(need: str, profile: str, records: Sequence[Record]) -> pd.DataFrame:
         else:
             own.setdefault(config.but(seed=0), []).append(record)
     used = {cell.dataset for cell in _cells(need)} | {config.dataset for config in own}
-    datasets = [name for name in DATASETS if name in used]
+    datasets = [name for name in DATASET_NAMES if name in used]
 
     rows: list[dict[str, str]] = []
     for (model, sparsity, method), papers in printed.items():
         numbers = {"paper": {name: p.number + f" {RECONSTRUCTED}" * p.reconstructed
                              for name, p in papers.items()}}
         numbers |= _numbers(ours.get((model, sparsity, method), {}), papers)
-        rows += _rows(MODELS[model], method, sparsity, numbers, datasets)
+        rows += _rows(MODEL_NAMES[model], method, sparsity, numbers, datasets)
     for config, group in own.items():
         numbers = _numbers({config.dataset: group}, {})
         numbers = {OWN: numbers.pop(ROWS["last"][0])} | numbers
@@ -111,7 +108,7 @@ def untrained(need: str, profile: str, records: Sequence[Record]) -> str:
     """
     grid = study.runs(need, "paper")
     there = {record.config for record in records}
-    done = {MODELS[model]: [config in there for config in grid if config.model == model]
+    done = {MODEL_NAMES[model]: [config in there for config in grid if config.model == model]
             for model in dict.fromkeys(config.model for config in grid)}
     if all(all(runs) for runs in done.values()):
         return ""
@@ -130,7 +127,7 @@ def images_missing(need: str, records: Sequence[Record]) -> str:
     trained = {record.config.dataset for record in records if record.config in grid}
     if not trained or NOT_HAD in trained or NOT_HAD not in {config.dataset for config in grid}:
         return ""
-    return (f"{DATASETS[NOT_HAD]}: its images were not to be had where these runs were trained; the same command "
+    return (f"{DATASET_NAMES[NOT_HAD]}: its images were not to be had where these runs were trained; the same command "
             "trains them where they are.")
 
 
@@ -166,14 +163,14 @@ def _rows(model: str, method: str, sparsity: float, numbers: dict[str, Cells],
           datasets: Sequence[str]) -> list[dict[str, str]]:
     """One row per kind of number that has at least one cell."""
     head = {"model": model, "sparsity": f"{100 * sparsity:.0f} %", "method": style_of(method).label}
-    return [head | {"number": number} | {DATASETS.get(name, name): texts.get(name, NOTHING) for name in datasets}
+    return [head | {"number": number} | {DATASET_NAMES.get(name, name): texts.get(name, NOTHING) for name in datasets}
             for number, texts in numbers.items() if texts]
 
 
 def network_name(record: Record) -> str:
     """A network that is not one of the paper's by its sizes, 'MLP 784-300-100-10, 30 epochs'; others by their name."""
     config = record.config
-    name = MODELS.get(config.model, config.model)
+    name = MODEL_NAMES.get(config.model, config.model)
     if not config.is_small:
         return name
     shapes = list(record.shapes.values())

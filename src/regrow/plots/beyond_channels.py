@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from regrow import style
 from regrow.beyond.channels import END, INTO, NODES, OUT, START, UNITS, ratios
-from regrow.plots.accuracy import MODELS
+from regrow.paper_tables import MODEL_NAMES
 from regrow.study import STRATEGIES
 
 TITLES = {INTO: "channels, incoming", OUT: "channels, outgoing", UNITS: "units, outgoing"}
@@ -38,7 +38,7 @@ def figure_b19(nodes: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
             for rule in _rules(mine):
                 wide = mine[mine["strategy"] == rule].pivot(index="epoch", columns="seed", values="ratio")
                 style.seed_band(ax, wide.index, wide.to_numpy().T, rule)
-        row[0].set_ylabel(f"{MODELS[model]}\nsd / sd by chance")
+        row[0].set_ylabel(f"{MODEL_NAMES[model]}\nsd / sd by chance")
         row[0].set_ylim(bottom=0)
     _titles(axes[0])
     for ax in axes[-1]:
@@ -90,7 +90,7 @@ def figure_b20(degrees: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
             ax.xaxis.set_major_locator(LogLocator(subs=(1, 3), numticks=9))
             ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             ax.xaxis.set_minor_formatter(NullFormatter())
-        row[0].set_ylabel(f"{MODELS[model]}\nshare as large or larger")
+        row[0].set_ylabel(f"{MODEL_NAMES[model]}\nshare as large or larger")
     _titles(axes[0])
     for ax in axes[-1]:
         ax.set_xlabel("degree / mean of its layer")

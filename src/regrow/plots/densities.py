@@ -16,7 +16,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from regrow import models, sparsity
 from regrow.config import RunConfig
-from regrow.plots.accuracy import MODELS
+from regrow.paper_tables import MODEL_NAMES
 
 NETWORKS = ("mlp", "convnet", "vgg16", "resnet50-cifar", "resnet56")  # the paper's five, shallow to deep
 TITLES = {"resnet50-cifar": "ResNet-50 for CIFAR (6n+2)"}
@@ -87,8 +87,8 @@ def density_figure(networks: Sequence[str] = NETWORKS, density: float = 0.05) ->
                     label=look.label)
         _layer_axis(ax, here[here["initialisation"] == "erk"])
         _percent_axis(ax, 100 * float(frame["density"].min()))
-        ax.set_title(f"{TITLES.get(name, MODELS[name])}, {depth[name]} layers with a mask" if name in deep
-                     else f"{MODELS[name]}, {depth[name]} layers")
+        ax.set_title(f"{TITLES.get(name, MODEL_NAMES[name])}, {depth[name]} layers with a mask" if name in deep
+                     else f"{MODEL_NAMES[name]}, {depth[name]} layers")
         ax.set_xlabel("layer, in forward order" if depth[name] > 5 else "layer")
     for row in rows:  # one label a row is enough
         next(ax for name, ax in panels if name == row[0]).set_ylabel("density, %")

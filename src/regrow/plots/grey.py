@@ -9,7 +9,8 @@ import pandas as pd
 
 from regrow import reported, study
 from regrow.config import RunConfig
-from regrow.plots.accuracy import DATASETS, mean_and_std
+from regrow.paper_tables import DATASET_NAMES
+from regrow.plots.accuracy import mean_and_std
 from regrow.record import Record
 
 AS_TABLE_4 = "as in Table 4"
@@ -30,7 +31,7 @@ def table(records: Sequence[Record]) -> pd.DataFrame:
     groups: dict[RunConfig, list[Record]] = {run: [] for run in order}
     for record in records:
         groups.get(record.config.but(seed=0), []).append(record)
-    rows = [{"data set": DATASETS[run.dataset], "rule": run.method, "sparsity": f"{100 * run.sparsity:.0f} %",
+    rows = [{"data set": DATASET_NAMES[run.dataset], "rule": run.method, "sparsity": f"{100 * run.sparsity:.0f} %",
              "reading": reading(run), "seeds": len(group), "broken": broken(group),
              "test, last": mean_and_std([record.accuracy("last").test for record in group]),
              "test, best validation": mean_and_std([record.accuracy("best validation").test for record in group]),

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from torch import Tensor
 
-from regrow import study
+from regrow import paper_tables, study
 from regrow.errors import RegrowError
 from regrow.plots import accuracy
 from regrow.record import READINGS, Record
@@ -37,7 +37,7 @@ SIDE = 0.26  # from one growth rule to the next within a pruning rule; 1 is the 
 def accuracies(records: Sequence[Record]) -> pd.DataFrame:
     """One row per record: network, dataset, pruning, growth, seed, and its test accuracy (percent) under each of
     `record.READINGS`, in columns 'last' and 'best validation'."""
-    return pd.DataFrame([{"network": accuracy.network_name(record), "dataset": accuracy.DATASETS[record.config.dataset],
+    return pd.DataFrame([{"network": accuracy.network_name(record), "dataset": paper_tables.DATASET_NAMES[record.config.dataset],
                           "pruning": record.config.prune, "growth": record.config.grow, "seed": record.config.seed,
                           **{reading: record.accuracy(reading).test for reading in READINGS}} for record in records])
 
@@ -89,7 +89,7 @@ def untrained_networks(records: Sequence[Record]) -> list[str]:
     """The paper's networks without a record, where some of the records have the paper's setting; else []."""
     grid = {config: config.model for config in study.runs("fig13", "paper")}
     trained = {grid[record.config] for record in records if record.config in grid}
-    return [accuracy.MODELS[model] for model in study.MODELS if model not in trained] if trained else []
+    return [paper_tables.MODEL_NAMES[model] for model in study.MODELS if model not in trained] if trained else []
 
 
 def untrained(frame: pd.DataFrame) -> list[tuple[str, str, str]]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from regrow import datasets, schedule
 from regrow.config import RunConfig
 from regrow.errors import DataError, RegrowError
-from regrow.plots.accuracy import DATASETS as NAMES
+from regrow.paper_tables import DATASET_NAMES as NAMES
 from regrow.record import Record
 from regrow.study import by_method
 from regrow.style import seed_band

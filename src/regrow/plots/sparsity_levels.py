@@ -13,7 +13,8 @@ from matplotlib.lines import Line2D
 
 from regrow import reported, study
 from regrow.config import RunConfig
-from regrow.plots.accuracy import DATASETS, MODELS, network_name
+from regrow.paper_tables import DATASET_NAMES, MODEL_NAMES
+from regrow.plots.accuracy import network_name
 from regrow.record import Record
 from regrow.style import style_of
 
@@ -28,14 +29,14 @@ def levels(records: Sequence[Record]) -> pd.DataFrame:
     and is nan for one seed. A record of exactly the paper's setting goes by the paper's names, a small network's by its
     sizes; others are left out. The dense networks of Table 3 have sparsity 0 and the growth rule 'dense'.
     """
-    rows = [(MODELS[c.model], DATASETS[c.dataset], c.sparsity, c.method, "paper", c.mean, c.std, 5)
+    rows = [(MODEL_NAMES[c.model], DATASET_NAMES[c.dataset], c.sparsity, c.method, "paper", c.mean, c.std, 5)
             for table in (3, 4, 7) for c in reported.load(table)]
     groups: dict[tuple[str, str, float, str], list[float]] = {}
     for record in records:
         config = record.config
         if config in _grid() or (config.is_small and config.is_dynamic and config.sparsity in SPARSITIES):
-            name = MODELS[config.model] if config in _grid() else network_name(record)
-            cell = name, DATASETS.get(config.dataset, config.dataset), config.sparsity, config.method
+            name = MODEL_NAMES[config.model] if config in _grid() else network_name(record)
+            cell = name, DATASET_NAMES.get(config.dataset, config.dataset), config.sparsity, config.method
             groups.setdefault(cell, []).append(record.accuracy().test)
     for cell, values in groups.items():
         std = float(np.std(values, ddof=1)) if len(values) > 1 else np.nan
@@ -51,8 +52,8 @@ def figure(records: Sequence[Record]) -> tuple[Figure, pd.DataFrame]:
     `levels(records)`.
     """
     frame = levels(records)
-    papers = [DATASETS[name] for name in study.DATASETS]
-    panels = [[(network, dataset) for dataset in papers] for network in MODELS.values()]
+    papers = [DATASET_NAMES[name] for name in study.DATASETS]
+    panels = [[(network, dataset) for dataset in papers] for network in MODEL_NAMES.values()]
     own = list(dict.fromkeys((row.network, row.dataset) for row in frame.itertuples() if row.source == "ours"))
     extra = [panel for panel in own if panel not in [known for row in panels for known in row]]
     panels += [extra[i:i + len(papers)] for i in range(0, len(extra), len(papers))]
@@ -62,12 +63,12 @@ def figure(records: Sequence[Record]) -> tuple[Figure, pd.DataFrame]:
             _panel(ax, frame[(frame["network"] == name[0]) & (frame["dataset"] == name[1])])
         for ax in row[len(names):]:
             ax.remove()
-        row[0].set_ylabel(names[0][0] if names[0][0] in MODELS.values() else "ours")
+        row[0].set_ylabel(names[0][0] if names[0][0] in MODEL_NAMES.values() else "ours")
     for ax, title in zip(axes[0], papers, strict=True):
         ax.set_title(title)
     for network, dataset in extra:
         axes[-1][extra.index((network, dataset)) % len(papers)].set_title(dataset, fontsize=8)
-    _finish(fig, axes[len(MODELS) - 1], frame.loc[frame["source"] == "ours", "seeds"].tolist())
+    _finish(fig, axes[len(MODEL_NAMES) - 1], frame.loc[frame["source"] == "ours", "seeds"].tolist())
     if extra:
         axes[-1][0].tick_params(labelbottom=True)
     plt.close(fig)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regrow import session, study
+from regrow import study
 from regrow.config import RunConfig
 from regrow.record import Record
 from regrow.store import Store
@@ -20,7 +20,7 @@ SMALL = {"hidden": (60, 30), "epochs": 6, "batch_size": 64, "train_limit": 1920,
 @cache
 def records() -> tuple[Record, ...]:
     """One run per growth rule: the paper's MLP on CIFAR-10, seed 0, from results/, or else `small_records`."""
-    store = Store(session.default_store("paper"), read_also=(session.SHIPPED,))
+    store = Store(study.default_store("paper"), read_also=(study.SHIPPED,))
     wanted = [config for config in study.runs("fig05", "paper") if config.seed == 0]
     found = [record for config in wanted if (record := store.get(config)) is not None]
     return tuple(found) if len(found) == len(wanted) else small_records()

@@ -7,7 +7,7 @@ from math import prod
 
 from regrow import models, sparsity
 from regrow.config import RunConfig
-from regrow.plots.accuracy import MODELS
+from regrow.paper_tables import MODEL_NAMES
 from regrow.plots.densities import LOOKS, NETWORKS, RGB32
 from regrow.widgets.panel import Panel, View, axes, choice, paper, png, scale, ticks
 
@@ -48,16 +48,16 @@ def draw(network: str, init: str, absent: float) -> View:
         else:
             ticks(ax, "x", range(5, len(shapes) + 1, 5))
         ax.set(xlim=(0.4, len(shapes) + 0.6), ylim=(0.05, 170))
-        fig.suptitle(f"{MODELS[network]}, {LOOKS[init].label}, {100 * absent:g} % sparse", y=0.98)
+        fig.suptitle(f"{MODEL_NAMES[network]}, {LOOKS[init].label}, {100 * absent:g} % sparse", y=0.98)
         fig.legend(*ax.get_legend_handles_labels(), loc="upper right", bbox_to_anchor=(0.99, 0.93), ncols=3)
-        return View(png(fig), f"Density of every layer of {MODELS[network]} on a logarithmic axis.",
+        return View(png(fig), f"Density of every layer of {MODEL_NAMES[network]} on a logarithmic axis.",
                     _words(network, init, absent, counts, shares, full))
 
 
 def _words(network: str, init: str, absent: float, counts: dict[str, int], shares: dict[str, float],
            full: list[str]) -> str:
     weights = sum(map(prod, weight_shapes(network).values()))
-    kept = f"{MODELS[network]} keeps {sum(counts.values()):,} of {weights:,} weights ({100 * (1 - absent):g} %)."
+    kept = f"{MODEL_NAMES[network]} keeps {sum(counts.values()):,} of {weights:,} weights ({100 * (1 - absent):g} %)."
     if len(full) == len(shares):
         return f"{kept} Every layer is dense."
     thin, thick = (f(shares, key=shares.__getitem__) for f in (min, max))
@@ -74,7 +74,7 @@ def _words(network: str, init: str, absent: float, counts: dict[str, int], share
 def density() -> Panel:
     """Sparsity and uniform, ER or ERK initialisation on the paper's five networks (Section 3.2.3, Table 2)."""
     return Panel(draw, {
-        "network": choice("network", [(MODELS[name], name) for name in NETWORKS]),
+        "network": choice("network", [(MODEL_NAMES[name], name) for name in NETWORKS]),
         "init": choice("initialisation", [(LOOKS[name].label, name) for name in INITS]),
         "absent": scale("sparsity", [(f"{100 * s:g} %", s) for s in SPARSITIES], 0.95),
     }, walk="absent")
