@@ -18,8 +18,9 @@ from bench.loader import loader_stream
 from bench.table import Table
 from bench.timing import TIMED_COLUMNS, interleaved
 from bench.workload import IMAGES, NETWORK, Training, images, on
-from regrow import cost, study
+from regrow import cost
 from regrow.config import RunConfig
+from regrow_companion import study
 
 COLUMNS = ("case", "engine", "runs", "batch_size", *TIMED_COLUMNS, "run_steps_per_second", "gflops", "busy_percent",
            "times_usual")

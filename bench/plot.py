@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from bench.engines import break_even, line
 from bench.table import RESULTS
 from regrow.errors import RegrowError
-from regrow.style import style_of, use_style
+from regrow_companion.style import style_of, use_style
 
 COLOURS = {"sparse": style_of("gradient").colour, "dense": style_of("dense").colour,
            "torch CSR": style_of("random").colour, "scipy": style_of("momentum").colour}

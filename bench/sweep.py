@@ -9,10 +9,11 @@ from typing import Any
 
 from bench.table import Table
 from bench.timing import interleaved
-from regrow import cost, study, sweep
+from regrow import cost
 from regrow.config import RunConfig
 from regrow.errors import RegrowError
 from regrow.store import Store
+from regrow_companion import study, sweep
 
 COLUMNS = ("workers", "runs", "seconds", "seconds_q1", "seconds_q3", "repeats", "runs_per_hour", "steps_per_second",
            "times_one_worker", "efficiency")

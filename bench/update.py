@@ -8,7 +8,7 @@ from bench.table import Table
 from bench.timing import interleaved
 from bench.workload import IMAGES, Training, config, images
 from regrow.engines.sparse import SparseEngine, window
-from regrow.study import STRATEGIES
+from regrow_companion.study import STRATEGIES
 
 COLUMNS = ("growth", "steps_ms", "update_ms", "update_ms_q1", "update_ms_q3", "update_percent", "gradient_steps",
            "gradient_ms", "gradient_percent", "repeats")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from regrow import session, widgets
-from regrow.widgets import examples
-from regrow.widgets.panel import Panel
+from regrow_companion import session, widgets
+from regrow_companion.widgets import examples
+from regrow_companion.widgets.panel import Panel
 
 
 def gallery() -> list[Panel]:

@@ -13,10 +13,13 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from regrow import metrics
-from regrow.beyond import activation, attachment, dormancy, exploration, pooling
-from regrow.beyond.observation import COUNTS, Observation
 from regrow.config import RunConfig
 from regrow.data import Dataset, ImageSet
+from regrow_companion.section8 import nb18_attachment as attachment
+from regrow_companion.section8 import nb18_dormancy as dormancy
+from regrow_companion.section8 import nb19_exploration as exploration
+from regrow_companion.section8 import watched
+from regrow_companion.section8.watched import COUNTS, Watched
 
 NEURONS, PLACES, UPDATES = 300, 200, 40
 
@@ -49,9 +52,9 @@ def process(beta: float, gamma: float, rate: float = 0.02, seed: int = 0) -> dic
     return {name: np.stack(rows) for name, rows in counts.items()}
 
 
-def observation(of: dict[str, np.ndarray]) -> Observation:
+def observation(of: dict[str, np.ndarray]) -> Watched:
     config = RunConfig(hidden=(NEURONS, 5), train_limit=256, epochs=UPDATES)
-    return Observation(config=config, steps_per_epoch=10, steps=10 * np.arange(1, UPDATES + 1),
+    return Watched(config=config, steps_per_epoch=10, steps=10 * np.arange(1, UPDATES + 1),
                        prune_rates=np.full(UPDATES, 0.1), counts={f"fc1/in/{name}": rows for name, rows in of.items()},
                        moment_steps=np.array([0]), neurons={},
                        shapes={"fc1": (NEURONS, PLACES), "fc2": (5, NEURONS), "fc3": (10, 5)})
@@ -60,21 +63,21 @@ def observation(of: dict[str, np.ndarray]) -> Observation:
 @pytest.mark.parametrize("beta", [0.0, 0.5, 1.0, 1.5])
 def test_a_known_kernel_is_recovered(beta: float) -> None:
     frame = attachment.exponents(observation(process(beta, gamma=0.0)))
-    attach = pooling.pooled(frame.assign(seed=0), "attachment", "attachment_information", draws=300)
+    attach = attachment.pooled(frame.assign(seed=0), "attachment", "attachment_information", draws=300)
     assert abs(attach.value - beta) < 0.06 and attach.low - 0.03 < beta < attach.high + 0.03
-    prune = pooling.pooled(frame.assign(seed=0), "pruning", "pruning_information", draws=300)
+    prune = attachment.pooled(frame.assign(seed=0), "pruning", "pruning_information", draws=300)
     assert abs(prune.value) < 0.06
 
 
 @pytest.mark.parametrize("gamma", [-1.0, 0.4])
 def test_a_known_pruning_is_recovered(gamma: float) -> None:
     frame = attachment.exponents(observation(process(0.0, gamma))).assign(seed=0)
-    assert abs(pooling.pooled(frame, "pruning", "pruning_information", draws=50).value - gamma) < 0.06
+    assert abs(attachment.pooled(frame, "pruning", "pruning_information", draws=50).value - gamma) < 0.06
 
 
 def test_survival_by_degree_makes_lasting_attachment_preferential() -> None:
     frame = attachment.exponents(observation(process(0.0, gamma=-1.0, rate=0.5))).assign(seed=0)
-    attach, lasting = (pooling.pooled(frame, kind, f"{kind}_information", draws=50).value
+    attach, lasting = (attachment.pooled(frame, kind, f"{kind}_information", draws=50).value
                        for kind in ("attachment", "lasting"))
     assert abs(attach) < 0.06 and lasting > 0.1
 
@@ -131,11 +134,11 @@ def test_an_interval_has_the_width_of_the_scatter() -> None:
     for _ in range(60):
         frame = pd.DataFrame({"seed": np.repeat(range(5), 80), "step": np.tile(range(80), 5), "w": 1.0})
         frame["v"] = 2 + chance.normal(0, 0.3, 5)[frame["seed"]] + chance.normal(0, 1, 400)
-        found = pooling.pooled(frame, "v", "w", draws=200)
+        found = attachment.pooled(frame, "v", "w", draws=200)
         assert found.seeds == 5 and np.isclose(found.value, frame["v"].mean())
         covered.append(found.low < 2 < found.high)
     assert 0.75 < np.mean(covered) <= 1  # five seeds: a percentile bootstrap covers less than its 95 %
-    nothing = pooling.pooled(frame.assign(v=np.nan), "v", "w", draws=10)
+    nothing = attachment.pooled(frame.assign(v=np.nan), "v", "w", draws=10)
     assert np.isnan(nothing.value) and nothing.seeds == 0
 
 
@@ -152,11 +155,11 @@ def hand_made() -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], dict[
 
 
 def test_activation_by_hand() -> None:
-    found = activation.measure(*hand_made(), images=2)  # pixels become 0 and 1
+    found = watched.measure(*hand_made(), images=2)  # pixels become 0 and 1
     assert found["fc1/activation"].tolist() == [0, 3, 0.5] and found["fc1/spread"].tolist() == [0, 0, 0.5]
     assert found["fc1/in_degree"].tolist() == [2, 0, 1] and found["fc1/out_degree"].tolist() == [0, 1, 1]
-    assert np.allclose(activation.scores(found["fc1/activation"]), [0, 3 / 3.5 * 3, 0.5 / 3.5 * 3])
-    assert not activation.scores(np.zeros(3)).any()
+    assert np.allclose(watched.scores(found["fc1/activation"]), [0, 3 / 3.5 * 3, 0.5 / 3.5 * 3])
+    assert not watched.scores(np.zeros(3)).any()
     # dE/dh2 = mean of (softmax - label) @ (1, -1); h2 = 3 and 4, logits (h2, -h2).
     p = 1 / (1 + np.exp(-2 * np.array([3.0, 4.0])))  # of class 0
     slope = np.array([2 * (p[0] - 1), 2 * p[1]]) / 2

@@ -14,14 +14,14 @@ import pandas as pd
 import pytest
 import torch
 
-from regrow import commands, metrics, session, study, style
-from regrow.beyond import channels
-from regrow.beyond.channels import INTO, OUT, UNITS
+from regrow import metrics
 from regrow.config import RunConfig
 from regrow.errors import NotRecorded
-from regrow.plots import beyond_channels
 from regrow.record import Record
 from regrow.store import Store
+from regrow_companion import commands, session, study, style
+from regrow_companion.section8 import nb24_channels as channels
+from regrow_companion.section8.nb24_channels import INTO, OUT, UNITS
 
 BASE = RunConfig(model="convnet", dataset="fashion_mnist_small", train_limit=384, epochs=2, update_interval=1,
                  grow="gradient")
@@ -153,11 +153,11 @@ def test_records_with_both_ends_only_do_not_do() -> None:
 
 def test_figures(wiring: channels.Wiring) -> None:
     two = [pd.concat([frame, frame.assign(model="resnet56")]) for frame in (wiring.nodes, wiring.degrees)]
-    for fig, frame in (beyond_channels.figure_b19(two[0]), beyond_channels.figure_b20(two[1])):
+    for fig, frame in (channels.figure_b19(two[0]), channels.figure_b20(two[1])):
         assert not style.unlabelled_axes(fig) and len(fig.axes) == 6
         assert set(frame["model"]) == {"convnet", "resnet56"}
         plt.close(fig)
-    curves = beyond_channels.pooled(wiring.degrees).groupby(["nodes", "moment", "strategy"])["share"]
+    curves = channels.pooled(wiring.degrees).groupby(["nodes", "moment", "strategy"])["share"]
     assert np.allclose(curves.first(), 1) and all((curve.diff().dropna() < 0).all() for _, curve in curves)
     assert set(curves.groups) == {(nodes, *end) for nodes in channels.NODES
                                   for end in (("start", "all"), ("end", "gradient"), ("end", "random"))}

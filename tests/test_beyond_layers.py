@@ -12,15 +12,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regrow import style, train
-from regrow.beyond import cases, growing, layers, redistribution
-from regrow.beyond.observer import observe
+from regrow import train
 from regrow.config import RunConfig
 from regrow.data import Dataset, load
 from regrow.errors import ConfigError
-from regrow.plots import beyond_layers
 from regrow.record import Record
 from regrow.rules import LayerState
+from regrow_companion import style
+from regrow_companion.section8 import cases
+from regrow_companion.section8 import nb22_engines as engines
+from regrow_companion.section8 import nb22_layers as layers
+from regrow_companion.section8.watched import observe
 
 TINY = RunConfig(hidden=(40, 20), train_limit=640, epochs=3, batch_size=64, update_interval=3)  # 10 updates
 TOTAL = 30
@@ -42,15 +44,15 @@ def results() -> dict[str, cases.Tables]:
 
 def test_shares_by_hand() -> None:
     plenty = {"a": 100, "b": 100, "c": 100}
-    assert redistribution.shares(10, {"a": 1, "b": 3, "c": 1}, plenty) == {"a": 2, "b": 6, "c": 2}
-    assert redistribution.shares(10, {"a": 1, "b": 1, "c": 1}, plenty) == {"a": 4, "b": 3, "c": 3}
+    assert engines.shares(10, {"a": 1, "b": 3, "c": 1}, plenty) == {"a": 2, "b": 6, "c": 2}
+    assert engines.shares(10, {"a": 1, "b": 1, "c": 1}, plenty) == {"a": 4, "b": 3, "c": 3}
     # b would get 6 of 10 and has room for 3: the other 7 go to a and c as 1 : 1, the odd one to a.
-    assert redistribution.shares(10, {"a": 1, "b": 3, "c": 1}, plenty | {"b": 3}) == {"a": 4, "b": 3, "c": 3}
+    assert engines.shares(10, {"a": 1, "b": 3, "c": 1}, plenty | {"b": 3}) == {"a": 4, "b": 3, "c": 3}
     # what b cannot take fills a as well, and c takes what is left
-    assert redistribution.shares(10, {"a": 1, "b": 3, "c": 1}, {"a": 3, "b": 3, "c": 9}) == {"a": 3, "b": 3, "c": 4}
-    assert redistribution.shares(4, {"a": 0, "b": 5, "c": 0}, plenty | {"b": 0}) == {"a": 2, "b": 0, "c": 2}
+    assert engines.shares(10, {"a": 1, "b": 3, "c": 1}, {"a": 3, "b": 3, "c": 9}) == {"a": 3, "b": 3, "c": 4}
+    assert engines.shares(4, {"a": 0, "b": 5, "c": 0}, plenty | {"b": 0}) == {"a": 2, "b": 0, "c": 2}
     with pytest.raises(ValueError, match="7 connections on 6"):
-        redistribution.shares(7, {"a": 1, "b": 1}, {"a": 3, "b": 3})
+        engines.shares(7, {"a": 1, "b": 1}, {"a": 3, "b": 3})
 
 
 @given(st.lists(st.tuples(st.floats(0, 1e6), st.integers(0, 50)), min_size=1, max_size=6), st.floats(0, 1))
@@ -58,7 +60,7 @@ def test_shares_are_exact_and_never_above_the_room(of: list[tuple[float, int]], 
     weights = {str(i): weight for i, (weight, _) in enumerate(of)}
     room = {str(i): places for i, (_, places) in enumerate(of)}
     total = int(part * sum(room.values()))
-    given_to = redistribution.shares(total, weights, room)
+    given_to = engines.shares(total, weights, room)
     assert sum(given_to.values()) == total and all(0 <= given_to[name] <= room[name] for name in room)
 
 
@@ -78,7 +80,7 @@ def test_one_threshold_prunes_all_layers(rate: float) -> None:
     every = [(abs(float(layer.weight[i, j])), name, i, j) for name, layer in of.items()
              for i, j in layer.mask.nonzero().tolist()]
     gone = {entry[1:] for entry in sorted(every, key=lambda entry: entry[0])[:round(rate * len(every))]}  # stable
-    pruned = redistribution.prune_globally(of, rate)
+    pruned = engines.prune_globally(of, rate)
     assert {(name, i, j) for name, mask in pruned.items() for i, j in mask.nonzero().tolist()} == gone
 
 
@@ -87,10 +89,10 @@ def test_a_layer_may_grow_more_than_it_lost() -> None:
     pruned = layer.mask & (layer.weight < 0)
     free = int((~layer.mask | pruned).sum())
     for n in (0, 5, free):
-        done = redistribution.regrow(layer, pruned, n, "gradient")
+        done = engines.regrow(layer, pruned, n, "gradient")
         assert done.grown.sum() == n and done.mask.sum() == (layer.mask & ~pruned).sum() + n
         assert not (done.grown & layer.mask & ~pruned).any()
-    assert redistribution.mean_momentum(layer) == pytest.approx(float(layer.gradient[layer.mask].abs().mean()))
+    assert engines.mean_momentum(layer) == pytest.approx(float(layer.gradient[layer.mask].abs().mean()))
 
 
 # ---- whole runs ------------------------------------------------------------------------------------------------------
@@ -131,12 +133,12 @@ def test_what_is_refused(dataset: Dataset) -> None:
     with pytest.raises(ConfigError, match="did you mean 'growing'"):
         layers.LayersCase(TINY, "growin")
     with pytest.raises(ConfigError, match="reads gradients, not grow=random"):
-        redistribution.MomentumEngine(TINY.but(grow="random"), dataset, TOTAL)
+        engines.MomentumEngine(TINY.but(grow="random"), dataset, TOTAL)
     with pytest.raises(ConfigError, match="do not fit"):
-        growing.GrowingEngine(TINY.but(sparsity=0.6), dataset, TOTAL)
+        engines.GrowingEngine(TINY.but(sparsity=0.6), dataset, TOTAL)
     with pytest.raises(ConfigError, match="shorten update_interval"):
-        growing.births(10, [20, 30], 30)
-    for engine in (redistribution.MagnitudeEngine, growing.GrowingEngine):
+        engines.births(10, [20, 30], 30)
+    for engine in (engines.MagnitudeEngine, engines.GrowingEngine):
         with pytest.raises(ConfigError, match="regrow_pruned=true"):
             engine(TINY.but(regrow_pruned=False), dataset, TOTAL)
 
@@ -145,17 +147,17 @@ def test_what_is_refused(dataset: Dataset) -> None:
 
 
 def test_births_by_hand() -> None:
-    assert growing.births(8, [3, 6, 9, 12], 12).tolist() == [0, 0, 0, 0, 1, 1, 2, 2]
+    assert engines.births(8, [3, 6, 9, 12], 12).tolist() == [0, 0, 0, 0, 1, 1, 2, 2]
 
 
 @pytest.fixture(scope="module")
 def grown(dataset: Dataset) -> Record:
-    return observe(TINY, dataset, engine=growing.GrowingEngine)[0]
+    return observe(TINY, dataset, engine=engines.GrowingEngine)[0]
 
 
 def test_the_unborn_have_no_connection_and_are_born_in_time(grown: Record) -> None:
     for below, above in (("fc1", "fc2"), ("fc2", "")):
-        born = growing.births(grown.shapes[below][0], range(3, 31, 3), TOTAL)
+        born = engines.births(grown.shapes[below][0], range(3, 31, 3), TOTAL)
         half = len(born) // 2
         assert (born == 0).sum() == half and set(born) == {0, 1, 2, 3, 4, 5}  # updates at steps 3 to 15 of 30
         degrees = [(below, grown.in_degree[below])] + ([(above, grown.out_degree[above])] if above else [])
@@ -168,7 +170,7 @@ def test_the_unborn_have_no_connection_and_are_born_in_time(grown: Record) -> No
 
 def test_newborns_wake(dataset: Dataset) -> None:
     config = TINY.but(grow="random")
-    engine = growing.GrowingEngine(config, dataset, TOTAL)
+    engine = engines.GrowingEngine(config, dataset, TOTAL)
     born, layer = engine.born[0], engine.layers["fc1"]
     unborn = born > 0
     assert not layer.bias[unborn].any() and layer.bias[~unborn].all()
@@ -185,7 +187,7 @@ def test_newborns_wake(dataset: Dataset) -> None:
 
 
 def test_first_links_go_to_born_neurons() -> None:
-    links = growing.first_links(torch.Size((6, 9)), slice(3, 5), slice(4, 7), 2, 1, torch.Generator().manual_seed(0))
+    links = engines.first_links(torch.Size((6, 9)), slice(3, 5), slice(4, 7), 2, 1, torch.Generator().manual_seed(0))
     assert not links[5:].any() and not links[:, 7:].any() and not links[:3, :4].any()
     assert (links[3:5].sum(1) >= 2).all() and (links[:, 4:7].sum(0) >= 1).all() and links.sum() <= 7
 
@@ -196,7 +198,7 @@ def test_the_first_mover_law() -> None:
     while len(degree) < 200:
         m = connections / (2 * (len(degree) + 1))
         degree = np.append(degree * (1 - m / connections), m)
-    expected = growing.expected_degree(np.maximum(50, np.arange(1, 201)), 50, 200)
+    expected = engines.expected_degree(np.maximum(50, np.arange(1, 201)), 50, 200)
     assert np.allclose(degree / degree.mean(), expected, rtol=0.02)
 
 
@@ -216,11 +218,11 @@ def test_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, results: dict[
     experiment = cases.Experiment("layers", lambda profile: chosen, lambda case, root, tell: (made[case], {}),
                                   lambda case: TOTAL, layers.TABLES)
     found = cases.tables(experiment, "quick", tmp_path, tmp_path / "none")
-    for draw, table in ((beyond_layers.figure_b14, "layers"), (beyond_layers.figure_b15, "exponents"),
-                        (beyond_layers.figure_b16, "ages")):
+    for draw, table in ((layers.figure_b14, "layers"), (layers.figure_b15, "exponents"),
+                        (layers.figure_b16, "ages")):
         fig, frame = draw(found[table])
         assert not style.unlabelled_axes(fig) and len(frame), table
-    table = beyond_layers.cohorts(found["ages"])
+    table = layers.cohorts(found["ages"])
     assert table.groupby("nodes")["neurons"].sum().to_dict() == {"hidden 1": 40, "hidden 2": 20}
     assert (table["low"] <= table["median"]).all() and (table["median"] <= table["high"]).all()
     weighted = (table["mean"] * table["neurons"]).groupby(table["nodes"]).sum()

@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from regrow import study, train
-from regrow.beyond import attachment, experiment, observation, observer
-from regrow.cli import main
+from regrow import train
 from regrow.config import RunConfig
 from regrow.data import Dataset, load
 from regrow.engines.sparse import SparseLinear
 from regrow.errors import NotRecorded
+from regrow_companion import study
+from regrow_companion.cli import main
+from regrow_companion.section8 import nb18_attachment as attachment
+from regrow_companion.section8 import nb18_mechanism as mechanism
+from regrow_companion.section8 import watched
 
 TINY = RunConfig(hidden=(40, 20), train_limit=640, epochs=3, batch_size=64, update_interval=3)
 
@@ -29,13 +32,13 @@ def dataset() -> Dataset:
                                     TINY.but(prune="random", regrow_pruned=False)], ids=lambda c: f"{c.prune}-{c.grow}")
 def test_watching_changes_no_bit_of_the_record(config: RunConfig, dataset: Dataset) -> None:
     plain = train.finish(train.start(config, dataset, engine="sparse"), dataset)
-    watched, seen = observer.observe(config, dataset)
-    expected, found = plain.arrays(), watched.arrays()
+    noted, seen = watched.observe(config, dataset)
+    expected, found = plain.arrays(), noted.arrays()
     assert expected.keys() == found.keys()
     for name, array in expected.items():
         assert array.dtype == found[name].dtype and array.tobytes() == found[name].tobytes(), name
     for layer in ("fc1", "fc2"):
-        for side, series in (("in", watched.in_degree[layer]), ("out", watched.out_degree[layer])):
+        for side, series in (("in", noted.in_degree[layer]), ("out", noted.out_degree[layer])):
             of = seen.of(layer, side)
             assert (of["degree"] == series[:-1]).all() and (of["kept"] + of["grown"] == series[1:]).all()
 
@@ -51,7 +54,7 @@ def test_sees_what_the_engine_did(grow: str, dataset: Dataset, monkeypatch: pyte
         plain(layer, before, rewiring, **options)
 
     monkeypatch.setattr(SparseLinear, "rewire", note)
-    record, seen = observer.observe(TINY.but(grow=grow), dataset)
+    record, seen = watched.observe(TINY.but(grow=grow), dataset)
     of, young, outlived = seen.of("fc1", "in"), np.zeros((40, 784), bool), np.zeros((40, 784), bool)
     assert len(done) == len(seen.steps) == 10
     for u, step in enumerate(done):
@@ -67,46 +70,46 @@ def test_sees_what_the_engine_did(grow: str, dataset: Dataset, monkeypatch: pyte
 
 
 def test_an_observation_survives_the_disk(dataset: Dataset, tmp_path: Path) -> None:
-    record, seen = observer.observe(TINY, dataset, provenance={"engine": "sparse"})
+    record, seen = watched.observe(TINY, dataset, provenance={"engine": "sparse"})
     seen.save(tmp_path / "seen.npz")
-    again = observation.load(tmp_path / "seen.npz")
+    again = watched.load(tmp_path / "seen.npz")
     assert again.config == seen.config and again.shapes == seen.shapes and again.provenance == seen.provenance
     assert again.provenance["validation %"] == round(float(record.val_accuracy[-1]), 2)
-    for part in observation.PARTS:
+    for part in watched.PARTS:
         before, after = getattr(seen, part), getattr(again, part)
         assert before.keys() == after.keys() and all(np.array_equal(before[name], after[name]) for name in before)
     assert again.connections == record.connections
-    assert observer.MOMENTS[0] == 0 and seen.moment_steps[0] == 0 and seen.moment_steps[-1] == seen.steps[-1]
+    assert watched.MOMENTS[0] == 0 and seen.moment_steps[0] == 0 and seen.moment_steps[-1] == seen.steps[-1]
 
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> tuple[RunConfig, ...]:
     configs = tuple(TINY.but(grow=grow, epochs=2) for grow in ("random", "gradient"))
-    monkeypatch.setattr(experiment, "configs", lambda profile: configs)
+    monkeypatch.setattr(mechanism, "configs", lambda profile: configs)
     return configs
 
 
 def test_tables_are_made_once_and_read_again(small: tuple[RunConfig, ...], tmp_path: Path,
                                              monkeypatch: pytest.MonkeyPatch) -> None:
-    first = experiment.tables("quick", tmp_path, tmp_path / "none")
-    monkeypatch.setattr(observer, "observe", lambda *_, **__: pytest.fail("trained again"))
-    second = experiment.tables("quick", tmp_path, tmp_path / "none")
-    for name in experiment.TABLES:
+    first = mechanism.tables("quick", tmp_path, tmp_path / "none")
+    monkeypatch.setattr(watched, "observe", lambda *_, **__: pytest.fail("trained again"))
+    second = mechanism.tables("quick", tmp_path, tmp_path / "none")
+    for name in mechanism.TABLES:
         frame = getattr(first, name)
         assert frame.equals(getattr(second, name)) and set(frame["strategy"]) == {"random", "gradient"}, name
     assert (second.moments.groupby(["strategy", "nodes"]).size() == len(set(second.moments["step"]))).all()
     assert [run.key for run in second.runs] == [config.key for config in small] and second.first == small[0]
     (tmp_path / "beyond" / "tables" / f"{small[0].key}.json").unlink()  # interrupted between training and tables
-    assert len(experiment.tables("quick", tmp_path, tmp_path / "none").runs) == 2
+    assert len(mechanism.tables("quick", tmp_path, tmp_path / "none").runs) == 2
     about = json.loads((tmp_path / "beyond" / "tables" / f"{small[0].key}.json").read_text())
     assert about["provenance"]["engine"] == "sparse" and about["provenance"]["data_sha256"]
 
 
 def test_replay_reads_what_is_shipped_and_never_trains(small: tuple[RunConfig, ...], tmp_path: Path) -> None:
     with pytest.raises(NotRecorded, match="beyond mechanism --profile paper"):
-        experiment.tables("replay", tmp_path / "a", tmp_path / "shipped")
-    experiment.watch(small[:1], tmp_path / "b", tmp_path / "shipped" / "beyond")
-    read = experiment.tables("replay", tmp_path / "a", tmp_path / "shipped")
+        mechanism.tables("replay", tmp_path / "a", tmp_path / "shipped")
+    mechanism.watch(small[:1], tmp_path / "b", tmp_path / "shipped" / "beyond")
+    read = mechanism.tables("replay", tmp_path / "a", tmp_path / "shipped")
     assert [run.config.method for run in read.runs] == ["random"] and read.low >= 0
 
 
@@ -123,5 +126,5 @@ def test_the_command(small: tuple[RunConfig, ...], tmp_path: Path, capsys: pytes
 
 
 def test_definitions() -> None:
-    assert set(experiment.configs("paper")) == set(study.runs("fig05", "paper"))
-    assert [config.seed for config in experiment.configs("quick")] == [0, 0, 0, 1, 1, 1]
+    assert set(mechanism.configs("paper")) == set(study.runs("fig05", "paper"))
+    assert [config.seed for config in mechanism.configs("quick")] == [0, 0, 0, 1, 1, 1]

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from regrow import style
-from regrow.beyond import exploration
-from regrow.beyond.attachment import KINDS
-from regrow.plots import beyond_attachment, beyond_dormancy, beyond_exploration
-from regrow.study import STRATEGIES
+from regrow_companion import style
+from regrow_companion.section8 import nb18_plots
+from regrow_companion.section8 import nb19_exploration as exploration
+from regrow_companion.section8.nb18_attachment import KINDS
+from regrow_companion.study import STRATEGIES
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +26,7 @@ def kernel() -> pd.DataFrame:
     rows = []
     for strategy in STRATEGIES:
         for seed in (0, 1):
-            for layer, side in beyond_attachment.GROUPS:
+            for layer, side in nb18_plots.GROUPS:
                 for phase in ("first update", "early", "middle", "late"):
                     for k in (4, 8, 16, 32, 64, 128):
                         ratio = {kind: 1.0 for kind in KINDS}
@@ -46,12 +46,12 @@ def exponents() -> pd.DataFrame:
     chance, known = np.random.default_rng(0), {f"{kind}_information": 100 for kind in KINDS}
     rows = [{"strategy": s, "seed": seed, "step": 10 * u, "epoch": u / 2, "layer": layer, "side": side}
             | {kind: value[s] + chance.normal(0, 0.1) for kind in KINDS} | known
-            for s in STRATEGIES for seed in (0, 1) for layer, side in beyond_attachment.GROUPS for u in range(1, 41)]
+            for s in STRATEGIES for seed in (0, 1) for layer, side in nb18_plots.GROUPS for u in range(1, 41)]
     return pd.DataFrame(rows)
 
 
 def test_bins_of_all_seeds_are_added_up(kernel: pd.DataFrame) -> None:
-    table = beyond_attachment.by_degree(kernel)
+    table = nb18_plots.by_degree(kernel)
     assert len(table) == len(kernel) / 2 and (table["neurons"] == 200).all() and (table["seeds"] == 2).all()
     row = table[(table["strategy"] == "gradient") & (table["k"] == 64)].iloc[0]
     assert np.isclose(row["attachment_ratio"], 64 / 22) and np.isclose(row["net"], 2000 * (64 / 22 - 1) / 200)
@@ -59,24 +59,24 @@ def test_bins_of_all_seeds_are_added_up(kernel: pd.DataFrame) -> None:
 
 
 def test_slopes_find_a_power_law_on_both_sides_of_the_mean(kernel: pd.DataFrame) -> None:
-    found = beyond_attachment.slopes(kernel).groupby("strategy")[["below", "above"]].mean()
+    found = nb18_plots.slopes(kernel).groupby("strategy")[["below", "above"]].mean()
     assert np.allclose(found.loc["random"], 0, atol=1e-6) and np.allclose(found.loc["gradient"], 1, atol=1e-6)
 
 
 def test_figures_of_the_kernel(kernel: pd.DataFrame) -> None:
-    for draw in (beyond_attachment.figure_b1, beyond_attachment.figure_b3):
+    for draw in (nb18_plots.figure_b1, nb18_plots.figure_b3):
         fig, frame = draw(kernel)
         assert not style.unlabelled_axes(fig) and len(frame)
-    assert set(beyond_attachment.figure_b1(kernel)[1]["phase"]) == {"early", "late"}
+    assert set(nb18_plots.figure_b1(kernel)[1]["phase"]) == {"early", "late"}
 
 
 def test_exponents_by_phase_and_over_time(exponents: pd.DataFrame) -> None:
-    table = beyond_attachment.pooled_exponents(exponents, ("attachment",))
+    table = nb18_plots.pooled_exponents(exponents, ("attachment",))
     assert len(table) == 4 * 4 * 3 and (table["seeds"] == 2).all()
     late = table[table["phase"] == "late"].groupby("strategy")["value"].mean()
     assert np.allclose(late[list(STRATEGIES)], [0, 1, 1.5], atol=0.05)
     assert (table["low"] <= table["value"]).all() and (table["value"] <= table["high"]).all()
-    fig, frame = beyond_attachment.figure_b2(exponents)
+    fig, frame = nb18_plots.figure_b2(exponents)
     assert not style.unlabelled_axes(fig) and len(frame) == 3 * 4 * 2 * 5
 
 
@@ -85,17 +85,17 @@ def moments() -> pd.DataFrame:
     rows = [{"strategy": s, "seed": seed, "nodes": nodes, "epoch": epoch, "neurons": 200, "low": 20, "constant": 4,
              "score_0.025": 10, "both_0.025": 5, "degree_score": 0.5, "degree_update": 0.4,
              "grown_in_degree_given_score": np.nan if epoch == 0 else 0.1, "grown_score_given_in_degree": 0.2}
-            for s in STRATEGIES for seed in (0, 1) for nodes in beyond_dormancy.LAYERS for epoch in (0, 5, 10)]
+            for s in STRATEGIES for seed in (0, 1) for nodes in nb18_plots.LAYERS for epoch in (0, 5, 10)]
     return pd.DataFrame(rows)
 
 
 def test_figures_of_dormancy(moments: pd.DataFrame) -> None:
-    fig, frame = beyond_dormancy.figure_b4(moments, 3, "thresholds 3 and 30")
+    fig, frame = nb18_plots.figure_b4(moments, 3, "thresholds 3 and 30")
     assert not style.unlabelled_axes(fig)
     assert set(frame.groupby("sense")["percent"].first().round(3)) == {10.0, 5.0, 2.5, 2.0}
-    fig, frame = beyond_dormancy.figure_b6(moments)
+    fig, frame = nb18_plots.figure_b6(moments)
     assert not style.unlabelled_axes(fig) and frame["rho"].notna().all()
-    shares = beyond_dormancy.dormant_shares(moments)
+    shares = nb18_plots.dormant_shares(moments)
     assert (shares["few connections yet active (%)"] == 75).all() and (shares["seeds"] == 2).all()
 
 
@@ -104,9 +104,9 @@ def test_scatter_shows_every_neuron_of_the_first_moment() -> None:
     neurons = pd.DataFrame([{"strategy": s, "seed": 0, "nodes": nodes, "epoch": epoch, "neuron": i,
                              "degree": int(chance.integers(0, 50)), "score": chance.choice([0.0, 1.0]),
                              "gradient": chance.random()}
-                            for s in STRATEGIES for nodes in beyond_dormancy.LAYERS for epoch in (5.0, 10.0)
+                            for s in STRATEGIES for nodes in nb18_plots.LAYERS for epoch in (5.0, 10.0)
                             for i in range(30)])
-    fig, frame = beyond_dormancy.figure_b5(neurons)
+    fig, frame = nb18_plots.figure_b5(neurons)
     assert not style.unlabelled_axes(fig) and len(frame) == 180 and set(frame["epoch"]) == {5.0}
 
 
@@ -117,10 +117,10 @@ def test_figures_of_exploration() -> None:
     one = explored[explored["augment"] == "none"]
     reliable = pd.DataFrame([{"strategy": "random", "seed": 0, "epoch": epoch, "layer": layer, "places": 100,
                               "explored": 50, "reliable": 10 + epoch} for layer in ("fc1", "fc2") for epoch in (5, 10)])
-    fig, frame = beyond_exploration.figure_b7(one, reliable)
+    fig, frame = exploration.figure_b7(one, reliable)
     assert not style.unlabelled_axes(fig) and len(fig.axes) == 2
     assert frame[frame["panel"] == "reliable"]["percent"].tolist() == [15, 20]
-    assert len(beyond_exploration.figure_b7(one, reliable[:0])[0].axes) == 1
+    assert len(exploration.figure_b7(one, reliable[:0])[0].axes) == 1
     final = exploration.final(explored)
     assert len(final) == 12 and (final["epoch"] == 10).all()
-    assert not style.unlabelled_axes(beyond_exploration.figure_b8(final)[0])
+    assert not style.unlabelled_axes(exploration.figure_b8(final)[0])

@@ -10,15 +10,17 @@ import pandas as pd
 import pytest
 import torch
 
-from regrow import data, session, study, style, train
-from regrow.beyond import cases, noise, series
+from regrow import data, train
 from regrow.config import RunConfig
 from regrow.cost import total_steps
 from regrow.errors import NotRecorded
-from regrow.plots import beyond_schedules
 from regrow.record import Record
 from regrow.schedule import update_steps
 from regrow.store import Store
+from regrow_companion import session, study, style
+from regrow_companion.section8 import cases
+from regrow_companion.section8 import nb21_noise as noise
+from regrow_companion.section8 import nb21_schedules as series
 
 BASE = RunConfig(hidden=(30, 20), train_limit=512, epochs=4, update_interval=4)
 OPTIONS = ({}, {"update_interval": 2}, {"update_interval": 8}, {"prune_rate": 0.2}, {"prune_rate": 0.8},
@@ -58,7 +60,7 @@ def test_options_have_names() -> None:
     assert names == ["usual", "interval 2", "interval 8", "$p_0$ = 0.2", "$p_0$ = 0.8", "linear decay",
                      "constant decay"]
     assert series.option(BASE.but(batch_size=32, lr=0.025, update_interval=16), BASE) == "batch 32"
-    assert beyond_schedules.options(RUNS) == {
+    assert series.options(RUNS) == {
         "update_interval": ["interval 2", "usual", "interval 8"], "prune_rate": ["$p_0$ = 0.2", "usual", "$p_0$ = 0.8"],
         "prune_schedule": ["linear decay", "usual", "constant decay"]}
 
@@ -102,8 +104,8 @@ def test_what_ships_is_read_as_what_was_measured(store: Store, records: list[Rec
 
 def test_figures_of_schedules(records: list[Record]) -> None:
     measured = series.measured(records, RUNS[0])
-    for fig, frame in (beyond_schedules.figure_b11(measured.table, RUNS),
-                       beyond_schedules.figure_b12(measured.last(), RUNS)):
+    for fig, frame in (series.figure_b11(measured.table, RUNS),
+                       series.figure_b12(measured.last(), RUNS)):
         assert not style.unlabelled_axes(fig) and len(frame)
         plt.close(fig)
 
@@ -179,6 +181,6 @@ def test_cases_and_their_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert first["agreement"]["seed"].unique().tolist() == [0, 1] and len(shipped.runs) == 1
     ends = series.measured(records[:4] + records[14:18], RUNS[0]).last()
     ends["option"] = ends["option"].replace({"interval 2": "batch 32"})
-    fig, _ = beyond_schedules.figure_b13(first["agreement"].query("layer == 'fc1'"), ends, BASE)
+    fig, _ = series.figure_b13(first["agreement"].query("layer == 'fc1'"), ends, BASE)
     assert not style.unlabelled_axes(fig)
     plt.close(fig)

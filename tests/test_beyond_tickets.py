@@ -10,14 +10,15 @@ import pandas as pd
 import pytest
 import torch
 
-from regrow import data, study, style, train
-from regrow.beyond import cases, strength, tickets
-from regrow.beyond.planting import Network, initial, plant, taken, trained
+from regrow import data, train
 from regrow.config import RunConfig
 from regrow.data import Dataset
 from regrow.errors import ConfigError
-from regrow.plots import beyond_tickets
 from regrow.sparsity import random_masks
+from regrow_companion import study, style
+from regrow_companion.section8 import cases, nb23_plots, strength
+from regrow_companion.section8 import nb23_tickets as tickets
+from regrow_companion.section8.nb23_tickets import Network, initial, plant, taken, trained
 
 RUN = RunConfig(hidden=(20, 12), train_limit=1280, epochs=2, update_interval=5, **study.DENSE)
 CASE = tickets.Ticket(RUN, rounds=3, fraction=0.5, rewind=4, controls=(2, 3), n_sets=20)
@@ -45,7 +46,7 @@ def early(dataset: Dataset) -> Network:
 
 
 @pytest.fixture(scope="module")
-def outcomes(dataset: Dataset) -> list[tickets.Outcome]:
+def outcomes(dataset: Dataset) -> list[tickets.Trained]:
     return list(tickets.outcomes(CASE, dataset, lambda step: None))
 
 
@@ -59,11 +60,11 @@ def same(a: Network, b: Network) -> bool:
     return all(torch.equal(getattr(a, part)[name], getattr(b, part)[name]) for part in PARTS for name in a.masks)
 
 
-def by_kind(found: list[tickets.Outcome], kind: str) -> dict[int, Network]:
+def by_kind(found: list[tickets.Trained], kind: str) -> dict[int, Network]:
     return {outcome.round: outcome.network for outcome in found if outcome.kind == kind}
 
 
-def test_a_ticket_loses_exactly_its_fraction_every_round(outcomes: list[tickets.Outcome]) -> None:
+def test_a_ticket_loses_exactly_its_fraction_every_round(outcomes: list[tickets.Trained]) -> None:
     left, found = {"fc1": 784 * 20, "fc2": 20 * 12, "fc3": 120}, by_kind(outcomes, "ticket")
     assert list(found) == [0, 1, 2, 3]
     for network in found.values():
@@ -98,7 +99,7 @@ def test_training_begins_where_it_should(dataset: Dataset, early: Network, monke
 
 
 def test_rewinding_without_pruning_repeats_the_dense_training(dataset: Dataset, early: Network,
-                                                               outcomes: list[tickets.Outcome]) -> None:
+                                                               outcomes: list[tickets.Trained]) -> None:
     again, _, test = trained(RUN, dataset, early, CASE.rewind)
     assert same(again, outcomes[0].network) and test == outcomes[0].test
 
@@ -111,7 +112,7 @@ def test_a_planted_network_is_what_the_engine_then_holds(engine: str, dataset: D
     assert same(taken(run.engine), network)
 
 
-def test_controls_and_rules_have_as_many_connections_in_each_layer(outcomes: list[tickets.Outcome]) -> None:
+def test_controls_and_rules_have_as_many_connections_in_each_layer(outcomes: list[tickets.Trained]) -> None:
     ticket = by_kind(outcomes, "ticket")
     for kind in ("reinitialised", "static"):
         control = by_kind(outcomes, kind)
@@ -190,10 +191,10 @@ def test_the_exponent_is_found() -> None:
 def test_figures_say_what_they_show(performed: tuple[cases.Tables, list[int]]) -> None:
     tables = {name: pd.concat([table.assign(dataset=dataset, seed=seed) for dataset in ("mnist", "fashion_mnist")
                                for seed in (0, 1)]) for name, table in performed[0].items()}
-    fig, frame = beyond_tickets.figure_b17(tables["rounds"], tables["layers"])
+    fig, frame = nb23_plots.figure_b17(tables["rounds"], tables["layers"])
     assert not style.unlabelled_axes(fig) and len(fig.axes) == 4
-    assert set(frame["curve"]) == {*beyond_tickets.CONTROLS, *beyond_tickets.LAYERS}
-    fig, frame = beyond_tickets.figure_b18(tables["neurons"])
+    assert set(frame["curve"]) == {*nb23_plots.CONTROLS, *nb23_plots.LAYERS}
+    fig, frame = nb23_plots.figure_b18(tables["neurons"])
     assert not style.unlabelled_axes(fig) and len(frame) == 2 * 2 * 5 * 32
     assert set(strength.exponents(tables["neurons"])["side"]) == {"in", "out", "all"}
-    assert set(beyond_tickets.summary(tables["rounds"])["seeds"]) == {2}
+    assert set(nb23_plots.summary(tables["rounds"])["seeds"]) == {2}

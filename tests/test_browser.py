@@ -22,8 +22,8 @@ import pytest
 from chromium import PATIENCE, launched, sync_api
 from gallery import gallery, picture_of
 
-from regrow import widgets
-from regrow.widgets.panel import STATIC, Panel, stops
+from regrow_companion import widgets
+from regrow_companion.widgets.panel import STATIC, Panel, stops
 
 pytestmark = pytest.mark.browser
 

@@ -11,9 +11,12 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from regrow import claims, study
-from regrow.claims import Evidence, accuracy, statistics, structure, topology
-from regrow.claims.judgement import (
+from regrow.config import RunConfig
+from regrow.record import Record
+from regrow.store import Store
+from regrow_companion import claims, study
+from regrow_companion.claims import Evidence, accuracy, degrees, power_law, structure
+from regrow_companion.claims.judgement import (
     CLAIMS,
     MIXED,
     NOT_MEASURED,
@@ -24,10 +27,7 @@ from regrow.claims.judgement import (
     effect,
     judged,
 )
-from regrow.config import RunConfig
-from regrow.record import Record
-from regrow.store import Store
-from regrow.tail_series import POOLED
+from regrow_companion.tail_tables import POOLED
 
 
 class Invented(Evidence):
@@ -155,11 +155,11 @@ def table(**columns: tuple[float, float]) -> pd.DataFrame:
 def test_power_law_predicates_tell_both_ways() -> None:
     good = Invented(table=table(p=(0.0, 0.99), alpha=(2.5, 2.4), D=(0.2, 0.05), sigma=(0.1, 0.05)))
     bad = Invented(table=table(p=(0.0, 0.001), alpha=(1.5, 1.4), D=(0.05, 0.2), sigma=(0.05, 0.1)))
-    for claim in statistics.CLAIMS:
+    for claim in power_law.CLAIMS:
         if claim.id in ("power-law", "p-threshold", "alpha", "sigma-falls", "D-falls"):
             assert claim.decide(good).verdict == REPRODUCED, claim.id
             assert claim.decide(bad).verdict in (NOT_REPRODUCED, MIXED), claim.id
-    assert statistics.alpha_in_range(bad).verdict == MIXED  # below 2, and so below 3 as well
+    assert power_law.alpha_in_range(bad).verdict == MIXED  # below 2, and so below 3 as well
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +173,7 @@ def test_topology_predicates_read_any_record(tiny: Record) -> None:
             for rule in study.STRATEGIES}
     evidence = Invented(runs=runs)
     same = {"hubs-soon", "random-uniform", "momentum-stable", "backbone", "symmetry", "attention", "rank-fast"}
-    for claim in (*topology.CLAIMS, *structure.CLAIMS):
+    for claim in (*degrees.CLAIMS, *structure.CLAIMS):
         outcome = claim.decide(evidence)
         assert outcome.effects and all(np.isfinite(one.mean) for one in outcome.effects), claim.id
         if claim.id in same:  # the same run under three names: no rule can be ahead
@@ -187,6 +187,6 @@ def test_dead_and_living_are_told_apart_by_an_early_degree(tiny: Record) -> None
     known = replace(tiny, steps=steps, in_degree={"fc1": np.hstack([living, dying]), "fc2": np.zeros((5, 0), int)},
                     out_degree={"fc1": np.zeros((5, 0), int), "fc2": np.zeros((5, 40), int)},
                     shapes={"fc1": (40, 784), "fc2": (0, 40)})
-    effects: tuple[Effect, ...] = topology.degree_decides_survival(
+    effects: tuple[Effect, ...] = degrees.degree_decides_survival(
         Invented(runs={rule: [known] * 5 for rule in study.STRATEGIES})).effects
     assert all(one.mean == 1.0 for one in effects)

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from regrow import cli, commands, progress, study
 from regrow.config import RunConfig
 from regrow.store import Store
+from regrow_companion import cli, commands, console, study
 
 WORDS = ["hidden=20,10", "train_limit=256", "epochs=2", "batch_size=64", "update_interval=2"]
 TINY = RunConfig(hidden=(20, 10), train_limit=256, epochs=2, batch_size=64, update_interval=2)
@@ -26,7 +26,7 @@ def nothing_outside(tmp_path, monkeypatch):
     monkeypatch.setenv("REGROW_STORE", str(tmp_path / "default"))
     monkeypatch.setenv("REGROW_DATA", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(progress, "interactive", lambda: False)  # pytest's notebook plugin looks like a notebook
+    monkeypatch.setattr(console, "interactive", lambda: False)  # pytest's notebook plugin looks like a notebook
 
 
 @pytest.fixture(scope="module")

@@ -18,10 +18,11 @@ import psutil
 import pytest
 import torch
 
-from regrow import heartbeat, sweep
 from regrow.config import RunConfig
 from regrow.errors import RegrowError
 from regrow.store import Store
+from regrow_companion import sweep
+from regrow_companion.sweep import heartbeat
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.skipif(

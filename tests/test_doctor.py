@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from regrow import doctor
-from regrow.doctor import Check
+from regrow_companion import doctor
+from regrow_companion.doctor import Check
 
 NAMES = ["python", "packages", "device", "data", "disk", "store"]
 

@@ -17,9 +17,9 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from regrow import figures, style
 from regrow.config import RunConfig
 from regrow.errors import RegrowError
+from regrow_companion import figures, style
 
 ALT = "Mean accuracy over three seeds rises and then levels off."
 DATA = pd.DataFrame({"epoch": [1, 2, 3], "accuracy": [80.0, 1 / 3, np.nan]})
@@ -98,7 +98,7 @@ def test_switch_ends_in_its_second_colour_and_starts_with_its_first_marker() -> 
 
 
 def test_registered_rule_keeps_its_look_in_another_process() -> None:
-    code = "from regrow.style import style_of; print(style_of('my_rule'), style_of('my_rule>random'))"
+    code = "from regrow_companion.style import style_of; print(style_of('my_rule'), style_of('my_rule>random'))"
     elsewhere = {python(code, hashseed) for hashseed in ("1", "2")}
     assert elsewhere == {f"{style.style_of('my_rule')} {style.style_of('my_rule>random')}\n"}
     assert style.style_of("my_rule").colour not in {style.STYLE[m].colour for m in style.STYLE}

@@ -15,9 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from regrow import study
-from regrow.beyond import layers, noise, tickets
-from regrow.cli import parser
+from regrow_companion import study
+from regrow_companion.cli import parser
+from regrow_companion.section8 import nb21_noise as noise
+from regrow_companion.section8 import nb22_layers as layers
+from regrow_companion.section8 import nb23_tickets as tickets
 
 KEYS, HELP = (Path(__file__).parent / "assets" / name for name in ("golden_keys.json", "golden_help.txt"))
 EXPERIMENTS = {"layers": layers, "noise": noise, "tickets": tickets}

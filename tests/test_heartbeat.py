@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from regrow import heartbeat
 from regrow.config import RunConfig
-from regrow.heartbeat import Heart, beating, read
-from regrow.status import statuses
 from regrow.store import Store
+from regrow_companion.sweep import heartbeat
+from regrow_companion.sweep.heartbeat import Heart, beating, read
+from regrow_companion.sweep.status import statuses
 
 TINY = RunConfig(hidden=(20, 10), train_limit=256, epochs=2, batch_size=64, update_interval=2)
 

@@ -13,8 +13,8 @@ import networkx as nx
 
 SOURCE = Path(__file__).parents[1] / "src"
 CIRCLES: set[frozenset[str]] = {
-    frozenset({"regrow.observation", "regrow.plots.observed"}),
-    frozenset({"regrow.cli", *(f"regrow.torture.{name}" for name in (
+    frozenset({"regrow_companion.observation"}),
+    frozenset({"regrow_companion.cli", *(f"torture.{name}" for name in (
         "bad_input", "collapse", "command", "damage", "disk", "said"))}),
 }
 HIDDEN_WITHOUT_REASON = 76  # imports inside functions that no comment explains

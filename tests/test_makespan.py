@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regrow.makespan import longest_first, lower_bound
+from regrow_companion.sweep.plan import longest_first, lower_bound
 
 RUNS = st.lists(st.integers(0, 50), max_size=40)
 

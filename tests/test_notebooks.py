@@ -9,8 +9,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from regrow import study
-from regrow.notebook_index import Entry, read_index, readme_table
+from regrow_companion import study
+from regrow_companion.runner.index import Entry, read_index, readme_table
 
 ROOT = Path(__file__).resolve().parents[1]
 ENTRIES = read_index(ROOT / "notebooks" / "index.yml")

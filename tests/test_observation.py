@@ -14,9 +14,10 @@ from torch import nn
 from torch.nn.utils import prune
 
 import regrow
-from regrow import figures, metrics
+from regrow import metrics
 from regrow.errors import DataError
 from regrow.tails.fit import fit_tail
+from regrow_companion import figures
 
 
 def sparse_mlp(sizes: tuple[int, ...] = (48, 30, 20, 4), density: float = 0.3) -> nn.Sequential:

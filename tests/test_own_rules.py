@@ -56,7 +56,7 @@ def test_a_rule_from_a_file_trains_and_joins_every_study(tmp_path: Path) -> None
     count = {need: sum(row.values()) for need, row in plan["needs"].items()}
     assert count["fig05"] == count["table4"] == 12 and sum(plain["needs"]["fig05"].values()) == 9
     assert count["fig13"] == (3 + 1) * (3 + 1) * 3
-    replayed = run(mine, "-c", "from regrow import study; study.load_own_rules(); "
+    replayed = run(mine, "-c", "from regrow_companion import study; study.load_own_rules(); "
                                "print({c.grow for c in study.runs('fig05', 'replay')})")
     assert "column" not in replayed.stdout and "momentum" in replayed.stdout
 

@@ -19,7 +19,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 import regrow
-from regrow import doctor
+from regrow_companion import doctor
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -117,7 +117,7 @@ def test_every_import_of_the_package_is_a_declared_dependency() -> None:
                 modules = [node.module or ""]
             else:
                 continue
-            for top in {module.partition(".")[0] for module in modules} - {"regrow"} - sys.stdlib_module_names:
+            for top in {module.partition(".")[0] for module in modules} - {"regrow", "regrow_companion"} - sys.stdlib_module_names:
                 assert canonicalize_name(IMPORTED_AS.get(top, top)) in declared, f"{path.name} imports {top}"
 
 

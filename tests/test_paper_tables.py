@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from regrow import paper_tables
 from regrow.config import CHOICES, RunConfig
-from regrow.figures import check_table, save_table
 from regrow.record import READINGS
 from regrow.rules import GROWTH, PRUNING, gradient_score, momentum_score, prune_magnitude, prune_set, random_score
+from regrow_companion import paper
+from regrow_companion.figures import check_table, save_table
 
 
 def test_table1_pairs_name_rules_that_exist() -> None:
-    table = paper_tables.table1().set_index("method")
+    table = paper.table1().set_index("method")
     assert [PRUNING[name] for name in table["prune"]] == [prune_set, prune_magnitude, prune_magnitude]
     assert [GROWTH[name].score for name in table["grow"]] == [random_score, gradient_score, momentum_score]
     assert list(table.index) == ["SET", "RigL", "SNFS"]
@@ -22,7 +22,7 @@ def test_table1_pairs_name_rules_that_exist() -> None:
 
 
 def test_table2_shows_what_the_printed_numerator_costs() -> None:
-    table = paper_tables.table2().set_index("init")
+    table = paper.table2().set_index("init")
     assert table["convnet conv1"].to_dict() == {"uniform": 0.05, "er": 0.565, "erk": 0.478, "erk_printed": 0.431}
     assert (table.loc[["erk", "erk_printed"], "convnet fc"] == 1).all()
     assert "w + h" in table.loc["erk", "density of a layer here, up to a factor"]
@@ -30,12 +30,12 @@ def test_table2_shows_what_the_printed_numerator_costs() -> None:
 
 
 def test_table2_of_a_network_without_kernels_has_one_answer() -> None:
-    table = paper_tables.table2("mlp").set_index("init")
+    table = paper.table2("mlp").set_index("init")
     assert (table.loc[["er", "erk", "erk_printed"], "mlp fc1"] == 0.041).all()
 
 
 def test_table5_is_what_the_paper_prints_and_counts_what_it_does_not() -> None:
-    table = paper_tables.table5().set_index("layer")
+    table = paper.table5().set_index("layer")
     assert table["MLP"].tolist()[:5] == ["Linear(3072, 1024)", "ReLU", "Linear(1024, 512)", "ReLU", "Linear(512, 10)"]
     assert (table["MLP"].iloc[5:10] == "").all()
     assert table["ConvNet"].tolist()[:10] == [
@@ -47,7 +47,7 @@ def test_table5_is_what_the_paper_prints_and_counts_what_it_does_not() -> None:
 
 
 def test_the_printed_five_percent_is_of_all_parameters() -> None:
-    for everything, sparse in paper_tables.PRINTED_PARAMETERS.values():
+    for everything, sparse in paper.PRINTED_PARAMETERS.values():
         assert sparse == round(0.05 * everything)
 
 
@@ -60,12 +60,12 @@ def test_the_printed_five_percent_is_of_all_parameters() -> None:
     ("VGG-16", 14_724_042, 14_715_584, ""),
 ])
 def test_parameters_come_out_exactly(network: str, everything: int, maskable: int, which: str) -> None:
-    row = paper_tables.parameter_table().set_index("network").loc[network]
+    row = paper.parameter_table().set_index("network").loc[network]
     assert (row["all parameters"], row["maskable weights"], row["which is"]) == (everything, maskable, which)
 
 
 def test_table6_shows_its_slip() -> None:
-    table = paper_tables.table6().set_index("data set")
+    table = paper.table6().set_index("data set")
     assert (table["samples, as printed"] == 70_000).all()
     assert table["their sum"].to_dict() == {"CIFAR-10": 60_000, "CIFAR-100": 60_000, "Fashion-MNIST": 70_000,
                                             "MNIST": 70_000}
@@ -77,12 +77,12 @@ def test_table6_shows_its_slip() -> None:
 
 @pytest.mark.parametrize("stem", ["table1", "table2", "table5", "table6"])
 def test_every_table_can_be_saved(stem: str, tmp_path: Path) -> None:
-    save_table(getattr(paper_tables, stem)(), stem, out=tmp_path, profile="paper", caption="A table of the paper.")
+    save_table(getattr(paper, stem)(), stem, out=tmp_path, profile="paper", caption="A table of the paper.")
     assert check_table(tmp_path, stem) == []
 
 
 def test_the_protocol_names_every_value_of_every_choice_and_its_default() -> None:
-    table = paper_tables.protocol().set_index("key")
+    table = paper.protocol().set_index("key")
     for key, row in table.drop("(a reading)").iterrows():
         named = f"{row['default']}; {row['values']}"
         assert all(f"{name}: {text}" in named for name, text in CHOICES.get(key, {}).items() if name != "auto")

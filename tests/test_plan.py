@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from regrow import cli, plan, step_probe, step_times, study
 from regrow.config import RunConfig
-from regrow.step_probe import Times
-from regrow.step_times import StepTimes
 from regrow.store import Store
-from regrow.sweep.task import divided
+from regrow_companion import cli, study
+from regrow_companion.sweep import plan, step_times
+from regrow_companion.sweep.step_times import StepTimes, Times
+from regrow_companion.sweep.task import divided
 
 STEP = Times(step=0.01, averaged_step=0.01, update=0.0, evaluated_image=0.0)
 
@@ -83,7 +83,7 @@ def test_gpus_that_runs_share(tmp_path, capsys):
 
 
 def test_measures_here(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(step_probe, "PROBE_SECONDS", 0.01)
+    monkeypatch.setattr(step_times, "PROBE_SECONDS", 0.01)
     file = tmp_path / "times.json"
     out = said(capsys, "plan", "--profile", "quick", "--only", "fig12", "--store", tmp_path / "s", "--jobs", "1",
                "--save-times", file)

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from regrow import reported, study
 from regrow.config import RunConfig
-from regrow.figures import check_table, save_table
-from regrow.plots import ablations, accuracy
 from regrow.record import Record
 from regrow.store import Store
+from regrow_companion import paper, study
+from regrow_companion.figures import check_table, save_table
+from regrow_companion.plots import nb08_accuracy as accuracy
 
 
 @pytest.fixture(scope="module")
@@ -41,18 +41,18 @@ def one(frame, **where):
 # ------------------------------------------------------------------------------------------- the paper's numbers
 
 def test_reported_cells_are_those_of_the_study():
-    assert [len(reported.load(n)) for n in (3, 4, 7, 8)] == [20, 60, 120, 72] and reported.load(5) == ()
+    assert [len(paper.reported(n)) for n in (3, 4, 7, 8)] == [20, 60, 120, 72] and paper.reported(5) == ()
     for need in ("table3", "table4", "table7", "table8"):
-        cells = {(c.model, c.method, c.sparsity, c.dataset) for c in reported.load(int(need[-1]))}
+        cells = {(c.model, c.method, c.sparsity, c.dataset) for c in paper.reported(int(need[-1]))}
         assert cells == {(c.model, c.method, c.sparsity, c.dataset) for c in study.runs(need, "paper")}
 
 
 def test_reported_values_have_their_types():
-    by_name = {(c.model, c.method, c.dataset): c for c in reported.load(4)}
+    by_name = {(c.model, c.method, c.dataset): c for c in paper.reported(4)}
     cell = by_name["convnet", "random", "cifar100"]
     assert (cell.mean, cell.std, cell.sparsity, cell.reconstructed) == (33.4, 18.12, 0.95, False)
     assert by_name["vgg16", "momentum", "mnist"].reconstructed
-    assert sum(c.reconstructed for c in reported.load(4)) == 28 and not any(c.reconstructed for c in reported.load(3))
+    assert sum(c.reconstructed for c in paper.reported(4)) == 28 and not any(c.reconstructed for c in paper.reported(3))
 
 
 # ----------------------------------------------------------------------------------------------------- the table
@@ -251,24 +251,24 @@ def test_ablations_stand_beside_the_same_rule_and_seed_of_table_4(tiny):
     runs = {plain: 68.0, plain.but(augment="none"): 58.5, plain.but(seed=1): 70.0, black: 65.5,
             black.but(regrown_weight="keep"): 66.0, other.but(prune="set_legacy"): 60.0,
             other.but(augment="crop_flip", prune="set_legacy"): 45.0, plain.but(dataset="mnist"): 98.0}
-    found = ablations.table([replace(tiny, config=config, test_accuracy=np.array([70.0, last]),
+    found = accuracy.ablation_table([replace(tiny, config=config, test_accuracy=np.array([70.0, last]),
                                      val_accuracy=np.array([60.0, 50.0])) for config, last in runs.items()])
-    assert list(found["option"]) == [ablations.PLAIN, "no augmentation", ablations.BLACK,
+    assert list(found["option"]) == [accuracy.PLAIN, "no augmentation", accuracy.BLACK,
                                      "black border, regrown weights kept", "SET pruning with the widespread bug",
                                      "black border, SET pruning with the bug"]
     assert list(found["rule"]) == ["random"] * 4 + ["gradient"] * 2
     assert one(found, option="no augmentation")[["test", "validation", "change"]].tolist() == [58.5, 50.0, -9.5]
-    assert one(found, option=ablations.BLACK)[["change", "ours - paper"]].tolist() == [-2.5, round(65.5 - 68.08, 2)]
+    assert one(found, option=accuracy.BLACK)[["change", "ours - paper"]].tolist() == [-2.5, round(65.5 - 68.08, 2)]
     kept = one(found, option="black border, regrown weights kept")
     assert kept["change"] == 0.5  # from the black border, not from the mirrored one
     assert (found["test, best validation"] == 70.0).all()
     alone = one(found, option="SET pruning with the widespread bug")  # its plain run is not there
     assert np.isnan(alone["change"]) and alone["ours - paper"] == round(60.0 - 65.83, 2)
-    assert "5 of 31 runs" in ablations.caption(found)
+    assert "5 of 31 runs" in accuracy.ablation_caption(found)
 
 
 def test_every_planned_ablation_has_its_row(tiny):
     planned = study.runs("ablations", "paper")
-    found = ablations.table([replace(tiny, config=config) for config in planned])
-    assert len(found) == len(planned) == 31 and ablations.table([]).empty
-    assert list(found.columns) == list(ablations.COLUMNS)
+    found = accuracy.ablation_table([replace(tiny, config=config) for config in planned])
+    assert len(found) == len(planned) == 31 and accuracy.ablation_table([]).empty
+    assert list(found.columns) == list(accuracy.COLUMNS)

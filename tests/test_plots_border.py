@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from regrow import study
 from regrow.config import RunConfig
-from regrow.figures import check_figure, save_figure
-from regrow.plots import border
 from regrow.record import Record
 from regrow.store import Store
+from regrow_companion import study
+from regrow_companion.figures import check_figure, save_figure
+from regrow_companion.plots import nb11_border as border
 
 SHAPES = {"fc1": (40, 3072), "fc2": (20, 40), "fc3": (10, 20)}
 

@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from matplotlib.container import ErrorbarContainer
 from scipy import stats
 
-from regrow import RunConfig, figures, metrics, sparsity, study, style
-from regrow.plots import degrees, initial_degrees
+from regrow import RunConfig, metrics, sparsity
 from regrow.record import Record
 from regrow.store import Store
+from regrow_companion import figures, study, style
+from regrow_companion.plots import nb04_initial_degrees as initial_degrees
+from regrow_companion.plots import nb09_degrees as degrees
 
 TINY = {"model": "mlp", "hidden": (20, 10), "train_limit": 256, "epochs": 2, "update_interval": 1}
 PAPER = study.runs("fig05", "paper")

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from regrow.plots import densities
-from regrow.study import MODELS
-from regrow.style import STYLE, unlabelled_axes
+from regrow_companion.plots import nb02_densities as densities
+from regrow_companion.study import MODELS
+from regrow_companion.style import STYLE, unlabelled_axes
 
 
 @pytest.fixture(scope="module")

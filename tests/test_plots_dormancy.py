@@ -8,12 +8,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from regrow import study, style
 from regrow.config import RunConfig
 from regrow.errors import RegrowError
-from regrow.plots import dormancy
 from regrow.record import Record
 from regrow.store import Store
+from regrow_companion import study, style
+from regrow_companion.plots import nb12_dormancy as dormancy
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from regrow import study
 from regrow.config import RunConfig
-from regrow.plots import grey
 from regrow.record import Record
 from regrow.store import Store
+from regrow_companion import study
+from regrow_companion.plots import nb08_grey as grey
 
 FASHION: dict[str, Any] = {"dataset": "fashion_mnist", "grow": "gradient"}
 BROKEN: dict[str, Any] = FASHION | {"augment": "crop_flip", "normalise": "half"}

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regrow import figures, style
 from regrow.config import RunConfig
-from regrow.plots import heat_maps as plots
 from regrow.record import Record
 from regrow.store import Store
+from regrow_companion import figures, style
+from regrow_companion.plots import nb11_heat_maps as plots
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from regrow import style
-from regrow.plots import hypothesis, tail_winners
-from regrow.study import STRATEGIES
-from regrow.tail_series import POOLED
 from regrow.tails.compare import NAMES
+from regrow_companion import style
+from regrow_companion.plots import nb10_hypothesis as hypothesis
+from regrow_companion.study import STRATEGIES
+from regrow_companion.tail_tables import POOLED
 
 UPDATES, SEEDS = range(0, 21), (0, 1, 2)
 
@@ -114,7 +114,7 @@ def test_nine_in_ten_true_power_laws(series):
 
 
 def test_winners_are_counted_by_period(series):
-    shares = tail_winners.winners(series, periods=3)
+    shares = hypothesis.winners(series, periods=3)
     at = shares[(shares["strategy"] == "random") & (shares["layer"] == POOLED)]
     assert at["epoch"].unique() == pytest.approx([5, 15, 25]) and (at["time points"] == 21).all()
     middle = at[at["epoch"] == 15].set_index("law")["share"]
@@ -124,17 +124,17 @@ def test_winners_are_counted_by_period(series):
 
 def test_fewer_times_than_periods_leave_no_gaps(series):
     few = series[series["update"] % 5 == 0]
-    assert tail_winners.winners(few, periods=12)["epoch"].nunique() == 5
+    assert hypothesis.winners(few, periods=12)["epoch"].nunique() == 5
 
 
 def test_decided_ratios(series):
-    table = tail_winners.decided(series, "log-normal")
+    table = hypothesis.decided(series, "log-normal")
     assert (table["other"] == 1).all() and (table["power law"] == 0).all()
-    assert (tail_winners.decided(series, "Poisson")["undecided"] == 1).all()
+    assert (hypothesis.decided(series, "Poisson")["undecided"] == 1).all()
 
 
 def test_winners_figure(series):
-    fig, frame = tail_winners.winners_figure(series)
+    fig, frame = hypothesis.winners_figure(series)
     bars = sum(patch.get_height() for ax in fig.axes[:3] for patch in ax.patches)
     assert bars == pytest.approx(3 * 12)
     ratio = frame[(frame["panel"] == "ratio") & (frame["law"] == "log-normal")]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from regrow.claims.judgement import Claim, Outcome, effect, judged
-from regrow.plots.ledger import distances, ledger_figure
+from regrow_companion.claims.judgement import Claim, Outcome, effect, judged
+from regrow_companion.plots.nb17_ledger import distances, ledger_figure
 
 
 def entry(name: str, *effects):

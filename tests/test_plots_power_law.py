@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from scipy import special
 
-from regrow import style
-from regrow.plots import power_law
 from regrow.record import Record
 from regrow.tails.fit import fit_tail, tail_of
 from regrow.tails.goodness import generator, sample
+from regrow_companion import style
+from regrow_companion.plots import nb06_power_law as power_law
 
 XMIN, XMAX = 10, 800
 

@@ -12,13 +12,14 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from regrow import study, style
 from regrow.config import RunConfig
 from regrow.errors import RegrowError
-from regrow.figures import check_figure, save_figure
-from regrow.plots import accuracy, pruning
 from regrow.record import Record
 from regrow.store import Store
+from regrow_companion import study, style
+from regrow_companion.figures import check_figure, save_figure
+from regrow_companion.plots import nb08_accuracy as accuracy
+from regrow_companion.plots import nb13_pruning as pruning
 
 
 @pytest.fixture(scope="module")

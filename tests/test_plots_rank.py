@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 from scipy.stats import kendalltau
 
-from regrow import study, style
 from regrow.config import RunConfig
 from regrow.errors import RegrowError
-from regrow.plots import rank
 from regrow.record import Record
 from regrow.store import Store
+from regrow_companion import study, style
+from regrow_companion.plots import nb16_rank as rank
 
 
 @pytest.fixture(scope="module")

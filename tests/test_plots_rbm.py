@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from regrow import data, figures, rbm, study, style, train
+from regrow import data, rbm, train
 from regrow.config import RunConfig
 from regrow.determinism import generator
-from regrow.plots import rbm as plots
-from regrow.plots.heat_maps import input_maps
 from regrow.record import Record
+from regrow_companion import figures, study, style
+from regrow_companion.plots import nb15_rbm as plots
+from regrow_companion.plots.nb11_heat_maps import input_maps
 
 TINY = RunConfig(**study.RBM | {"model": "rbm-small", "dataset": "fashion_mnist_small", "train_limit": 200,
                                 "batch_size": 20, "epochs": 3, "update_interval": 6})

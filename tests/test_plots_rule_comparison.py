@@ -9,10 +9,10 @@ import pytest
 from scipy import stats
 
 from regrow.config import RunConfig
-from regrow.plots import rule_comparison
 from regrow.record import Record
 from regrow.store import Store
-from regrow.style import unlabelled_axes
+from regrow_companion.plots import nb20_rule_comparison as rule_comparison
+from regrow_companion.style import unlabelled_axes
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,10 @@ import pytest
 from regrow import datasets
 from regrow.config import RunConfig
 from regrow.errors import DataError, RegrowError
-from regrow.plots import setup
 from regrow.record import Record
 from regrow.store import Store
-from regrow.style import unlabelled_axes
+from regrow_companion.plots import nb07_setup as setup
+from regrow_companion.style import unlabelled_axes
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,12 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from regrow import figures, study, style
 from regrow.config import RunConfig
 from regrow.metrics import k_shells, to_networkx
-from regrow.plots import shells as plots
 from regrow.record import Record
 from regrow.store import Store
+from regrow_companion import figures, study, style
+from regrow_companion.plots import nb05_shells as plots
 
 # K(2,2) with one output on top is a 2-core; a chain of input 2 and hidden 2 hangs on it, input 3 is alone.
 TOY = [np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0]], dtype=bool), np.array([[1, 1, 1], [0, 1, 0]], dtype=bool)]

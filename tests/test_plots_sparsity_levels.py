@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from regrow import reported, style
 from regrow.config import RunConfig
-from regrow.plots import sparsity_levels
 from regrow.record import Record
 from regrow.store import Store
+from regrow_companion import paper, style
+from regrow_companion.plots import nb14_sparsity_levels as sparsity_levels
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +77,8 @@ def test_one_panel_per_network_and_data_set_without_records() -> None:
 def test_the_lines_go_through_the_papers_means() -> None:
     fig, _ = sparsity_levels.figure([])
     mlp = fig.axes[4]  # second row, CIFAR-10
-    printed: dict[str, list[float]] = {c.method: [] for c in reported.load(4)}
-    for c in sorted((*reported.load(4), *reported.load(7)), key=lambda c: c.sparsity):
+    printed: dict[str, list[float]] = {c.method: [] for c in paper.reported(4)}
+    for c in sorted((*paper.reported(4), *paper.reported(7)), key=lambda c: c.sparsity):
         if (c.model, c.dataset) == ("mlp", "cifar10"):
             printed[c.method].append(c.mean)
     lines = [list(np.asarray(line.get_ydata())) for line in mlp.lines if line.get_marker() != "None"]
@@ -102,7 +102,7 @@ def test_the_legend_says_how_many_seeds_are_ours(tiny: Record) -> None:
 
 
 def test_it_can_be_saved(tiny: Record, tmp_path: Path) -> None:
-    from regrow.figures import check_figure, save_figure
+    from regrow_companion.figures import check_figure, save_figure
 
     fig, frame = sparsity_levels.figure([tiny])
     save_figure(fig, "sparsities", data=frame, alt="Accuracy against sparsity in many panels.", out=tmp_path,

@@ -9,11 +9,11 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from regrow import figures, style
-from regrow.plots.tail_fit import survival, tail_figure, tail_frame
 from regrow.tails.compare import compare
 from regrow.tails.fit import fit_tail
 from regrow.tails.goodness import sample
+from regrow_companion import figures, style
+from regrow_companion.plots.nb06_power_law import survival, tail_figure, tail_frame
 
 X = np.concatenate([sample(2.3, 110, 400, np.random.default_rng(0), 3584), np.random.default_rng(1).poisson(60, 600),
                     np.zeros(24, int)])

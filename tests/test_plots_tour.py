@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from regrow import Record, RunConfig, Store
-from regrow.plots import tour
-from regrow.style import unlabelled_axes
+from regrow_companion.plots import nb00_tour as tour
+from regrow_companion.style import unlabelled_axes
 
 BASE = RunConfig(hidden=(20, 10), train_limit=256, epochs=2, update_interval=2)
 

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 
 from regrow.config import RunConfig
-from regrow.plots import update_step
 from regrow.rules import GROWTH, LayerState
-from regrow.style import unlabelled_axes
 from regrow.topology import Rewiring, rewire
+from regrow_companion.plots import nb03_update_step as update_step
+from regrow_companion.style import unlabelled_axes
 
 # Pruned at rate 0.5: 0.1 and -0.2. Grown by gradient: the position of 0.1 again, and row 2, column 3.
 WEIGHT = torch.tensor([[0.1, 0.0, -0.2], [0.9, 0.0, 0.0], [0.0, -0.8, 0.0]])

@@ -7,16 +7,16 @@ import sys
 
 import pytest
 
-from regrow import progress
-from regrow.progress import Progress, clock, interactive
+from regrow_companion import console
+from regrow_companion.console import Progress, clock, interactive
 
 
 @pytest.fixture
 def time_of(monkeypatch: pytest.MonkeyPatch):
     """A clock that the test sets; output goes to a log."""
     now = [1000.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(progress, "interactive", lambda: False)
+    monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(console, "interactive", lambda: False)
     return now
 
 

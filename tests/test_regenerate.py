@@ -9,7 +9,9 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from regrow import RunConfig, cli, regenerate, runner, session, study
+from regrow import RunConfig
+from regrow_companion import cli, regenerate, session, study
+from regrow_companion.runner import many
 
 TINY = RunConfig(hidden=(20, 10), train_limit=256, epochs=2, batch_size=64, update_interval=2)
 DRAW = """from regrow import RunConfig, Store
@@ -88,7 +90,7 @@ def test_list_and_report(repository: Path, capsys: pytest.CaptureFixture[str]) -
     assert "python -m regrow notebooks" in page.read_text() and "MB. Open" in said.out and said.err == ""
     assert cli.main(["report", "--build", str(repository / "elsewhere")]) == 0
     assert (repository / "elsewhere" / "quick" / "site" / "09.html").is_file()
-    assert runner.read_index(regenerate.INDEX)[0].id == "09"
+    assert many.read_index(regenerate.INDEX)[0].id == "09"
 
 
 def test_the_gallery_of_widgets_comes_last(repository: Path) -> None:

@@ -17,11 +17,20 @@ import nbformat
 import pytest
 import yaml
 
-from regrow import notebook_run, runner
 from regrow.errors import RegrowError
-from regrow.notebook_index import Entry
-from regrow.notebook_run import stale, stamp_of
-from regrow.runner import Options, check_parameters, dry_run, execute, list_table, read_index, run_all, select
+from regrow_companion.runner import many, one
+from regrow_companion.runner.index import Entry
+from regrow_companion.runner.many import (
+    Options,
+    check_parameters,
+    dry_run,
+    execute,
+    list_table,
+    read_index,
+    run_all,
+    select,
+)
+from regrow_companion.runner.one import stale, stamp_of
 
 PARAMETERS = 'profile = "auto"\nstore = ""\nout = ""'
 KILLED = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"  # at once: before the kernel's own messages are out
@@ -145,9 +154,9 @@ with open({str(tally)!r}, "a+") as file:
     file.write("x")
     file.seek(0)
     if len(file.read()) <= {failures}:
-        sys.exit("RuntimeError: {runner.NEVER_STARTED}")
+        sys.exit("RuntimeError: {many.NEVER_STARTED}")
 """
-    monkeypatch.setattr(notebook_run, "PAPERMILL", unlucky + notebook_run.PAPERMILL)
+    monkeypatch.setattr(one, "PAPERMILL", unlucky + one.PAPERMILL)
     assert run_all([entry(books, "01", "1 + 1")], options, progress=io.StringIO()) == code
     assert len(tally.read_text()) == 3 and not left_over(options)
 
@@ -192,7 +201,7 @@ def test_interrupted_leaves_nothing_half_written(options: Options, books: Path, 
         import signal, sys
         from pathlib import Path
         signal.signal(signal.SIGINT, signal.default_int_handler)  # even if the tests run as a background job
-        from regrow.runner import Entry, Options, run_all
+        from regrow_companion.runner.many import Entry, Options, run_all
         book = Entry("01", Path({str(book.path)!r}), "Book", "1", minutes={{"quick": 1, "paper": 1}})
         options = Options("quick", Path("store"), Path("out"), Path("build"))
         sys.exit(run_all([book, book], options, inputs=lambda e: "", check=lambda e: []))""")

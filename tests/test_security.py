@@ -22,12 +22,12 @@ import numpy as np
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from torture.victims import TINY
 
 from regrow import compact, datasets, files
 from regrow.datasets import torchvision
 from regrow.errors import DataError, RegrowError, StoreError
 from regrow.store import Store
-from regrow.torture.victims import TINY
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted(path for folder in ("src", "bench", "scripts") for path in (ROOT / folder).rglob("*.py"))

@@ -8,8 +8,9 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from regrow import RunConfig, Store, compact, session, study
+from regrow import RunConfig, Store, compact
 from regrow.errors import ConfigError, NotRecorded
+from regrow_companion import session, study
 
 TINY = RunConfig(hidden=(20, 10), train_limit=256, epochs=2, batch_size=64, update_interval=2)
 

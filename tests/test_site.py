@@ -17,15 +17,14 @@ import pytest
 from matplotlib.figure import Figure
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from regrow import claims, site
-from regrow.claims import Claim, Outcome
-from regrow.claims.judgement import MIXED, NOT_MEASURED, REPRODUCED, effect
 from regrow.errors import RegrowError
-from regrow.figures import save_figure, save_table
-from regrow.notebook_index import Entry, read_index
-from regrow.site import books, glossary, ledger, products
-from regrow.site.chapters import by_chapter, in_the_paper
-from regrow.site.templates import SHARED, TEMPLATES
+from regrow_companion import claims, site
+from regrow_companion.claims import Claim, Outcome
+from regrow_companion.claims.judgement import MIXED, NOT_MEASURED, REPRODUCED, effect
+from regrow_companion.figures import save_figure, save_table
+from regrow_companion.runner.index import Entry, read_index
+from regrow_companion.site import books, ledger, products, shared
+from regrow_companion.site.shared import SHARED, TEMPLATES, by_chapter, in_the_paper
 
 ROOT = Path(__file__).resolve().parents[1]
 ENTRIES = read_index(ROOT / "notebooks" / "index.yml")
@@ -379,7 +378,7 @@ def test_every_notebook_has_its_chapter() -> None:
 
 
 def test_the_glossary_is_complete_and_its_notebooks_exist() -> None:
-    terms = glossary.terms()
+    terms = shared.terms()
     assert len(terms) >= 30 and len({term.anchor for term in terms}) == len(terms)
     assert {"density", "ERK", "in-degree", "dormant neuron", "k-shell", "xmin", "goodness of fit"} <= {
         term.term for term in terms}

@@ -18,10 +18,10 @@ from chromium import PATIENCE, launched
 from gallery import gallery, picture_of
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from regrow import claims, regenerate, site
-from regrow.claims.judgement import VERDICTS, Outcome, effect
-from regrow.notebook_index import Entry
-from regrow.widgets.panel import STATIC
+from regrow_companion import claims, regenerate, site
+from regrow_companion.claims.judgement import VERDICTS, Outcome, effect
+from regrow_companion.runner.index import Entry
+from regrow_companion.widgets.panel import STATIC
 
 pytestmark = pytest.mark.browser
 

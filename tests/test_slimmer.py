@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from regrow import slimmer
+from regrow_companion import figures
 
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
@@ -33,8 +33,8 @@ def curves() -> Figure:
 
 def test_places_in_an_svg_move_by_less_than_a_hundredth_of_a_point() -> None:
     before = drawn(curves(), "svg")
-    after = slimmer.svg(before)
-    assert len(after) < 0.95 * len(before) and slimmer.svg(after) == after
+    after = figures.slim_svg(before)
+    assert len(after) < 0.95 * len(before) and figures.slim_svg(after) == after
     for one, other in zip(ElementTree.fromstring(before).iter(), ElementTree.fromstring(after).iter(), strict=True):
         assert one.tag == other.tag and (one.text or "").strip() == (other.text or "").strip()
         assert list(one.attrib) == list(other.attrib)
@@ -49,17 +49,17 @@ def test_places_in_an_svg_move_by_less_than_a_hundredth_of_a_point() -> None:
 
 def test_scales_in_an_svg_keep_their_digits() -> None:
     text = b'<g transform="translate(1.23456 -0.001) scale(0.015625)"><path d="M 0.123456 1 \nL 2 3 \n"/></g>'
-    assert slimmer.svg(text) == b'<g transform="translate(1.23 0) scale(0.015625)"><path d="M 0.12 1 L 2 3 "/></g>'
+    assert figures.slim_svg(text) == b'<g transform="translate(1.23 0) scale(0.015625)"><path d="M 0.12 1 L 2 3 "/></g>'
 
 
 def test_a_png_keeps_its_texts_and_looks_the_same() -> None:
     before = drawn(curves(), "png")
-    after = slimmer.png(before)
+    after = figures.slim_png(before)
     with Image.open(io.BytesIO(before)) as one, Image.open(io.BytesIO(after)) as other:
         assert other.mode == "P" and len(after) < 0.7 * len(before)
         assert one.text == other.text and one.size == other.size  # type: ignore[attr-defined]
         pixels = [np.asarray(picture.convert("RGB"), dtype=int) for picture in (one, other)]
-    assert np.abs(pixels[0] - pixels[1]).max() <= slimmer.FURTHEST
+    assert np.abs(pixels[0] - pixels[1]).max() <= figures.FURTHEST
     assert plt.imread(io.BytesIO(after)).shape[:2] == pixels[0].shape[:2]
 
 
@@ -67,7 +67,7 @@ def test_a_png_of_many_colours_keeps_them_all() -> None:
     colours = np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(colours).convert("RGBA").save(buffer, "png")
-    with Image.open(io.BytesIO(slimmer.png(buffer.getvalue()))) as after:
+    with Image.open(io.BytesIO(figures.slim_png(buffer.getvalue()))) as after:
         assert after.mode == "RGB"
         np.testing.assert_array_equal(np.asarray(after), colours)
 
@@ -80,12 +80,12 @@ def test_a_rare_colour_is_not_lost() -> None:
     colours[100, 100] = 255, 0, 127
     buffer = io.BytesIO()
     Image.fromarray(colours).save(buffer, "png")
-    with Image.open(io.BytesIO(slimmer.png(buffer.getvalue()))) as after:
+    with Image.open(io.BytesIO(figures.slim_png(buffer.getvalue()))) as after:
         pixel = np.asarray(after.convert("RGB"), dtype=int)[100, 100]
-    assert np.abs(pixel - (255, 0, 127)).max() <= slimmer.FURTHEST
+    assert np.abs(pixel - (255, 0, 127)).max() <= figures.FURTHEST
 
 
 def test_a_transparent_png_stays_as_it_is() -> None:
     buffer = io.BytesIO()
     Image.new("RGBA", (4, 4), (255, 0, 0, 128)).save(buffer, "png")
-    assert slimmer.png(buffer.getvalue()) == buffer.getvalue()
+    assert figures.slim_png(buffer.getvalue()) == buffer.getvalue()

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from regrow import cli, compact, status, study
+from regrow import compact
 from regrow.config import RunConfig
 from regrow.store import Store
+from regrow_companion import cli, study
+from regrow_companion.sweep import status
 
 TINY = RunConfig(hidden=(20, 10), train_limit=256, epochs=2, batch_size=64, update_interval=2)
 OTHER = TINY.but(grow="random")

@@ -7,12 +7,13 @@ import json
 import pytest
 import torch
 
-from regrow import cost, schedule, step_probe, step_times, study
+from regrow import cost, schedule
 from regrow.config import RunConfig
 from regrow.errors import RegrowError
-from regrow.step_probe import Kind, Times
-from regrow.step_times import StepTimes, kinds_of
-from regrow.sweep.task import divided
+from regrow_companion import study
+from regrow_companion.sweep import step_times
+from regrow_companion.sweep.step_times import StepKind, StepTimes, Times, kinds_of
+from regrow_companion.sweep.task import divided
 
 TINY = RunConfig(hidden=(20, 10), train_limit=256, epochs=2, batch_size=64, update_interval=2)
 ONE = Times(step=2.0, averaged_step=3.0, update=10.0, evaluated_image=0.5)
@@ -64,8 +65,8 @@ def test_batches_between_one_and_the_largest():
     (_, kind), = kinds_of(runs, "cuda")
     assert kind.engine == "batched" and kind.runs == 4
     low, high = Times(1, 1, 0, 0), Times(4, 4, 0, 0)
-    measured = StepTimes("a GPU", "cuda", 1, 1.0, {Kind(kind.config, "batched", 1): low,
-                                                   Kind(kind.config, "batched", 7): high})
+    measured = StepTimes("a GPU", "cuda", 1, 1.0, {StepKind(kind.config, "batched", 1): low,
+                                                   StepKind(kind.config, "batched", 7): high})
     assert measured.of(runs) == pytest.approx(8 * 2.5) and measured.of(runs[:1]) == 8
     assert measured.of(tuple(TINY.but(seed=seed) for seed in range(8))) is None
 
@@ -74,7 +75,7 @@ def test_batches_between_one_and_the_largest():
                                      {"model": "convnet", "hidden": (1024, 512), "batch_size": 8},
                                      {"model": "rbm-small", "hidden": (1024, 512), "batch_size": 8}], ids=str)
 def test_really_steps(options, monkeypatch):
-    monkeypatch.setattr(step_probe, "PROBE_SECONDS", 0.01)
+    monkeypatch.setattr(step_times, "PROBE_SECONDS", 0.01)
     config = TINY.but(**options)
     before = torch.get_num_threads()
     measured = step_times.measure([(config,)])
@@ -87,8 +88,8 @@ def test_really_steps(options, monkeypatch):
 
 def test_a_batch_really_steps(monkeypatch):
     """As on a GPU, but on this processor."""
-    monkeypatch.setattr(step_probe, "PROBE_SECONDS", 0.01)
-    times = step_probe.probe(Kind(TINY, "batched", 5), "cpu")
+    monkeypatch.setattr(step_times, "PROBE_SECONDS", 0.01)
+    times = step_times.probe(StepKind(TINY, "batched", 5), "cpu")
     assert times.step > 0 and times.update > 0
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from regrow import study
 from regrow.config import RunConfig
 from regrow.cost import total_steps
 from regrow.data import steps_per_epoch
 from regrow.errors import ConfigError
 from regrow.schedule import moment_steps, update_steps
+from regrow_companion import study
 
 Cell = tuple[str, str, str, float, str]  # table, model, method, sparsity, dataset, as the paper prints them
 

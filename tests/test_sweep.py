@@ -15,12 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from regrow import determinism, sweep
+from regrow import determinism
 from regrow.config import RunConfig
 from regrow.errors import ConfigError, RegrowError, StoreError
-from regrow.progress import Progress
 from regrow.store import Store
-from regrow.sweep import ray_cluster, ray_node
+from regrow_companion import sweep
+from regrow_companion.console import Progress
+from regrow_companion.sweep import cluster
 
 TINY = RunConfig(hidden=(20, 10), train_limit=256, epochs=2, batch_size=64, update_interval=2)
 LONG = TINY.but(epochs=5_000, seed=9)
@@ -142,25 +143,25 @@ def test_without_ray_the_remedy_is_named(tmp_path, monkeypatch):
 def test_a_damaged_record_from_a_node_is_not_taken(swept, tmp_path):
     store, data = Store(tmp_path), swept[0].record_path(TINY.key).read_bytes()
     with pytest.warns(UserWarning, match="moved to"), pytest.raises(StoreError, match="came damaged"):
-        ray_cluster._keep(store, TINY, data[:-100])
+        cluster._keep(store, TINY, data[:-100])
     store.fail(TINY, "an earlier time")
-    ray_cluster._keep(store, TINY, data)
+    cluster._keep(store, TINY, data)
     assert store.record_path(TINY.key).read_bytes() == data and store.status(TINY) == "done"
     assert not store.failure_path(TINY.key).exists() and not list(tmp_path.rglob(".writing-*"))
 
 
 def test_scratch_is_ones_own(tmp_path, monkeypatch):
     monkeypatch.setenv("REGROW_SCRATCH", str(tmp_path / "scratch"))
-    assert ray_node.scratch().stat().st_mode & 0o077 == 0
+    assert cluster.scratch().stat().st_mode & 0o077 == 0
     monkeypatch.setattr(os, "getuid", lambda: 12345)
     with pytest.raises(RegrowError, match="REGROW_SCRATCH"):
-        ray_node.scratch()
+        cluster.scratch()
 
 
 def test_a_new_store_has_a_new_name_on_the_nodes(tmp_path):
     one, other = Store(tmp_path), Store(tmp_path / "other")
     other.check_writable()
-    assert ray_cluster._home(one) == ray_cluster._home(one) != ray_cluster._home(other)
+    assert cluster._home(one) == cluster._home(one) != cluster._home(other)
 
 
 def test_a_killed_worker_costs_only_its_run(tmp_path):
@@ -260,7 +261,7 @@ def test_own_files_only(swept):
 def test_a_script_without_a_guard_is_told_so(tmp_path):
     """Its workers import it again, start training themselves, and are refused by Python: not for ever."""
     script = tmp_path / "mine.py"
-    script.write_text("from regrow import sweep\nfrom regrow.config import RunConfig\nfrom regrow.store import Store\n"
+    script.write_text("from regrow.config import RunConfig\nfrom regrow.store import Store\nfrom regrow_companion import sweep\n"
                       "run = RunConfig(hidden=(20, 10), train_limit=256, epochs=2, batch_size=64, update_interval=2)\n"
                       f"sweep.run([run.but(seed=s) for s in range(9)], Store({str(tmp_path / 'store')!r}), jobs=2)\n")
     done = subprocess.run([sys.executable, script], capture_output=True, text=True)

@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from regrow import derived, files, tail_series
+from regrow import files
 from regrow.config import RunConfig
 from regrow.record import Record
 from regrow.store import Store
-from regrow.tail_series import POOLED, Settings
 from regrow.tails.fit import fit_tail
 from regrow.tails.goodness import goodness_of_fit
+from regrow_companion import tail_tables
+from regrow_companion.tail_tables import POOLED, Settings
 
 FEW = Settings(xmin=8, n_sets=50, matched_n=20, every=3, layers_every=5)
 
@@ -28,7 +29,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
 
 @pytest.fixture(scope="module")
 def table(records: list[Record], tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    return tail_series.tables(records, FEW, tmp_path_factory.mktemp("tails"))
+    return tail_tables.tables(records, FEW, tmp_path_factory.mktemp("tails"))
 
 
 def test_a_row_is_what_the_functions_say(records: list[Record], table: pd.DataFrame) -> None:
@@ -53,37 +54,37 @@ def test_times_and_layers(records: list[Record], table: pd.DataFrame) -> None:
 
 
 def test_processes_change_nothing(records: list[Record], table: pd.DataFrame, tmp_path: Path) -> None:
-    pd.testing.assert_frame_equal(tail_series.tables(records, FEW, tmp_path, jobs=2), table)
+    pd.testing.assert_frame_equal(tail_tables.tables(records, FEW, tmp_path, jobs=2), table)
 
 
 def test_what_is_kept_is_read_again(records: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = tail_series.tables(records[:1], FEW, tmp_path / "here")
-    monkeypatch.setattr(tail_series, "one_time_point", None)
-    pd.testing.assert_frame_equal(tail_series.tables(records[:1], FEW, tmp_path / "new", read_also=[tmp_path / "here"]),
+    first = tail_tables.tables(records[:1], FEW, tmp_path / "here")
+    monkeypatch.setattr(tail_tables, "one_time_point", None)
+    pd.testing.assert_frame_equal(tail_tables.tables(records[:1], FEW, tmp_path / "new", read_also=[tmp_path / "here"]),
                                   first)
     with pytest.raises(TypeError):  # other settings are another table
-        tail_series.tables(records[:1], Settings(xmin=9, n_sets=50), tmp_path / "here")
+        tail_tables.tables(records[:1], Settings(xmin=9, n_sets=50), tmp_path / "here")
 
 
 def test_a_tail_that_cannot_be_tested_is_a_row_of_nan() -> None:
     for degrees in (np.zeros(50, int), np.full(50, 9)):
-        row = tail_series.one_time_point(degrees, FEW, ("run", POOLED, 0))
+        row = tail_tables.one_time_point(degrees, FEW, ("run", POOLED, 0))
         assert row == {"n_tail": int((degrees >= 8).sum())}
 
 
 def test_quick_uses_the_scaled_threshold_and_paper_the_papers(records: list[Record]) -> None:
-    quick = derived.tail_settings(records[0], "quick")
+    quick = tail_tables.tail_settings(records[0], "quick")
     assert quick.xmin == records[0].thresholds.high and quick.n_sets < Settings().n_sets == 2500
     assert Settings().xmin == 110 and Settings().key != FEW.key
 
 
 def test_tables_are_shipped_beside_the_records(records: list[Record], tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
-    assert derived.ship(records, store, tmp_path / "results") == 0
-    name = tail_series.file_name(records[0], derived.tail_settings(records[0], "paper"))
+    assert tail_tables.ship(records, store, tmp_path / "results") == 0
+    name = tail_tables.file_name(records[0], tail_tables.tail_settings(records[0], "paper"))
     (store.root / "tails").mkdir(parents=True)
     files.write_table(store.root / "tails" / name, pd.DataFrame({"n_tail": [1]}))
-    assert derived.ship(records, store, tmp_path / "results") == 1
+    assert tail_tables.ship(records, store, tmp_path / "results") == 1
     assert files.read_table(tmp_path / "results" / "tails" / name)["n_tail"].tolist() == [1]
 
 
@@ -91,15 +92,15 @@ def test_tables_are_shipped_beside_the_records(records: list[Record], tmp_path: 
 def test_a_damaged_table_is_moved_aside_and_computed_again(records: list[Record], table: pd.DataFrame, tmp_path: Path,
                                                            place: int) -> None:
     here, shipped = tmp_path / "store" / "tails", tmp_path / "results" / "tails"
-    whole = tail_series.tables(records[:1], FEW, here)
-    path = here / tail_series.file_name(records[0], FEW)
+    whole = tail_tables.tables(records[:1], FEW, here)
+    path = here / tail_tables.file_name(records[0], FEW)
     content = bytearray(path.read_bytes())
     content[place] ^= 16
     for damaged in (path, shipped / path.name):
         damaged.parent.mkdir(parents=True, exist_ok=True)
         damaged.write_bytes(content)
     with pytest.warns(UserWarning, match="damaged or not a table of ours") as told:
-        again = tail_series.tables(records[:1], FEW, here, read_also=[shipped])
+        again = tail_tables.tables(records[:1], FEW, here, read_also=[shipped])
     pd.testing.assert_frame_equal(again, whole)
     assert [str(warning.message).endswith("It is not used.") for warning in told] == [False, True]
     assert [aside.read_bytes() for aside in (tmp_path / "store" / "damaged").iterdir()] == [bytes(content)]

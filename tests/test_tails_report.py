@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from regrow import cli
-from regrow.figures import check_figure
 from regrow.tails.compare import compare
 from regrow.tails.fit import fit_tail, select_xmin
 from regrow.tails.goodness import goodness_of_fit, sample
-from regrow.tails_report import read_numbers, report, text
+from regrow_companion import cli
+from regrow_companion.figures import check_figure
+from regrow_companion.tails_report import read_numbers, report, text
 
 X = np.concatenate([sample(2.4, 30, 200, np.random.default_rng(0)), np.arange(30), [0, 0]])
 

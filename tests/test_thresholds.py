@@ -6,9 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from regrow import metrics, models, study
+from regrow import metrics, models
 from regrow.config import RunConfig
 from regrow.sparsity import connection_counts
+from regrow_companion import study
 
 
 def outline(config: RunConfig, classes: int = 10) -> SimpleNamespace:

@@ -10,14 +10,14 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from torture import bad_input, books, command, damage, dependencies, disk, kills, victims
+from torture.nursery import Nursery
+from torture.promises import Stage, Tally, Watch
+from torture.said import Said
 
-from regrow import cli, compact, files
+from regrow import compact, files
 from regrow.store import Store
-from regrow.torture import bad_input, books, collapse, command, contention, damage, dependencies, disk, kills, victims
-from regrow.torture.nursery import Nursery
-from regrow.torture.said import Said
-from regrow.torture.soundness import Watch
-from regrow.torture.tally import Stage, Tally
+from regrow_companion import cli
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
 
@@ -52,7 +52,7 @@ def test_a_notebook_is_killed_and_leaves_nothing_half_done(tmp_path, nursery):
 
 
 def test_eight_processes_want_the_same(tmp_path, nursery):
-    tally = contention.run(Stage(tmp_path, 1), nursery)
+    tally = kills.contention(Stage(tmp_path, 1), nursery)
     kept(tally, 1)
     assert tally.counts == {"processes": 8, "records asked for": 160, "trainings": 20, "records": 20}
 
@@ -74,7 +74,7 @@ def test_mistakes(tmp_path):
 
 
 def test_runs_that_go_wrong_are_counted(tmp_path):
-    tally = collapse.run(Stage(tmp_path, 8))
+    tally = damage.misfortunes(Stage(tmp_path, 8))
     kept(tally, 8)
     assert tally.counts == {"loss is no number": 6, "collapsed to chance": 8, "counted in the table": 8}
 

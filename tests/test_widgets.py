@@ -18,15 +18,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from regrow import metrics, schedule, sparsity, study, widgets
+from regrow import metrics, schedule, sparsity
 from regrow.config import RunConfig
 from regrow.errors import DataError
-from regrow.plots.heat_maps import concentration
-from regrow.plots.shells import example_masks
 from regrow.record import Record
 from regrow.rules import GROWTH, PRUNING
 from regrow.tails.fit import fit_tail, tail_of
-from regrow.widgets import (
+from regrow_companion import study, widgets
+from regrow_companion.plots.nb05_shells import example_masks
+from regrow_companion.plots.nb11_heat_maps import concentration
+from regrow_companion.widgets import (
     dormant,
     examples,
     growing,
@@ -38,7 +39,7 @@ from regrow.widgets import (
     rates,
     tail_fitting,
 )
-from regrow.widgets.panel import Panel, View, stops
+from regrow_companion.widgets.panel import Panel, View, stops
 
 ROOT = Path(__file__).resolve().parents[1]
 DEGREES = {"gradient": np.array([0, 0, 1, 1, 1, 2, 2, 3, 3, 4, 5, 7, 9, 14, 30]), "constant": np.full(9, 4)}

@@ -17,11 +17,11 @@ __all__ = ["Record", "RegrowError", "RunConfig", "Store", "__version__", "growth
 def __getattr__(name: str) -> object:
     """What comes with torch, which takes a second to import; records are read without it."""
     if name in ("growth", "pruning"):
-        from regrow import rules, topology  # noqa: F401  the built-in rules come first
+        from regrow import rules  # brings torch
 
         return getattr(rules, name)
     if name == "observe":
-        from regrow.observation import observe
+        from regrow_companion.observation import observe  # the one room above that is part of the face; brings torch
 
         return observe
     raise AttributeError(f"module 'regrow' has no attribute {name!r}")

@@ -2,7 +2,7 @@
 
 import sys
 
-from regrow.cli import main
+from regrow_companion.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

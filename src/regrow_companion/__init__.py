@@ -1,0 +1,1 @@
+"""What turns records into notebooks, figures, claims, widgets, sweeps and a site; `regrow` does without it."""

@@ -1,0 +1,1 @@
+"""Notebooks through papermill: their index, one of them, many at once."""

@@ -1,0 +1,44 @@
+"""`python -m regrow beyond NAME`: run an experiment and write its tables."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from importlib import import_module
+from pathlib import Path
+
+from regrow.config import nearest
+from regrow.errors import ConfigError, RegrowError
+from regrow_companion import study
+from regrow_companion.section8 import cases
+from regrow_companion.section8 import nb18_mechanism as mechanism
+from regrow_companion.study import SHIPPED, default_store
+
+# Name -> module with an EXPERIMENT (see `cases`), imported when it is asked for; mechanism watches plain runs.
+MODULES = {"noise": "regrow_companion.section8.nb21_noise", "layers": "regrow_companion.section8.nb22_layers",
+           "tickets": "regrow_companion.section8.nb23_tickets"}
+NAMES = ("mechanism", *MODULES)
+
+
+def beyond(arguments: Namespace) -> int:
+    """Perform the cases of an experiment that were not performed yet, and write the tables of all of them."""
+    if arguments.name not in NAMES:
+        raise ConfigError(f"There is no experiment {arguments.name!r}{nearest(arguments.name, NAMES)}.")
+    study.check_profile(arguments.profile)
+    if arguments.profile == "replay":
+        raise RegrowError("The replay profile trains nothing, and notebooks read shipped tables without this command: "
+                          "use --profile paper or quick.")
+    if arguments.runs is not None and arguments.runs < 1:
+        raise ConfigError(f"--runs must be 1 or more, not {arguments.runs}.")
+    store = arguments.store or default_store(arguments.profile)
+    own = store / cases.FOLDER / "tables"
+    out = arguments.out or (SHIPPED / cases.FOLDER if arguments.profile == "paper" else own)
+    written = _written(arguments.name, arguments.profile, arguments.runs, store, out, arguments.data)
+    print(f"{len(written)} cases of {arguments.name} are done; their tables are in {out}.")
+    return 0
+
+
+def _written(name: str, profile: str, limit: int | None, store: Path, out: Path, data: Path | None) -> list[Path]:
+    if name == "mechanism":
+        return mechanism.watch(mechanism.configs(profile)[:limit], store, out, data=data)
+    chosen: cases.Experiment = import_module(MODULES[name]).EXPERIMENT
+    return cases.perform(chosen, chosen.cases(profile)[:limit], out, data)

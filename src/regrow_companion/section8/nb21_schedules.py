@@ -1,0 +1,253 @@
+"""How fast hubs form under other schedules of updates, batches and averages: a few numbers per update of each run.
+
+Whole records of all these runs would be too large to ship; these tables are not. One file per need holds all its runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
+
+from regrow import metrics
+from regrow.config import RunConfig
+from regrow.record import Record
+from regrow.store import Store
+from regrow.tails.fit import fit_tails
+from regrow_companion import style
+from regrow_companion.section8 import short_runs
+from regrow_companion.section8.cases import Performed
+from regrow_companion.section8.short_runs import Measuring, RunTables
+from regrow_companion.session import Session
+from regrow_companion.study import SHIPPED, STRATEGIES
+
+NEEDS = ("schedules", "batches", "schedules300", "batches300")
+TABLE = ""  # the only one of each need
+# What these studies vary, and what a value is called; sizes and rates that follow the batch are not named.
+NAMES = {"update_interval": "interval {}", "prune_rate": "$p_0$ = {}", "prune_schedule": "{} decay",
+         "batch_size": "batch {}", "growth_beta": r"$\beta$ = {}"}
+HUBS = 0.01  # the best connected hundredth of the hidden neurons
+
+
+@dataclass(frozen=True)
+class Series:
+    """`table` has the columns of `series` with key, strategy, seed, option, validation % and test % in front."""
+
+    table: pd.DataFrame
+    runs: list[Performed]
+
+    def last(self) -> pd.DataFrame:
+        """The row of each run after its last update."""
+        return self.table.groupby("key", sort=False).tail(1).reset_index(drop=True)
+
+
+def series(record: Record) -> pd.DataFrame:
+    """Hidden degrees along a run, a row per recorded update, the start included.
+
+    Columns: step, epoch, largest (degree), hubs (percent of all connection ends that the best connected hundredth of
+    the hidden neurons have), spread (standard deviation of the degrees), dormant low and dormant high (percent of the
+    hidden neurons at or below the thresholds of Section 5.4), n_tail, alpha and D of the tail from the high threshold
+    on, explored (percent of all places that were ever connected).
+    """
+    degrees = record.hidden_degrees()
+    limits, ranked = record.thresholds, np.sort(degrees, axis=1)
+    top = max(1, round(HUBS * degrees.shape[1]))
+    fits = fit_tails(degrees, max(1, limits.high))
+    tried = sum(counts.astype(float) for counts in record.explored.values())
+    return pd.DataFrame({
+        "step": record.steps, "epoch": record.epochs_at, "largest": ranked[:, -1],
+        "hubs": 100 * ranked[:, -top:].sum(axis=1) / ranked.sum(axis=1), "spread": degrees.std(axis=1),
+        "dormant low": 100 * metrics.dormant_counts(degrees, limits.low) / degrees.shape[1],
+        "dormant high": 100 * metrics.dormant_counts(degrees, limits.high) / degrees.shape[1],
+        "n_tail": fits.n_tail, "alpha": fits.alpha, "D": fits.D,
+        "explored": 100 * tried / record.total_weights})
+
+
+def option(config: RunConfig, usual: RunConfig) -> str:
+    """What is unusual in a run, in words for a legend; "usual" if nothing is."""
+    if config.batch_size != usual.batch_size:
+        return NAMES["batch_size"].format(config.batch_size)  # its interval and learning rate go with it
+    changed = [text.format(value) for name, text in NAMES.items()
+               if (value := getattr(config, name)) != getattr(usual, name)]
+    return ", ".join(changed) or "usual"
+
+
+def measured(records: Sequence[Record], usual: RunConfig) -> Series:
+    """The tables of these records under one another; `usual` is the setting that options are named against."""
+    return _series(short_runs.measured(KIND, records, usual))
+
+
+def of(book: Session, need: str) -> Series:
+    """The runs of a need that are there, see `short_runs.of`."""
+    return _series(short_runs.of(book, need, KIND, SHIPPED))
+
+
+def ship(need: str, store: Store, folder: Path) -> int:
+    """Add what a store has of a need to `folder`/beyond/NEED.csv.gz and .json; returns how many runs are there then."""
+    return short_runs.ship(need, KIND, store, folder)
+
+
+def _measure(records: Sequence[Record], usual: RunConfig) -> dict[str, pd.DataFrame]:
+    parts = []
+    for record in records:
+        frame = series(record)
+        labels = {"key": record.key, "strategy": record.config.method, "seed": record.config.seed,
+                  "option": option(record.config, usual), "validation %": float(record.val_accuracy[-1]),
+                  "test %": float(record.test_accuracy[-1])}
+        for at, (name, value) in enumerate(labels.items()):
+            frame.insert(at, name, value)
+        parts.append(frame)
+    return {TABLE: pd.concat(parts, ignore_index=True)}
+
+
+def _series(tables: RunTables) -> Series:
+    return Series(tables[TABLE], tables.runs)
+
+
+# Shipped records may hold both ends only.
+KIND = Measuring((TABLE,), _measure, whole=lambda record: len(record.steps) > 2)
+
+
+USUAL = "usual"
+VARIED = {"update_interval": "update interval", "prune_rate": "prune rate", "prune_schedule": "decay"}
+# A value below the usual one or of another kind, the usual one, and one above: colour and dashes.
+LOOK = (("#0072B2", (0, (4, 1.5))), ("#000000", "-"), ("#D55E00", (0, (1, 1.2))))
+MARKS = ("o", "s", "^", "D", "v", "P")
+
+
+def options(runs: list[RunConfig]) -> dict[str, list[str]]:
+    """For each key of VARIED the names of its options as `series.option` gives them, in order, the usual one between.
+
+    The first run is the usual one.
+    """
+    usual, found = runs[0], {}
+    for key in VARIED:
+        values = {getattr(run, key): option(run.but(grow=usual.grow, seed=usual.seed), usual) for run in runs
+                  if all(getattr(run, other) == getattr(usual, other) for other in VARIED if other != key)}
+        others = [name for value, name in sorted(values.items()) if value != getattr(usual, key)]
+        if key == "prune_schedule":
+            others.reverse()  # linear, cosine, constant: ever more pruning
+        found[key] = [*others[:1], USUAL, *others[1:]]
+    return found
+
+
+def figure_b11(table: pd.DataFrame, runs: list[RunConfig], column: str = "hubs") -> tuple[Figure, pd.DataFrame]:
+    """A column of `series` over the epochs: a row of panels per thing varied, a column per growth rule.
+
+    Lines are means over seeds, bands one standard deviation. The frame is long: strategy, option, seed, epoch, column.
+    """
+    rules = [rule for rule in STRATEGIES if rule in set(table["strategy"])]
+    groups = options(runs)
+    fig, axes = plt.subplots(len(groups), len(rules), figsize=(7, 5.4), sharex=True, sharey="col", squeeze=False)
+    for row, (key, names) in zip(axes, groups.items(), strict=True):
+        for ax, rule in zip(row, rules, strict=True):
+            for name, (colour, dashes) in zip(names, LOOK, strict=True):
+                panel = table[(table["strategy"] == rule) & (table["option"] == name)]
+                label = NAMES[key].format(getattr(runs[0], key)) if name == USUAL else name
+                _line(ax, panel.pivot(index="epoch", columns="seed", values=column), colour, dashes, label)
+            if key == next(iter(groups)):
+                ax.set_title(style.style_of(rule).label)
+        row[0].set_ylabel(f"{VARIED[key]}\ntop 1 % of neurons (%)")
+        row[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    for ax in axes.flat:
+        ax.set_ylim(bottom=0)
+    fig.supxlabel("epoch")
+    return fig, table[["strategy", "option", "seed", "epoch", column]]
+
+
+def figure_b12(last: pd.DataFrame, runs: list[RunConfig]) -> tuple[Figure, pd.DataFrame]:
+    """At the end of training, for every option and growth rule: (a) validation accuracy, (b) the largest degree, (c)
+    dormant neurons; marks are means over seeds, small dots single runs.
+
+    `last` is that of Series.last; the frame has its rows.
+    """
+    names = [USUAL, *(name for group in options(runs).values() for name in group if name != USUAL)]
+    panels = {"validation %": "validation accuracy (%)", "largest": "largest degree",
+              "dormant low": "dormant neurons (%)"}
+    fig, axes = plt.subplots(1, 3, figsize=(7, 3.4), sharey=True)
+    rules = [rule for rule in STRATEGIES if rule in set(last["strategy"])]
+    for ax, letter, (column, label) in zip(axes, "abc", panels.items(), strict=True):
+        for shift, rule in zip(np.linspace(-0.2, 0.2, len(rules)), rules, strict=True):
+            how = style.style_of(rule)
+            mine = last[last["strategy"] == rule]
+            at = np.array([names.index(name) for name in mine["option"]]) + shift
+            ax.plot(mine[column], at, linestyle="none", marker=".", markersize=3, color=how.colour, alpha=0.6)
+            mean = mine.groupby("option")[column].mean()
+            ax.plot(mean, [names.index(name) + shift for name in mean.index], linestyle="none", marker=how.marker,
+                    color=how.colour, label=f"{how.label} (N={mine['seed'].nunique()})")
+        ax.set(title=f"({letter})", xlabel=label)
+        ax.grid(axis="y", linewidth=0.3)
+    axes[1].set_xscale("log")
+    axes[1].xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes[1].xaxis.set_major_formatter(ScalarFormatter())
+    axes[1].xaxis.set_minor_locator(NullLocator())
+    axes[0].set_yticks(range(len(names)), [_usual_name(runs[0]), *names[1:]])
+    axes[0].set_ylabel("what is changed")
+    axes[0].invert_yaxis()
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    return fig, last
+
+
+def figure_b13(agreement: pd.DataFrame, batches: pd.DataFrame, usual: RunConfig) -> tuple[Figure, pd.DataFrame]:
+    """(a) Connections that gradient growth would grow from either of two batches, percent, by the size of the batches;
+    (b) those that all training images would grow too, from a batch (lines) and from running averages (crosses, placed
+    at the images that they average over); (c) accuracy by batch size.
+
+    `agreement` is the first layer's table of `noise`, `batches` the last rows of the need of that name. Lines in (a)
+    and (b) are moments of training. The frame is `agreement`.
+    """
+    fig, axes = plt.subplots(1, 3, figsize=(7, 3.1))
+    by_batch, by_average = (agreement[agreement["of"] == of] for of in ("batch", "average"))
+    moments = sorted(agreement["epoch"].round(1).unique())
+    colours = plt.get_cmap("viridis")(np.linspace(0, 0.85, len(moments)))
+    for epoch, colour, mark in zip(moments, colours, MARKS, strict=False):
+        for ax, column in zip(axes, ("with another", "with all"), strict=False):
+            seeds = by_batch[by_batch["epoch"].round(1) == epoch].groupby(["size", "seed"])[column].mean().unstack()
+            ax.plot(seeds.index, 100 * seeds.mean(axis=1), color=colour, marker=mark, label=f"epoch {epoch:g}")
+            if seeds.shape[1] > 1:
+                spread = seeds.std(axis=1, ddof=1)
+                ax.fill_between(seeds.index, 100 * (seeds.mean(axis=1) - spread), 100 * (seeds.mean(axis=1) + spread),
+                                color=colour, alpha=0.2, linewidth=0)
+        mean = by_average[by_average["epoch"].round(1) == epoch].groupby("size")["with all"].mean()
+        averaged = usual.batch_size * (1 + mean.index) / (1 - mean.index)
+        axes[1].plot(averaged, 100 * mean, linestyle="none", marker="x", color=colour)
+    for ax, title in zip(axes, ("(a) two batches", "(b) with all images"), strict=False):
+        ax.set(title=title, xscale="log", ylim=(0, None), xlabel="images of the gradient")
+        ax.minorticks_off()
+    sizes = sorted(by_batch["size"].astype(int).unique())
+    axes[0].set_xticks(sizes, [f"{size:,}" for size in sizes], rotation=45)
+    axes[0].set_ylabel("connections in common (%)")
+    _accuracy(axes[2], batches[batches["strategy"].isin(("random", "gradient"))], usual)
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(moments))
+    return fig, agreement
+
+
+def _accuracy(ax: Axes, batches: pd.DataFrame, usual: RunConfig) -> None:
+    sizes = batches["option"].replace(USUAL, f"batch {usual.batch_size}").str.removeprefix("batch ").astype(int)
+    for rule, mine in batches.assign(size=sizes).groupby("strategy", sort=False):
+        wide = mine.pivot(index="size", columns="seed", values="validation %").sort_index()
+        style.seed_band(ax, wide.index, wide.to_numpy().T, str(rule))
+    ax.set(title="(c) accuracy", xscale="log", xlabel="batch size", ylabel="validation accuracy (%)")
+    ax.set_xticks(sorted(set(sizes)), [str(size) for size in sorted(set(sizes))], minor=False)
+    ax.minorticks_off()
+    ax.legend()
+
+
+def _line(ax: Axes, wide: pd.DataFrame, colour: str, dashes: Any, label: str) -> None:
+    mean = wide.mean(axis=1)
+    ax.plot(wide.index, mean, color=colour, linestyle=dashes, label=label)
+    if wide.shape[1] > 1:
+        spread = wide.std(axis=1, ddof=1)
+        ax.fill_between(wide.index, mean - spread, mean + spread, color=colour, alpha=0.2, linewidth=0)
+
+
+def _usual_name(usual: RunConfig) -> str:
+    return f"usual: every {usual.update_interval},\n$p_0$ = {usual.prune_rate:g}, {usual.prune_schedule}"

@@ -1,0 +1,202 @@
+"""The site: the ledger of claims, a page per notebook, galleries of figures and tables, a glossary. `python -m regrow
+report` writes it; it is a folder that can be copied anywhere and opened without a network.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from regrow import files
+from regrow_companion import claims
+from regrow_companion.runner.index import Entry
+from regrow_companion.site import books, ledger, products, shared
+from regrow_companion.site.books import Book
+from regrow_companion.site.products import Product
+from regrow_companion.site.shared import SHARED, by_chapter, chapter_of, in_the_paper, render
+
+MEANING = {
+    "quick": "Real training, but of small networks on few images and for few epochs, so that it takes minutes on two "
+             "cores: read the shapes of curves, not their values; nothing drawn from it is at the paper's scale.",
+    "replay": "Drawn from the records of full-scale runs that come with the repository; nothing was trained now.",
+    "paper": "The paper's grid: its networks and data sets, 300 epochs, five seeds.",
+}
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a site is made of. `notebooks` is the folder of executed notebooks, `drawn` that of figures and tables,
+    `committed` the figures of the repository; `no_ledger` says why the ledger is empty, if it is."""
+
+    profile: str
+    entries: tuple[Entry, ...]
+    notebooks: Path
+    drawn: Path
+    committed: Path
+    judged: Sequence[claims.Entry] = ()
+    no_ledger: str = "its records are not there."
+
+
+@dataclass(frozen=True)
+class Written:
+    """What came of it: the first page, the size of all files together in bytes, pictures that nobody has described."""
+
+    index: Path
+    files: int
+    size: int
+    undescribed: tuple[str, ...]
+
+
+def write(material: Material, site: Path) -> Written:
+    """Write the whole site into the folder `site`, in place of what was there. Raises RegrowError for a notebook that
+    cannot be read; the old site then stays."""
+    site.parent.mkdir(parents=True, exist_ok=True)
+    new = Path(tempfile.mkdtemp(prefix=".site-", dir=site.parent))
+    try:
+        undescribed = _Writer(material, new).write()
+        if site.exists():
+            shutil.rmtree(site)
+        new.chmod(0o755)
+        new.rename(site)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+    files = [path for path in site.rglob("*") if path.is_file()]
+    return Written(site / "index.html", len(files), sum(path.stat().st_size for path in files), tuple(undescribed))
+
+
+class _Writer:
+    """The pages of one site; what they share is read once."""
+
+    def __init__(self, material: Material, site: Path) -> None:
+        self.material, self.site = material, site
+        self.books = books.find(material.entries, material.notebooks, material.profile)
+        self.products = products.read(material.entries, material.drawn)
+        self.claims = {row.id: row for row in ledger.rows(material.judged)}
+        self.thumbnails: dict[str, tuple[str, int, int]] = {}
+        self.anchors: dict[str, frozenset[str]] = {}  # of the figures and tables on a notebook's page
+
+    def write(self) -> list[str]:
+        for path in SHARED:
+            shutil.copyfile(path, self.site / path.name)
+        self._copy_products()
+        undescribed = [name for book in self.books for name in self._notebook(book)]
+        figures = [self._shown(product) for product in self.products.values() if product.kind == "figure"]
+        tables = [self._shown(product) for product in self.products.values() if product.kind == "table"]
+        self._index(figures)
+        self._page("figures.html", "figures.html.j2", figures=figures)
+        self._page("tables.html", "tables.html.j2", tables=tables)
+        for product in self.products.values():
+            if product.kind == "table":
+                self._table(product)
+        pages = {book.entry.id: book.page for book in self.books}
+        self._page("glossary.html", "glossary.html.j2", terms=[
+            (term, [(name, pages[name]) for name in term.notebooks if name in pages]) for term in shared.terms()])
+        return undescribed
+
+    def _page(self, name: str, template: str, **values: Any) -> None:
+        text = render(template, profile=self.material.profile, meaning=MEANING[self.material.profile], current=name,
+                      **values)
+        files.write(self.site / name, text.encode())
+
+    def _copy_products(self) -> None:
+        (self.site / "figures").mkdir()
+        for product in self.products.values():
+            for kind in product.files:
+                shutil.copyfile(product.path(kind), self.site / "figures" / product.path(kind).name)
+            if product.kind == "figure" and product.shown:
+                self.thumbnails[product.stem] = self._thumbnail(product)
+
+    def _thumbnail(self, product: Product) -> tuple[str, int, int]:
+        content, width, height = products.thumbnail(product.path("png"))
+        (self.site / "thumbnails").mkdir(exist_ok=True)
+        (self.site / "thumbnails" / f"{product.stem}.png").write_bytes(content)
+        return f"thumbnails/{product.stem}.png", width, height
+
+    def _committed(self, stem: str) -> str | None:
+        """Where the site has a picture of the repository; None if the notebook drew the very same picture."""
+        path = self.material.committed / f"{stem}.png"
+        if not path.is_file():
+            return None
+        product = self.products.get(stem)
+        if product and product.shown and product.path("png").read_bytes() == path.read_bytes():
+            return None
+        (self.site / "committed").mkdir(exist_ok=True)
+        shutil.copyfile(path, self.site / "committed" / path.name)
+        return f"committed/{path.name}"
+
+    def _index(self, figures: Sequence[Mapping[str, Any]]) -> None:
+        states = [book.state for book in self.books]
+        self._page("index.html", "index.html.j2", groups=ledger.groups(self.material.judged),
+                   rows=list(self.claims.values()), sections=ledger.by_section(list(self.claims.values())),
+                   no_ledger=self.material.no_ledger, figures=figures, chapters=self._chapters(),
+                   verdict_page=next((book.page for book in self.books if book.entry.id == "17"), ""),
+                   total=len(states), failed=states.count("failed"), ran=states.count("executed"))
+
+    def _chapters(self) -> list[tuple[Any, list[dict[str, Any]]]]:
+        by_id = {book.entry.id: book for book in self.books}
+        return [(chapter, [self._described(by_id[entry.id]) for entry in group])
+                for chapter, group in by_chapter(self.material.entries)]
+
+    def _described(self, book: Book) -> dict[str, Any]:
+        """A notebook as templates name it."""
+        entry = book.entry
+        owned = [self.products[stem] for stem in entry.products if stem in self.products]
+        return {"id": entry.id, "title": _title(entry), "page": book.page, "state": book.state,
+                "command": book.command, "section": in_the_paper(entry.section), "chapter": chapter_of(entry).anchor,
+                "minutes": books.minutes_to_read(entry),
+                "products": [{"name": product.name, "where": _place(product)} for product in owned]}
+
+    def _notebook(self, book: Book) -> Iterable[str]:
+        body = None
+        if book.notebook is not None:
+            body = books.body(books.read(book.notebook), [b.entry.path.stem for b in self.books], self.products,
+                              self._committed)
+            self.anchors[book.page] = body.anchors
+        at = self.books.index(book)
+        before = self._described(self.books[at - 1]) if at else None
+        after = self._described(self.books[at + 1]) if at + 1 < len(self.books) else None
+        self._page(book.page, "notebook.html.j2", book=self._described(book), body=body, before=before, after=after,
+                   chapters=self._chapters())
+        if body is not None and body.undescribed:
+            yield f"{book.entry.file} ({body.undescribed})"
+
+    def _shown(self, product: Product) -> dict[str, Any]:
+        """A figure or table as templates name it."""
+        book = next(book for book in self.books if book.entry == product.owner)
+        thumbnail, width, height = self.thumbnails.get(product.stem, ("", 0, 0))
+        anchor = f"#{product.stem}" if product.stem in self.anchors.get(book.page, ()) else ""
+        names = ledger.claims_of_figures().get(product.stem, ())
+        lacks_records = self.material.profile == "replay" and product.owner.needs and book.state != "absent"
+        return {"stem": product.stem, "name": product.name, "ours": product.ours, "caption": product.caption,
+                "alt": product.alt, "page": f"{product.stem}.html", "where": f"{book.page}{anchor}",
+                "notebook": f"notebook {book.entry.id}" if book.entry.id[:1].isdigit() else _title(book.entry),
+                "command": f"python -m regrow notebooks --profile paper --only {product.owner.id}" if lacks_records
+                else book.command, "problems": product.problems, "drawn_from": product.drawn_from,
+                "files": [(kind, f"figures/{product.stem}.{kind}") for kind in product.files],
+                "thumbnail": thumbnail, "width": width, "height": height, "shown": product.shown,
+                "claims": [self.claims[name] for name in names if name in self.claims]}
+
+    def _table(self, product: Product) -> None:
+        item, frame = self._shown(product), pd.DataFrame()
+        if product.shown:
+            try:
+                frame = pd.read_csv(product.path("csv"), dtype=str, keep_default_na=False)
+            except ValueError:
+                item = self._shown(replace(product, about={}))
+        columns, groups = products.table_cells(frame)
+        more = max(0, len(frame) - products.MAX_ROWS)
+        self._page(f"{product.stem}.html", "table.html.j2", item=item, columns=columns, groups=groups, more=more)
+
+
+def _title(entry: Entry) -> str:
+    return f"{entry.id} {entry.title}" if entry.id[:1].isdigit() else entry.title
+
+
+def _place(product: Product) -> str:
+    return f"figures.html#{product.stem}" if product.kind == "figure" else f"{product.stem}.html"

@@ -1,0 +1,222 @@
+"""An executed notebook as the body of a page: links and pictures of the site, solutions folded, widgets alive."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbconvert import HTMLExporter
+
+from regrow.errors import RegrowError
+from regrow_companion.runner.index import Entry
+from regrow_companion.site.products import Product, saved_in
+from regrow_companion.site.shared import loader
+
+WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+PICTURE = re.compile(r"!\[([^\]]*)\]\(\.\./figures/([\w.-]+)\.png\)")
+LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((\.\./[^)#\s]+|[\w-]+\.ipynb)(#[^)\s]*)?\)")  # within the repository
+# What pandas puts before every table; and a header cell without text is none.
+FRAME_STYLE, EMPTY_HEAD = re.compile(r"<style scoped>.*?</style>\s*", re.DOTALL), re.compile(r"<th>\s*</th>")
+
+
+@dataclass(frozen=True)
+class Book:
+    """A notebook on the site. `state` is executed, failed or absent; `notebook` the file, if there is one."""
+
+    entry: Entry
+    state: str
+    notebook: Path | None
+    command: str
+
+    @property
+    def page(self) -> str:
+        return f"{self.entry.path.stem}.html"
+
+
+@dataclass(frozen=True)
+class Body:
+    """What a page shows of a notebook: its cells as HTML, the headings in them as (anchor, text), the figures and
+    tables that can be linked to, the state of its widgets as JSON ("" without widgets), the error that stopped it, and
+    the number of pictures that nobody has described."""
+
+    html: str
+    headings: tuple[tuple[str, str], ...]
+    anchors: frozenset[str]
+    widgets: str
+    error: str
+    undescribed: int
+
+
+def find(entries: Iterable[Entry], folder: Path, profile: str) -> list[Book]:
+    """The notebooks as `folder` (of executed notebooks) has them; a failed one there is newer than a finished one."""
+    books = []
+    for entry in entries:
+        executed = folder / entry.file
+        failed = executed.with_name(f"{executed.stem}.failed.ipynb")
+        state, path = ("failed", failed) if failed.is_file() else ("executed", executed)
+        if not path.is_file():
+            state = "absent"
+        command = f"python -m regrow notebooks --profile {profile} --only {entry.id}"
+        books.append(Book(entry, state, path if path.is_file() else None, command))
+    return books
+
+
+def minutes_to_read(entry: Entry) -> int | None:
+    """What the notebook's first cell says."""
+    first = json.loads(entry.path.read_text(encoding="utf-8"))["cells"][0]
+    found = re.search(r"(\d+)\s+minutes\s+to\s+read", "".join(first["source"]))
+    return int(found[1]) if found else None
+
+
+def read(path: Path) -> nbformat.NotebookNode:
+    """Raises RegrowError if the file is not a notebook."""
+    try:
+        return nbformat.read(path, as_version=4)
+    except (OSError, ValueError, nbformat.reader.NotJSONError) as error:
+        raise RegrowError(f"{path.name} is not a notebook that can be read ({error}); run it again.") from error
+
+
+def body(notebook: nbformat.NotebookNode, pages: Iterable[str], products: Mapping[str, Product],
+         committed: Callable[[str], str | None]) -> Body:
+    """Export a notebook. `pages` are the stems of the notebooks that have a page; `committed` says where the site keeps
+    a picture of the repository, None if it should not be shown because the notebook drew the very same."""
+    ready = prepared(notebook, set(pages), products, committed)
+    exporter = HTMLExporter(template_name="basic", template_file="cells.html.j2", extra_loaders=[loader()])
+    text, _ = exporter.from_notebook_node(ready)
+    errors = [output for cell in ready.cells if cell.cell_type == "code" for output in cell.outputs
+              if output.output_type == "error"]
+    anchors = frozenset(product.stem for cell in ready.cells for product in cell.metadata["site"]["products"])
+    return Body(text, tuple(_headings(text)), anchors, widget_state(ready),
+                f"{errors[-1].ename}: {errors[-1].evalue}" if errors else "", text.count("data-undescribed"))
+
+
+def prepared(notebook: nbformat.NotebookNode, pages: set[str], products: Mapping[str, Product],
+             committed: Callable[[str], str | None]) -> nbformat.NotebookNode:
+    """A copy of the notebook as the template wants it; `cell.metadata.site` says what is special about a cell."""
+    book = deepcopy(notebook)
+    book.cells = [cell for cell in book.cells if "injected-parameters" not in cell.metadata.get("tags", ())]
+    state = book.metadata.get("widgets", {}).get(WIDGET_STATE, {}).get("state", {})
+    for cell in book.cells:
+        cell.metadata["site"] = {"products": [], "opens": False, "closes": False}
+        if cell.cell_type == "markdown":
+            cell.source = _links(_pictures(cell.source, committed), pages)
+        elif cell.cell_type == "code":
+            _show_products(cell, products)
+            cell.outputs = _joined([shown for output in cell.outputs if (shown := _static_only(output, state))])
+            for output in cell.outputs:
+                if "text/html" in output.get("data", {}):
+                    plain = FRAME_STYLE.sub("", output.data["text/html"]).replace(' border="1"', "")
+                    output.data["text/html"] = EMPTY_HEAD.sub("<td></td>", plain)
+    book.cells = [cell for cell in book.cells if cell.source.strip() or cell.get("outputs")]
+    fold_solutions(book.cells)
+    return book
+
+
+def fold_solutions(cells: list[nbformat.NotebookNode]) -> None:
+    """Let the <details> that ends a text hold the solution cells after it as well."""
+    for here, after in pairwise(cells):
+        if here.cell_type == "markdown" and here.source.rstrip().endswith("</details>") and _is_solution(after):
+            here.source = here.source.rstrip().removesuffix("</details>")
+            here.metadata["site"]["opens"] = True
+            last = next(n for n in range(cells.index(after), len(cells) + 1)
+                        if n == len(cells) or not _is_solution(cells[n])) - 1
+            cells[last].metadata["site"]["closes"] = True
+
+
+def _is_solution(cell: nbformat.NotebookNode) -> bool:
+    return cell.cell_type == "code" and "solution" in cell.metadata.get("tags", ())
+
+
+def _show_products(cell: nbformat.NotebookNode, products: Mapping[str, Product]) -> None:
+    """Show a saved figure from its file, which is sharper than the output and has an alt text, not both."""
+    here = [products[stem] for stem, _ in saved_in(cell.source) if stem in products and products[stem].shown]
+    cell.metadata["site"]["products"] = here
+    if any(product.kind == "figure" for product in here):
+        cell.outputs = [output for output in cell.outputs if "image/png" not in output.get("data", {})]
+
+
+def _joined(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    """What a cell printed arrives in pieces."""
+    joined: list[nbformat.NotebookNode] = []
+    for output in outputs:
+        if output.output_type == "stream" and joined and joined[-1].get("name") == output.name:
+            joined[-1].text += output.text
+        else:
+            joined.append(output)
+    return joined
+
+
+def _pictures(source: str, committed: Callable[[str], str | None]) -> str:
+    def shown(found: re.Match[str]) -> str:
+        address = committed(found[2])
+        if address is None:
+            return ""
+        return (f'\n\n<figure class="panel"><img src="{address}" alt="{html.escape(" ".join(found[1].split()))}" '
+                'loading="lazy"><figcaption>At the paper\'s scale: the picture that comes with the repository.'
+                "</figcaption></figure>\n\n")
+
+    return PICTURE.sub(shown, source)
+
+
+def _links(source: str, pages: set[str]) -> str:
+    """Links to notebooks lead to their pages; what else the repository has is not on the site."""
+    def changed(found: re.Match[str]) -> str:
+        text, name, place = found[1], found[2], found[3] or ""
+        stem = name.removesuffix(".ipynb")
+        return f"[{text}]({stem}.html{place})" if stem != name and stem in pages else text
+
+    return LINK.sub(changed, source)
+
+
+def _static_only(output: nbformat.NotebookNode, state: Mapping[str, Any]) -> nbformat.NotebookNode | None:
+    """Of widgets, keep the static forms: others do nothing without a kernel, and a finished progress bar says nothing.
+
+    A panel without a static form becomes a sentence.
+    """
+    view = output.get("data", {}).get(WIDGET_VIEW)
+    if not view:
+        return output
+    classes = state.get(view.get("model_id"), {}).get("state", {}).get("_dom_classes", [])
+    if "regrow-static" in classes:
+        return output
+    if "regrow-widget" in classes:
+        text = "<p><em>An interactive control is here when the notebook is open in JupyterLab.</em></p>"
+        return nbformat.v4.new_output("display_data", {"text/html": text})
+    return None
+
+
+def widget_state(notebook: nbformat.NotebookNode) -> str:
+    """The state of the widgets that are shown, as JSON that can stand in a script element; "" if there are none."""
+    saved = notebook.metadata.get("widgets", {}).get(WIDGET_STATE, {})
+    state = saved.get("state", {})
+    waiting = [output.data[WIDGET_VIEW]["model_id"] for cell in notebook.cells if cell.cell_type == "code"
+               for output in cell.outputs if WIDGET_VIEW in output.get("data", {})]
+    used: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name not in state or name in used:
+            continue
+        used.add(name)
+        waiting += re.findall(r"IPY_MODEL_(\w+)", json.dumps(state[name]))
+        # A link between two widgets is held by neither of them.
+        waiting += [other for other, model in state.items() if model["model_name"] in ("LinkModel",
+                    "DirectionalLinkModel") and f"IPY_MODEL_{name}" in json.dumps(model["state"])]
+    if not used:
+        return ""
+    kept = {name: state[name] for name in state if name in used}
+    return json.dumps({**saved, "state": kept}).replace("</", "<\\/")
+
+
+def _headings(text: str) -> Iterable[tuple[str, str]]:
+    for anchor, inner in re.findall(r'<h2 id="([^"]+)">(.*?)</h2>', text, flags=re.DOTALL):
+        plain = re.sub(r"<a class=\"anchor-link\".*?</a>|<[^>]+>", "", inner, flags=re.DOTALL)
+        yield anchor, html.unescape(plain).strip()

@@ -1,0 +1,265 @@
+"""A handful of real steps with one kind of network, timed: a new engine, plain steps, an update, an evaluation."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from itertools import count, cycle
+from math import ceil
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+
+from regrow import cost, provenance, schedule, train
+from regrow.config import RunConfig
+from regrow.data import Dataset, ImageSet
+from regrow.datasets import known
+from regrow.engines import Measured, chosen_engine
+from regrow.engines.sparse import window
+from regrow.errors import RegrowError
+from regrow_companion import study
+from regrow_companion.sweep.task import Task, described
+
+PROBE_SECONDS = 0.25  # of each kind, but a whole step: slow networks, which dominate the cost, get the most
+MOST_STEPS = 200
+EVALUATED = 256  # images
+
+
+@dataclass(frozen=True)
+class StepKind:
+    """Runs whose steps take equally long: a stand-in for their configs, the engine, and how many train together."""
+
+    config: RunConfig
+    engine: str
+    runs: int = 1
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds of a batch of runs, or of one."""
+
+    step: float
+    averaged_step: float  # one whose dense gradients enter momentum growth's running average
+    update: float
+    evaluated_image: float
+
+
+def probe_all(kinds: Sequence[StepKind], device: str) -> dict[StepKind, Times]:
+    """Each kind in turn, on one thread of a CPU as in training."""
+    before = torch.get_num_threads()
+    if device == "cpu":
+        torch.set_num_threads(1)
+    try:
+        return {kind: probe(kind, device) for kind in kinds}
+    finally:
+        torch.set_num_threads(before)
+
+
+def probe(kind: StepKind, device: str) -> Times:
+    """Step one engine, or one batch: plain steps, steps before an update, the update, an evaluation."""
+    config, dataset = kind.config, _random_images(kind.config, device)
+    run = _started(kind, dataset, device)
+    engine, interval = run.engine, config.update_interval
+    data = (batch for epoch in count() for batch in engine.batches(epoch, start=0))
+
+    def step(number: int) -> None:
+        engine.backward(*next(data), number)
+        engine.step()
+
+    def evaluate() -> object:
+        return engine.measures() if isinstance(engine, Measured) else engine.accuracy(dataset.validation)
+
+    step(1)  # compiles, and fills caches
+    plain = averaged = _each(step, 1, device)
+    update = 0.0
+    if config.is_dynamic:
+        if config.grow == "momentum":
+            averaged = _each(step, max(1, interval - 1), device)
+        step(interval)
+        update = _timed(lambda: engine.update(interval), device)
+    return Times(plain, averaged, update, _timed(evaluate, device) / len(dataset.validation))
+
+
+def _each(step: Callable[[int], None], number: int, device: str) -> float:
+    """Seconds per step: as many as fit into the time for a probe, one at least."""
+    first = _timed(lambda: step(number), device)
+    more = min(MOST_STEPS, int(PROBE_SECONDS / max(first, 1e-6)))
+
+    def steps() -> None:
+        for _ in range(more):
+            step(number)
+
+    return _timed(steps, device) / more if more else first
+
+
+def _timed(what: Callable[[], object], device: str) -> float:
+    """Seconds: on a CPU those that this process had it, so that others on the machine disturb little."""
+    clock = time.process_time if device == "cpu" else time.perf_counter
+    _wait(device)
+    began = clock()
+    what()
+    _wait(device)
+    return clock() - began
+
+
+def _wait(device: str) -> None:
+    if device != "cpu":
+        torch.cuda.synchronize(device)
+
+
+def _started(kind: StepKind, dataset: Dataset, device: str) -> train.Run:
+    if kind.engine != "batched":
+        return train.start(kind.config, dataset, device, kind.engine)
+    rules = cycle(study.STRATEGIES if kind.config.is_dynamic else ("none",))
+    return train.start_together([kind.config.but(seed=seed, grow=rule) for seed, rule in zip(range(kind.runs), rules,
+                                                                                     strict=False)], dataset, device)
+
+
+def _random_images(config: RunConfig, device: str) -> Dataset:
+    """Enough images for some batches and, in as many epochs as the config has, for an update."""
+    facts, chance = known(config.dataset), torch.Generator().manual_seed(0)
+    n = max(4 * config.batch_size, EVALUATED, ceil(config.update_interval / config.epochs) * config.batch_size)
+    pixels = torch.randint(0, 256, (n, *facts.shape), dtype=torch.uint8, generator=chance).to(device)
+    labels = torch.randint(0, facts.classes, (n,), generator=chance).to(device)
+    few = ImageSet(pixels[:EVALUATED], labels[:EVALUATED])
+    return Dataset(name="random", train=ImageSet(pixels, labels), validation=few, test=few, classes=facts.classes,
+                   class_names=facts.class_names, mean=facts.mean, std=facts.std,
+                   image_shape=cost.image_shape(config), sha256="")
+
+
+FORMAT = "regrow step times 1"
+# Keys on which the time of a step does not depend: they count as if nothing had been said of them.
+NO_MATTER = ("seed", "epochs", "train_limit", "init", "prune", "prune_schedule", "switch_at", "update_order",
+             "regrown_weight", "update_interval", "prune_rate", "growth_beta", "lr", "normalise", "crop_pad",
+             "evaluation")
+
+
+@dataclass(frozen=True)
+class StepTimes:
+    """What was measured, and where. `jobs` processes were at it side by side, as they are in a sweep."""
+
+    hardware: str
+    device: str  # "cpu" or "cuda"
+    jobs: int
+    seconds: float  # that the measurement took
+    times: Mapping[StepKind, Times]
+
+    def of(self, task: Task) -> float | None:
+        """Seconds of a task; None if one of its kinds was not measured."""
+        total = 0.0
+        for share, kind in kinds_of(task, self.device):
+            found = self._found(kind)
+            if found is None:
+                return None
+            total += share * _seconds(task[0], found)
+        return total
+
+    def _found(self, kind: StepKind) -> Times | None:
+        """Measured, or on a straight line between a batch of one and the largest that was measured."""
+        sizes = sorted(k.runs for k in self.times if (k.config, k.engine) == (kind.config, kind.engine))
+        if not sizes or not sizes[0] <= kind.runs <= sizes[-1]:
+            return None
+        low, high = (self.times[StepKind(kind.config, kind.engine, size)] for size in (sizes[0], sizes[-1]))
+        place = (kind.runs - sizes[0]) / max(1, sizes[-1] - sizes[0])
+        return Times(*(a + place * (b - a) for a, b in zip(asdict(low).values(), asdict(high).values(), strict=True)))
+
+    def save(self, path: Path) -> None:
+        """Write as JSON. Raises RegrowError if that cannot be."""
+        rows = [{**described(kind.config), "engine": kind.engine, "runs": kind.runs, **asdict(times)}
+                for kind, times in self.times.items()]
+        text = json.dumps({"format": FORMAT, "hardware": self.hardware, "device": self.device, "jobs": self.jobs,
+                           "seconds": round(self.seconds, 1), "times": rows}, indent=2)
+        try:
+            path.write_text(text + "\n")
+        except OSError as error:
+            raise RegrowError(f"Cannot write {path}: {error.strerror}.") from error
+
+
+def load(path: Path) -> StepTimes:
+    """Read what `save` wrote. Raises RegrowError, in one sentence, for anything else."""
+    try:
+        said = json.loads(path.read_text())
+        if said["format"] != FORMAT:
+            raise ValueError(said["format"])
+        names, times = set(Times.__dataclass_fields__), {}
+        for row in said["times"]:
+            config: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value
+                                      for name, value in row.items() if name not in names | {"engine", "runs"}}
+            kind = StepKind(RunConfig(**config), row["engine"], row["runs"])
+            times[kind] = Times(**{name: row[name] for name in names})
+        return StepTimes(said["hardware"], said["device"], said["jobs"], said["seconds"], times)
+    except OSError as error:
+        raise RegrowError(f"{path} cannot be read ({error.strerror}): give --hardware cpu, cuda, or a file that "
+                          "'plan --save-times FILE' wrote.") from error
+    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise RegrowError(f"{path} holds no step times: 'plan --save-times FILE' writes such files.") from error
+
+
+def measure(tasks: Iterable[Task], device: str = "cpu", jobs: int = 1) -> StepTimes:
+    """Step every kind among the tasks, in `jobs` processes at once."""
+    if device != "cpu" and not torch.cuda.is_available():
+        raise RegrowError("There is no CUDA device here to measure on: give --hardware cpu, or a file that 'plan "
+                          "--hardware cuda --save-times FILE' wrote where there is one.")
+    began, kinds = time.perf_counter(), _to_measure(tasks, device)
+    if jobs == 1:
+        found = [probe_all(kinds, device)]
+    else:
+        with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+            found = list(pool.map(probe_all, [kinds] * jobs, [device] * jobs))
+    means = {kind: Times(*(fmean(values) for values in zip(*(asdict(of[kind]).values() for of in found), strict=True)))
+             for kind in kinds}
+    return StepTimes(provenance.hardware(device), device.partition(":")[0], jobs, time.perf_counter() - began, means)
+
+
+def kinds_of(task: Task, device: str) -> list[tuple[float, StepKind]]:
+    """The kinds whose steps a task makes and the share of each: two if its growth rule is switched."""
+    config = task[0]
+    engine = chosen_engine(config, device)
+    if engine == "batched":
+        return [(1.0, StepKind(_alike(train.shared(config).but(sparsity=0.95), "random"), engine, len(task)))]
+    first, second = config.grow_phases
+    shares = {first: config.switch_at, second: 1 - config.switch_at} if first != second else {first: 1.0}
+    return [(share, StepKind(_alike(config, rule), engine)) for rule, share in shares.items()]
+
+
+def _alike(config: RunConfig, rule: str) -> RunConfig:
+    """One config for all whose steps take equally long: what makes no or hardly any difference is left out, and so is
+    how often there are updates and averaged steps, which `_seconds` counts.
+
+    A static network steps like one that grows at random. Beside convolutions, masks and growth are next to nothing.
+    """
+    shape = cost.image_shape(config)
+    alike: dict[str, Any] = {name: getattr(RunConfig, name) for name in NO_MATTER} | {
+        "grow": rule if config.is_dynamic else "random", "augment": "none" if config.augment == "none" else "crop_flip",
+        "dataset": "cifar10" if shape == (3, 32, 32) else "mnist"}
+    if config.model != "mlp" and not config.is_rbm:
+        alike |= {"grow": "gradient", "sparsity": 0.95, "augment": "crop_flip"}
+    elif config.is_dense:
+        alike |= {"prune": "none", "grow": "none"}
+    return config.but(**alike)
+
+
+def _to_measure(tasks: Iterable[Task], device: str) -> list[StepKind]:
+    """Every kind once, the largest batch and a single run of what trains in batches; the most work first."""
+    largest: dict[tuple[RunConfig, str], int] = {}
+    for task in tasks:
+        for _, kind in kinds_of(task, device):
+            alike = kind.config, kind.engine
+            largest[alike] = max(kind.runs, largest.get(alike, 1))
+    kinds = [StepKind(*alike, runs) for alike, most in largest.items() for runs in sorted({1, most})]
+    return sorted(kinds, key=lambda kind: -cost.multiply_adds(kind.config))
+
+
+def _seconds(config: RunConfig, times: Times) -> float:
+    """A whole run, or a batch of runs."""
+    steps = cost.total_steps(config)
+    updates = len(schedule.update_steps(config, steps))
+    averaged = min(window(config.growth_beta), config.update_interval) * updates
+    return (steps * times.step + averaged * (times.averaged_step - times.step) + updates * times.update
+            + config.epochs * cost.evaluated_images(config) * times.evaluated_image)
