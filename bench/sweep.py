@@ -13,7 +13,8 @@ from regrow import cost
 from regrow.config import RunConfig
 from regrow.errors import RegrowError
 from regrow.store import Store
-from regrow_companion import study, sweep
+from regrow_companion import study
+from regrow_companion.sweep import drive
 
 COLUMNS = ("workers", "runs", "seconds", "seconds_q1", "seconds_q3", "repeats", "runs_per_hour", "steps_per_second",
            "times_one_worker", "efficiency")
@@ -48,7 +49,7 @@ def run(size: str) -> Table:
 def _sweep(configs: list[RunConfig], workers: int) -> Callable[[], None]:
     def once() -> None:
         with tempfile.TemporaryDirectory() as folder:
-            result = sweep.run(configs, Store(Path(folder)), jobs=workers)
+            result = drive.run(configs, Store(Path(folder)), jobs=workers)
         if result.trained != len(configs):
             raise RegrowError(f"{len(result.failed)} runs of the sweep failed: {next(iter(result.failed.values()))}")
 

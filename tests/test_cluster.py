@@ -21,8 +21,7 @@ import torch
 from regrow.config import RunConfig
 from regrow.errors import RegrowError
 from regrow.store import Store
-from regrow_companion import sweep
-from regrow_companion.sweep import heartbeat
+from regrow_companion.sweep import drive, heartbeat
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.skipif(
@@ -81,7 +80,7 @@ def check(root: Path, alone: dict[str, str]) -> None:
                 for path in (root / name).iterdir()]
 
 
-def swept(store: Store, address: str, disturb: Callable[[], None]) -> sweep.Result:
+def swept(store: Store, address: str, disturb: Callable[[], None]) -> drive.Result:
     """A sweep of RUNS; `disturb` is called when it is under way on both nodes."""
     def later() -> None:
         wait_for(lambda: len(heartbeat.read(store.root)) == 2)
@@ -89,7 +88,7 @@ def swept(store: Store, address: str, disturb: Callable[[], None]) -> sweep.Resu
 
     thread = threading.Thread(target=later)
     thread.start()
-    result = sweep.run(RUNS, store, engine="ray", address=address)
+    result = drive.run(RUNS, store, engine="ray", address=address)
     thread.join()
     return result
 
@@ -103,7 +102,7 @@ def test_a_killed_worker_is_started_again(cluster, alone, tmp_path):
         os.kill(workers[0].pid, signal.SIGKILL)
         killed.append(workers[0].pid)
 
-    assert swept(Store(tmp_path), cluster.address, kill) == sweep.Result(4, 0, {})
+    assert swept(Store(tmp_path), cluster.address, kill) == drive.Result(4, 0, {})
     assert killed
     check(tmp_path, alone)
 
@@ -116,7 +115,7 @@ def test_a_killed_driver_goes_on_when_it_is_started_again(cluster, alone, tmp_pa
     first.wait()
     store, done = Store(tmp_path), {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("records/*.npz")}
     assert 1 <= len(done) < 4
-    assert sweep.run(RUNS, store, engine="ray", address=cluster.address) == sweep.Result(4 - len(done), len(done), {})
+    assert drive.run(RUNS, store, engine="ray", address=cluster.address) == drive.Result(4 - len(done), len(done), {})
     assert all((tmp_path / "records" / name).stat().st_mtime_ns == when for name, when in done.items())
     check(tmp_path, alone)
 
@@ -124,13 +123,13 @@ def test_a_killed_driver_goes_on_when_it_is_started_again(cluster, alone, tmp_pa
 def test_a_node_lost_in_mid_sweep(cluster, alone, tmp_path):
     lost = next(iter(cluster.worker_nodes))
     result = swept(Store(tmp_path), cluster.address, lambda: cluster.remove_node(lost, allow_graceful=False))
-    assert result == sweep.Result(4, 0, {}) and len(cluster.worker_nodes) == 1
+    assert result == drive.Result(4, 0, {}) and len(cluster.worker_nodes) == 1
     check(tmp_path, alone)
 
 
 def test_a_cluster_without_a_gpu_says_so(cluster, tmp_path):
     with pytest.raises(RegrowError, match="no GPU"):
-        sweep.run(RUNS, Store(tmp_path), engine="ray", address=cluster.address, device="cuda")
+        drive.run(RUNS, Store(tmp_path), engine="ray", address=cluster.address, device="cuda")
 
 
 @pytest.fixture
@@ -144,9 +143,9 @@ def node_with_a_gpu(cluster: Any) -> Iterator[None]:
 def test_runs_that_share_a_gpu_find_their_node(cluster, node_with_a_gpu, tmp_path):
     runs = [RunConfig(model="convnet", image_format="native", train_limit=256, epochs=1, batch_size=64,
                       update_interval=2, seed=seed) for seed in range(3)]
-    result = sweep.run(runs, Store(tmp_path), engine="ray", address=cluster.address, device="cuda", jobs=2)
+    result = drive.run(runs, Store(tmp_path), engine="ray", address=cluster.address, device="cuda", jobs=2)
     if torch.cuda.is_available():
-        assert result == sweep.Result(3, 0, {})
+        assert result == drive.Result(3, 0, {})
     else:
         assert result.trained == 0 and len(result.failed) == 3
         assert all("no CUDA device" in error for error in result.failed.values())

@@ -117,7 +117,8 @@ def test_every_import_of_the_package_is_a_declared_dependency() -> None:
                 modules = [node.module or ""]
             else:
                 continue
-            for top in {module.partition(".")[0] for module in modules} - {"regrow", "regrow_companion"} - sys.stdlib_module_names:
+            tops = {module.partition(".")[0] for module in modules}
+            for top in tops - {"regrow", "regrow_companion"} - sys.stdlib_module_names:
                 assert canonicalize_name(IMPORTED_AS.get(top, top)) in declared, f"{path.name} imports {top}"
 
 

@@ -23,7 +23,8 @@ from regrow.rbm import LAYER, Rbm
 from regrow.record import Record
 from regrow.store import Store
 from regrow.train import check_trainable
-from regrow_companion import commands, study, sweep
+from regrow_companion import commands, study
+from regrow_companion.sweep import drive
 
 V, H = 4, 3
 # 31 steps an epoch, the last one with 10 images.
@@ -384,7 +385,7 @@ def test_the_work_of_a_step_is_five_products() -> None:
 
 def test_through_the_store_and_a_sweep(tmp_path: Path) -> None:
     config, store = SMALL.but(epochs=1, train_limit=60, update_interval=2), Store(tmp_path / "a")
-    assert sweep.run([config], store, jobs=1).failed == {}
+    assert drive.run([config], store, jobs=1).failed == {}
     made = store.get(config)
     assert made is not None and made.provenance["engine"] == "sparse"
     assert made.result_sha256 == Store(tmp_path / "b").ensure(config).result_sha256

@@ -10,13 +10,13 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from regrow import RunConfig
-from regrow_companion import cli, regenerate, session, study
+from regrow_companion import cli, regenerate, study
 from regrow_companion.runner import many
 
 TINY = RunConfig(hidden=(20, 10), train_limit=256, epochs=2, batch_size=64, update_interval=2)
 DRAW = """from regrow import RunConfig, Store
 import matplotlib.pyplot as plt, pandas as pd
-from regrow import figures
+from regrow_companion import figures
 import json
 from pathlib import Path
 record = Store(store).get(RunConfig(hidden=(20, 10), train_limit=256, epochs=2, batch_size=64, update_interval=2))
@@ -32,7 +32,7 @@ INDEX = """- {id: "09", file: 09.ipynb, title: Degrees, section: "5.3", figures:
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for module in (regenerate, session):
+    for module in (regenerate, study):
         monkeypatch.setattr(module, "REPOSITORY", tmp_path)
     monkeypatch.setattr(regenerate, "INDEX", tmp_path / "notebooks" / "index.yml")
     monkeypatch.setattr(study, "distinct", lambda needs, profile: (TINY,) if list(needs) else ())

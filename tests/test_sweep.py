@@ -19,9 +19,8 @@ from regrow import determinism
 from regrow.config import RunConfig
 from regrow.errors import ConfigError, RegrowError, StoreError
 from regrow.store import Store
-from regrow_companion import sweep
 from regrow_companion.console import Progress
-from regrow_companion.sweep import cluster
+from regrow_companion.sweep import cluster, drive, local
 
 TINY = RunConfig(hidden=(20, 10), train_limit=256, epochs=2, batch_size=64, update_interval=2)
 LONG = TINY.but(epochs=5_000, seed=9)
@@ -46,8 +45,8 @@ def swept(tmp_path_factory: pytest.TempPathFactory):
             moved.append((done / self.total, note))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweep, "Progress", Watched)
-        result = sweep.run(configs, store, jobs=2, data_root=data)
+        patch.setattr(drive, "Progress", Watched)
+        result = drive.run(configs, store, jobs=2, data_root=data)
     return store, configs, result, moved
 
 
@@ -79,8 +78,8 @@ def test_progress_moves_and_counts_every_run(swept):
 
 
 def test_nothing_to_do_starts_no_process(swept, monkeypatch):
-    monkeypatch.setattr(sweep.local, "_start", None)
-    assert sweep.run([TINY, TINY.but(seed=2)], swept[0]) == sweep.Result(0, 2, {})
+    monkeypatch.setattr(local, "_start", None)
+    assert drive.run([TINY, TINY.but(seed=2)], swept[0]) == drive.Result(0, 2, {})
 
 
 def test_failed_runs_are_tried_again(swept):
@@ -88,7 +87,7 @@ def test_failed_runs_are_tried_again(swept):
     store = swept[0]
     config = TINY.but(seed=5)
     store.fail(config, "out of memory")
-    assert sweep.run([config, TINY], store, jobs=1) == sweep.Result(1, 1, {})
+    assert drive.run([config, TINY], store, jobs=1) == drive.Result(1, 1, {})
     assert store.status(config) == "done"
 
 
@@ -96,7 +95,7 @@ def test_failed_runs_can_be_left_out(swept):
     """So that a sweep that is started again does not spend hours on what fails each time."""
     store, config = swept[0], TINY.but(seed=6)
     store.fail(config, "Traceback\nout of memory\n")
-    assert sweep.run([config, TINY], store, jobs=1, retry_failed=False) == sweep.Result(
+    assert drive.run([config, TINY], store, jobs=1, retry_failed=False) == drive.Result(
         0, 1, {}, {config.key: "out of memory"})
     assert store.status(config) == "failed"
 
@@ -130,14 +129,14 @@ def test_wrong_addresses_are_one_sentence(options, named, tmp_path):
     if options.get("engine") == "ray":
         pytest.importorskip("ray", reason="Ray is not installed")
     with pytest.raises(RegrowError, match=named) as error:
-        sweep.run([TINY], Store(tmp_path), **options)
+        drive.run([TINY], Store(tmp_path), **options)
     assert "\n" not in str(error.value) and not Store(tmp_path).has(TINY)
 
 
 def test_without_ray_the_remedy_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(RegrowError, match=r"pip install .*cluster"):
-        sweep.run([TINY], Store(tmp_path), engine="ray")
+        drive.run([TINY], Store(tmp_path), engine="ray")
 
 
 def test_a_damaged_record_from_a_node_is_not_taken(swept, tmp_path):
@@ -179,10 +178,10 @@ def test_a_killed_worker_costs_only_its_run(tmp_path):
 
     killer = threading.Thread(target=kill)
     killer.start()
-    result = sweep.run([*others, LONG], store, jobs=1)
+    result = drive.run([*others, LONG], store, jobs=1)
     killer.join()
     assert "killed" in result.failed[LONG.key] and store.status(LONG) == "failed"
-    assert result == sweep.Result(2, 0, {LONG.key: result.failed[LONG.key]})
+    assert result == drive.Result(2, 0, {LONG.key: result.failed[LONG.key]})
     assert all(store.status(config) == "done" for config in others)
 
 
@@ -194,9 +193,9 @@ def test_the_longest_run_starts_first_unless_the_order_is_kept(tmp_path, monkeyp
         begun.extend(tasks)
         yield from ()
 
-    monkeypatch.setattr(sweep.local, "sweep", sweeping)
+    monkeypatch.setattr(local, "sweep", sweeping)
     short = [TINY.but(seed=seed) for seed in (1, 2)]
-    sweep.run([short[0], LONG, short[1]], Store(tmp_path), in_order=in_order)
+    drive.run([short[0], LONG, short[1]], Store(tmp_path), in_order=in_order)
     assert [config for task in begun for config in task] == (
         [short[0], LONG, short[1]] if in_order else [LONG, *short])
 
@@ -207,15 +206,15 @@ def test_a_damaged_record_counts_as_missing(swept, tmp_path):
     path.parent.mkdir(parents=True)
     path.write_bytes(swept[0].record_path(TINY.key).read_bytes()[:-100])
     with pytest.warns(UserWarning, match="moved to"):
-        result = sweep.run([TINY], store, jobs=1)
-    assert result == sweep.Result(1, 0, {})
+        result = drive.run([TINY], store, jobs=1)
+    assert result == drive.Result(1, 0, {})
 
 
 def test_a_store_that_cannot_be_written_is_said_before_any_process_starts(tmp_path, monkeypatch):
-    monkeypatch.setattr(sweep.local, "_start", None)
+    monkeypatch.setattr(local, "_start", None)
     (tmp_path / "store").write_text("a file")
     with pytest.raises(StoreError, match="cannot be written"):
-        sweep.run([TINY], Store(tmp_path / "store"))
+        drive.run([TINY], Store(tmp_path / "store"))
 
 
 def test_ctrl_c_ends_the_workers_at_once(tmp_path, monkeypatch):
@@ -225,7 +224,7 @@ def test_ctrl_c_ends_the_workers_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(Progress, "set", interrupted)
     before = set(multiprocessing.active_children())
     with pytest.raises(KeyboardInterrupt):
-        sweep.run([LONG], Store(tmp_path), jobs=1)
+        drive.run([LONG], Store(tmp_path), jobs=1)
     assert not set(multiprocessing.active_children()) - before
     assert not Store(tmp_path).has(LONG) and not Store(tmp_path).failure_path(LONG.key).exists()
 
@@ -233,20 +232,20 @@ def test_ctrl_c_ends_the_workers_at_once(tmp_path, monkeypatch):
 def test_runs_that_fit_train_together(tmp_path):
     """Asked for on the CPU; on a GPU it is what auto does. The records are those of runs trained alone."""
     runs = [TINY.but(grow=grow, seed=seed) for seed in (1, 2) for grow in ("random", "gradient")]
-    assert [len(task) for task in sweep.divided([*runs, RunConfig(model="convnet")], "cuda", "auto")] == [1, 4]
-    assert [len(task) for task in sweep.divided(runs, "cpu", "auto")] == [1, 1, 1, 1]
+    assert [len(task) for task in drive.divided([*runs, RunConfig(model="convnet")], "cuda", "auto")] == [1, 4]
+    assert [len(task) for task in drive.divided(runs, "cpu", "auto")] == [1, 1, 1, 1]
     store = Store(tmp_path)
-    assert sweep.run(runs, store, jobs=1, engine="batched") == sweep.Result(4, 0, {})
+    assert drive.run(runs, store, jobs=1, engine="batched") == drive.Result(4, 0, {})
     for config in runs:
         record, alone = store.get(config), Store(tmp_path / "alone").ensure(config, engine="dense")
         assert record.provenance["together"] == 4
         np.testing.assert_allclose(record.train_loss, alone.train_loss, rtol=1e-3)
     with pytest.raises(ConfigError, match="did you mean 'batched'"):
-        sweep.run([TINY.but(seed=9)], store, engine="batch")
+        drive.run([TINY.but(seed=9)], store, engine="batch")
 
 
 def test_one_worker_per_usable_core():
-    assert 1 <= sweep.default_jobs() <= (os.cpu_count() or 1)
+    assert 1 <= drive.default_jobs() <= (os.cpu_count() or 1)
 
 
 def test_own_files_only(swept):
@@ -261,9 +260,10 @@ def test_own_files_only(swept):
 def test_a_script_without_a_guard_is_told_so(tmp_path):
     """Its workers import it again, start training themselves, and are refused by Python: not for ever."""
     script = tmp_path / "mine.py"
-    script.write_text("from regrow.config import RunConfig\nfrom regrow.store import Store\nfrom regrow_companion import sweep\n"
+    script.write_text("from regrow.config import RunConfig\nfrom regrow.store import Store\n"
+                      "from regrow_companion.sweep import drive as sweep\n"
                       "run = RunConfig(hidden=(20, 10), train_limit=256, epochs=2, batch_size=64, update_interval=2)\n"
                       f"sweep.run([run.but(seed=s) for s in range(9)], Store({str(tmp_path / 'store')!r}), jobs=2)\n")
     done = subprocess.run([sys.executable, script], capture_output=True, text=True)
-    assert done.returncode and sweep.local.STILLBORN in done.stderr
+    assert done.returncode and local.STILLBORN in done.stderr
     assert not list(tmp_path.glob("store/failed/*")), "the runs are not to blame"

@@ -94,7 +94,7 @@ COMMANDS = (
         option("--from", "this notebook and all after it", dest="start", metavar="ID"),
         switch("--keep-going", "go on after a failed notebook"), switch("--force", "run fresh notebooks too"),
         switch("--dry-run", "say what would run"), switch("--list", "list the notebooks"))),
-    Command("ship", "write compact copies of finished full-scale records to results/", "commands:ship", (
+    Command("ship", "write compact copies of finished full-scale records to results/", "shipping:ship", (
         NEED, STORE, switch("--accuracy-only", "leave the wiring out: a few kilobytes a run"))),
     Command("report", "write the site, build/PROFILE/site, from what is there", "regenerate:write_report", (
         PROFILE, option("--build", "folder of executed notebooks and figures, by profile (default build)", type=Path,

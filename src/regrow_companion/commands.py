@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
 from dataclasses import fields
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from regrow import compact, files
 from regrow.config import CHOICES, PRESETS, RunConfig
 from regrow.errors import ConfigError, RegrowError
-from regrow.record import Record
 from regrow.store import Store
 from regrow_companion import study
 from regrow_companion.console import print_json, print_table
@@ -104,7 +97,6 @@ def train(arguments: Namespace) -> int:
 
 def train_help() -> str:
     """Keys and names for `train --help`."""
-    from dataclasses import fields
 
     lines = ["keys (defaults are the paper's setting):"]
     for f in fields(RunConfig):
@@ -117,16 +109,17 @@ def train_help() -> str:
 
 def run(arguments: Namespace) -> int:
     """Train what is missing; 1 if a run failed."""
-    from regrow_companion import sweep, tail_tables
+    from regrow_companion import tail_tables
+    from regrow_companion.sweep import drive
 
     if arguments.jobs < 0:
         raise ConfigError(f"--jobs must be 1 or more, not {arguments.jobs}.")
     configs = study.distinct(needs_of(arguments), _trained(arguments.profile))
     store = store_of(arguments)
-    result = sweep.run(configs, store, jobs=arguments.jobs, device=arguments.device, engine=arguments.engine,
+    result = drive.run(configs, store, jobs=arguments.jobs, device=arguments.device, engine=arguments.engine,
                        address=arguments.address, data_root=arguments.data, retry_failed=arguments.retry_failed,
                        in_order=study.in_order(needs_of(arguments)))
-    tail_tables.ensure(needs_of(arguments), arguments.profile, store, jobs=arguments.jobs or sweep.default_jobs())
+    tail_tables.ensure(needs_of(arguments), arguments.profile, store, jobs=arguments.jobs or drive.default_jobs())
     if arguments.json:
         print_json({"trained": result.trained, "present": result.present, "failed": result.failed,
                     "skipped": result.skipped})
@@ -139,32 +132,6 @@ def run(arguments: Namespace) -> int:
             print(f"{len(result.skipped)} runs failed earlier and were left out: --retry-failed tries them again, "
                   "'python -m regrow status' names their errors.")
     return 1 if result.failed or result.skipped else 0
-
-
-def ship(arguments: Namespace) -> int:
-    """Compact copies of the paper profile's finished runs, and results/runs.csv with what each of them is."""
-    from regrow import compact
-    from regrow_companion import tail_tables
-    from regrow_companion.section8 import nb21_schedules as series
-    from regrow_companion.section8 import nb24_channels as channels
-
-    arguments.profile = "paper"
-    store = store_of(arguments)
-    copied = 0
-    needs = needs_of(arguments)
-    as_tables = {need: kind.ship for kind in (series, channels) for need in kind.NEEDS}
-    short = sum(as_tables[need](need, store, SHIPPED) for need in needs if need in as_tables)
-    for config in study.distinct([need for need in needs if need not in as_tables], "paper"):
-        record = store.get(config)
-        target = SHIPPED / "records" / f"{config.key}.npz"
-        if record is not None and not (arguments.accuracy_only and target.is_file()):
-            compact.save(record, target, topology=not arguments.accuracy_only)
-            copied += 1
-    shipped = [record for config in study.runs("fig07", "paper") if (record := store.get(config)) is not None]
-    tables = tail_tables.ship(shipped, store, SHIPPED)
-    print(f"{copied} records, {tables} tables of statistics and the tables of {short} short runs copied; "
-          f"{write_list(SHIPPED)} lists all records that are there.")
-    return 0
 
 
 def tails(arguments: Namespace) -> int:
@@ -203,60 +170,6 @@ def _trained(profile: str) -> str:
     if profile == "replay":
         raise RegrowError("The replay profile draws shipped records and trains nothing: use --profile paper or quick.")
     return profile
-
-
-# Always there, to find a run by; `method` is what figures call it.
-IDENTITY = ("dataset", "model", "method", "prune", "sparsity", "epochs", "seed")
-ORDER = ["dataset", "model", "sparsity", "prune", "method", "seed"]
-
-
-def write_list(folder: Path) -> Path:
-    """Write folder/runs.csv from folder/records and return its path."""
-    records = [compact.load(path) for path in sorted((folder / "records").glob("*.npz"))]
-    path = folder / "runs.csv"
-    files.write(path, table(records).to_csv(index=False, lineterminator="\n").encode())
-    return path
-
-
-def table(records: Sequence[Record]) -> pd.DataFrame:
-    """A row per record, sorted: its key, IDENTITY, every key of RunConfig in which any two records differ, its results.
-
-    So two rows that agree in all keys of RunConfig are one and the same run. Accuracies are in percent, empty for
-    Boltzmann machines; epochs count from 1.
-    """
-    keys = varied([record.config for record in records])
-    rows = pd.DataFrame([_row(record, keys) for record in records])
-    if rows.empty:
-        return rows
-    rows["best validation epoch"] = rows["best validation epoch"].astype("Int64")  # whole numbers beside empty cells
-    return rows.sort_values([*ORDER, *keys], kind="stable")
-
-
-def varied(configs: Sequence[RunConfig]) -> list[str]:
-    """The keys in which any two of the configs differ and that are not in IDENTITY anyway, in RunConfig's order."""
-    return [f.name for f in fields(RunConfig)
-            if f.name not in IDENTITY and len({getattr(config, f.name) for config in configs}) > 1]
-
-
-def _row(record: Record, keys: Sequence[str]) -> dict[str, Any]:
-    config, made = record.config, record.provenance
-    last, best = record.accuracy("last"), record.accuracy("best validation")
-    return {"key": record.key, **{name: getattr(config, name) for name in IDENTITY},
-            **{name: _text(getattr(config, name)) for name in keys},
-            "validation %": _percent(last.validation), "test %": _percent(last.test),
-            "best validation epoch": best.epoch or None, "test % at best validation": _percent(best.test),
-            "diverged": record.diverged, "collapsed": record.collapsed, "updates recorded": len(record.steps) - 1,
-            "engine": made["engine"], "seconds": made["seconds"], "hardware": made["hardware"],
-            "commit": made["commit"], "data sha256": made["data_sha256"][:16]}
-
-
-def _text(value: Any) -> Any:
-    """Tuples as they are typed on the command line."""
-    return ",".join(map(str, value)) if isinstance(value, tuple) else value
-
-
-def _percent(value: float) -> float | None:
-    return None if math.isnan(value) else round(value, 2)
 
 
 def torture(arguments: Namespace) -> int:

@@ -13,10 +13,11 @@ from pathlib import Path
 from regrow.config import RunConfig
 from regrow.errors import RegrowError
 from regrow.store import Store
-from regrow_companion import claims, figures, site, study, sweep, tail_tables
+from regrow_companion import claims, figures, site, study, tail_tables
 from regrow_companion.runner import many
 from regrow_companion.runner.index import Entry
 from regrow_companion.study import REPOSITORY, SHIPPED, default_store, figure_folder
+from regrow_companion.sweep import drive
 
 INDEX = REPOSITORY / "notebooks" / "index.yml"
 LARGEST_SITE = 60  # MB
@@ -44,7 +45,7 @@ def notebooks(arguments: Namespace) -> int:
     if arguments.data is not None:
         os.environ["REGROW_DATA"] = str(arguments.data)
     options = many.Options(profile, store.root, figure_folder(profile), build=REPOSITORY / "build",
-                             jobs=arguments.jobs or sweep.default_jobs(), keep_going=arguments.keep_going,
+                             jobs=arguments.jobs or drive.default_jobs(), keep_going=arguments.keep_going,
                              force=arguments.force)
 
     def inputs(entry: Entry) -> str:
@@ -60,7 +61,7 @@ def notebooks(arguments: Namespace) -> int:
         configs = _runs(chosen, profile)
         missing = sum(not store.has(config) for config in configs)
         print(f"1 of 3: training, {missing} of {len(configs)} runs are missing", flush=True)
-        result = sweep.run(configs, store, jobs=arguments.jobs, device=arguments.device, engine=arguments.engine,
+        result = drive.run(configs, store, jobs=arguments.jobs, device=arguments.device, engine=arguments.engine,
                            address=arguments.address, data_root=arguments.data, retry_failed=arguments.retry_failed)
         for key, error in result.failed.items():
             print(f"regrow: run {key} failed: {error}", file=sys.stderr)

@@ -54,9 +54,10 @@ class Session:
 
         They are computed where they are not kept already, which takes minutes at the paper's scale.
         """
-        from regrow_companion import sweep, tail_tables
+        from regrow_companion import tail_tables
+        from regrow_companion.sweep import drive
 
-        return tail_tables.tails(self.records(need), self.profile, self.store, jobs=sweep.default_jobs())
+        return tail_tables.tails(self.records(need), self.profile, self.store, jobs=drive.default_jobs())
 
     def save(self, fig: Figure, stem: str, *, data: pd.DataFrame, alt: str, caption: str = "",
              records: Sequence[Record] = (), exact: bool = False) -> None:
@@ -91,8 +92,8 @@ def start(notebook: str, *, profile: str = "auto", store: str = "", out: str = "
 
 def train_missing(configs: Sequence[RunConfig], store: Store) -> None:
     """Train what the store lacks, in as many processes as there are cores, or here if it is only one run."""
-    from regrow_companion import sweep
+    from regrow_companion.sweep import drive
 
-    result = sweep.run(configs, store)
+    result = drive.run(configs, store)
     if result.failed:
         raise RegrowError(f"{len(result.failed)} runs failed: {next(iter(result.failed.values()))}")

@@ -23,7 +23,8 @@ CONFIG = victims.CONTENDED[0]
 WHOM = ("all", "the kernel", "papermill", "the runner")
 CELLS = (
     'profile = "auto"\nstore = ""\nout = ""',
-    'import time\nimport matplotlib.pyplot as plt\nimport pandas as pd\nfrom regrow import RunConfig\nfrom regrow_companion import session\n'
+    'import time\nimport matplotlib.pyplot as plt\nimport pandas as pd\n'
+    'from regrow import RunConfig\nfrom regrow_companion import session\n'
     'book = session.start("99", profile=profile, store=store, out=out)',
     f'record = book.store.ensure(RunConfig.from_dict(dict({CONFIG.to_dict()!r})), checkpoint_seconds=0,\n'
     '                           progress=lambda step: time.sleep(0.05))',

@@ -106,7 +106,7 @@ def _forked(do: Callable[..., None], *arguments: Any) -> int:
 
 def main(arguments: Sequence[str]) -> int:
     """A sweep as the command line makes it, in real worker processes: STORE JOBS; prints how it ended."""
-    from regrow_companion import sweep as sweeps
+    from regrow_companion.sweep import drive as sweeps
 
     store, jobs = Path(arguments[0]), int(arguments[1])
     began = time.monotonic()

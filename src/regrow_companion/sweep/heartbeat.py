@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from regrow.config import RunConfig
-from regrow.cost import total_steps
 
 FOLDER = "running"
 SECONDS = 5.0  # between two signs
@@ -110,7 +109,8 @@ def beating(root: Path, name: str, keys: Sequence[str], steps: int, where: str,
 def of_task(root: Path, task: Sequence[RunConfig], device: str, engine: str,
             then: Callable[[int], None]) -> AbstractContextManager[Callable[[int], None]]:
     """`beating` for runs that train here. Raises RegrowError for an engine that cannot train them."""
-    from regrow.engines import chosen_engine  # imports torch, and status only reads
+    from regrow.cost import total_steps  # these import torch, and status only reads
+    from regrow.engines import chosen_engine
     from regrow.train import checkpoint_key
 
     engine = chosen_engine(task[0], device, engine)

@@ -15,7 +15,8 @@ from regrow.errors import ConfigError
 from regrow_companion import study
 from regrow_companion.console import clock, print_json, print_table
 from regrow_companion.study import needs_of, store_of
-from regrow_companion.sweep import default_jobs, step_times
+from regrow_companion.sweep import step_times
+from regrow_companion.sweep.drive import default_jobs
 from regrow_companion.sweep.status import statuses
 from regrow_companion.sweep.step_times import StepTimes
 from regrow_companion.sweep.task import Task, divided, typed
