@@ -14,6 +14,7 @@ from regrow.store import Store
 from regrow_companion import paper, study
 from regrow_companion.figures import check_table, save_table
 from regrow_companion.plots import nb08_accuracy as accuracy
+from regrow_companion.study import REPOSITORY
 
 
 @pytest.fixture(scope="module")
@@ -224,7 +225,7 @@ def test_images_that_could_not_be_had_are_spoken_of_once(tiny):
 
 
 def test_the_hours_are_those_of_the_documentation():
-    page = (Path(__file__).parents[1] / "docs" / "cluster.md").read_text()
+    page = (REPOSITORY / "docs" / "cluster.md").read_text()
     for need, hours in accuracy.HOURS.items():
         runs = len(study.runs(need, "paper"))
         assert f"| Table {need[-1]} | {runs} | {hours:,} |" in page

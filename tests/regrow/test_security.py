@@ -28,8 +28,9 @@ from regrow import compact, datasets, files
 from regrow.datasets import torchvision
 from regrow.errors import DataError, RegrowError, StoreError
 from regrow.store import Store
+from regrow_companion.study import REPOSITORY
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = REPOSITORY
 SOURCES = sorted(path for folder in ("src", "bench", "scripts") for path in (ROOT / folder).rglob("*.py"))
 
 

@@ -10,14 +10,14 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from torture import bad_input, books, command, damage, dependencies, disk, kills, victims
-from torture.nursery import Nursery
-from torture.promises import Stage, Tally, Watch
-from torture.said import Said
 
 from regrow import compact, files
 from regrow.store import Store
 from regrow_companion import cli
+from torture import bad_input, books, command, damage, dependencies, disk, kills, victims
+from torture.nursery import Nursery
+from torture.promises import Stage, Tally, Watch
+from torture.said import Said
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
 

@@ -23,11 +23,12 @@ from chromium import PATIENCE, launched, sync_api
 from gallery import gallery, picture_of
 
 from regrow_companion import widgets
+from regrow_companion.study import REPOSITORY
 from regrow_companion.widgets.panel import STATIC, Panel, stops
 
 pytestmark = pytest.mark.browser
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = REPOSITORY
 FOLDERS = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_SETTINGS_DIR",
            "JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR", "MPLCONFIGDIR")
 LAB = ["--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", "--ServerApp.port=0",

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from pathlib import Path
 
 import nbformat
 import pytest
 
 from regrow_companion import study
 from regrow_companion.runner.index import Entry, read_index, readme_table
+from regrow_companion.study import REPOSITORY
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = REPOSITORY
 ENTRIES = read_index(ROOT / "notebooks" / "index.yml")
 PARAMETERS = {"profile", "store", "out"}
 GALLERY = "widgets.ipynb"  # for teachers: every widget, no section of the paper

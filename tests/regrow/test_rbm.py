@@ -23,7 +23,7 @@ from regrow.rbm import LAYER, Rbm
 from regrow.record import Record
 from regrow.store import Store
 from regrow.train import check_trainable
-from regrow_companion import commands, study
+from regrow_companion import shipping, study
 from regrow_companion.sweep import drive
 
 V, H = 4, 3
@@ -250,7 +250,7 @@ def test_its_record_has_no_accuracies_and_comes_back_from_disk(finished: Record,
         for moment in range(len(finished.moment_steps)):
             assert np.array_equal(back.in_degree[LAYER][back.update_at(moment)],
                                   finished.in_degree[LAYER][finished.update_at(moment)])
-    listed = commands.write_list(tmp_path).read_text().splitlines()
+    listed = shipping.write_list(tmp_path).read_text().splitlines()
     assert len(listed) == 2 and "rbm-small" in listed[1] and "True" not in listed[1] and ",,,,False," in listed[1]
     compact.save(finished, tmp_path / "thin.npz", topology=False)
     assert compact.load(tmp_path / "thin.npz").final == {}

@@ -20,8 +20,9 @@ from packaging.utils import canonicalize_name
 
 import regrow
 from regrow_companion import doctor
+from regrow_companion.study import REPOSITORY
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = REPOSITORY
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 TESTED = PROJECT["dependencies"] + EXTRAS["test"]

@@ -19,6 +19,7 @@ import matplotlib.pyplot as plt, pandas as pd
 from regrow_companion import figures
 import json
 from pathlib import Path
+from regrow_companion.study import REPOSITORY
 record = Store(store).get(RunConfig(hidden=(20, 10), train_limit=256, epochs=2, batch_size=64, update_interval=2))
 fig, ax = plt.subplots()
 ax.plot(record.test_accuracy)

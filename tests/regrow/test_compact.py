@@ -13,7 +13,7 @@ import pytest
 from regrow import RunConfig, Store, compact, files
 from regrow.errors import StoreError
 from regrow.record import Record
-from regrow_companion import commands, study
+from regrow_companion import shipping, study
 from regrow_companion.study import SHIPPED
 
 TINY = RunConfig(hidden=(20, 10), train_limit=256, epochs=2, batch_size=32, update_interval=3)
@@ -85,7 +85,7 @@ def test_without_topology_accuracies_stay_and_masks_go(full: Record, tmp_path: P
 
 def test_the_list_of_what_is_shipped(full: Record, tmp_path: Path) -> None:
     compact.save(full, tmp_path / "records" / f"{full.key}.npz")
-    rows = pd.read_csv(commands.write_list(tmp_path))
+    rows = pd.read_csv(shipping.write_list(tmp_path))
     assert rows["key"].tolist() == [full.key] and rows["method"].tolist() == ["gradient"]
     assert rows["test %"][0] == pytest.approx(full.test_accuracy[-1], abs=0.005)
     assert rows["updates recorded"][0] == len(full.steps) - 1 and rows["data sha256"].notna().all()
@@ -99,7 +99,7 @@ OTHERS: dict[str, object] = {
 
 @pytest.mark.parametrize("name", list(OTHERS))
 def test_two_runs_that_differ_in_one_key_differ_in_its_column(full: Record, name: str) -> None:
-    rows = commands.table([full, replace(full, config=full.config.but(**{name: OTHERS[name]}))])
+    rows = shipping.table([full, replace(full, config=full.config.but(**{name: OTHERS[name]}))])
     assert rows[name].nunique() == 2
     others = [column for column in rows if column not in (name, "key", "method") and rows[column].nunique() == 2]
     assert others == []
@@ -107,18 +107,18 @@ def test_two_runs_that_differ_in_one_key_differ_in_its_column(full: Record, name
 
 def test_every_run_of_a_list_has_a_line_of_its_own(full: Record) -> None:
     records = [full, *(replace(full, config=full.config.but(**{name: value})) for name, value in OTHERS.items())]
-    rows = commands.table(records)
-    keys = [*commands.IDENTITY, *commands.varied([record.config for record in records])]
+    rows = shipping.table(records)
+    keys = [*shipping.IDENTITY, *shipping.varied([record.config for record in records])]
     assert not rows.duplicated(keys).any() and set(OTHERS) <= set(keys)
     assert set(rows["hidden"]) == {"20,10", "30,10"}  # as it is typed on the command line
 
 
 def test_the_list_has_both_readings(full: Record) -> None:
     run = replace(full, val_accuracy=np.array([61.0, 60.0]), test_accuracy=np.array([58.0, 60.126]))
-    row = commands.table([run]).iloc[0]
+    row = shipping.table([run]).iloc[0]
     assert row[["validation %", "test %", "best validation epoch", "test % at best validation"]].tolist() == [
         60.0, 60.13, 1, 58.0]
-    assert commands.table([]).empty
+    assert shipping.table([]).empty
 
 
 # ---- records from before a key existed ------------------------------------------------------------------------------

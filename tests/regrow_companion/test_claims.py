@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -27,6 +26,7 @@ from regrow_companion.claims.judgement import (
     effect,
     judged,
 )
+from regrow_companion.study import REPOSITORY
 from regrow_companion.tail_tables import POOLED
 
 
@@ -50,7 +50,7 @@ class Invented(Evidence):
 
 @pytest.fixture(scope="module")
 def shipped() -> list[claims.Entry]:
-    results = Path(__file__).parents[1] / "results"
+    results = REPOSITORY / "results"
     return claims.evaluate(Evidence(Store("/nowhere", read_also=(results,))))
 
 

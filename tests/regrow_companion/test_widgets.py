@@ -8,7 +8,6 @@ import re
 import time
 from collections.abc import Iterator
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import ipywidgets as ipw
@@ -27,6 +26,7 @@ from regrow.tails.fit import fit_tail, tail_of
 from regrow_companion import study, widgets
 from regrow_companion.plots.nb05_shells import example_masks
 from regrow_companion.plots.nb11_heat_maps import concentration
+from regrow_companion.study import REPOSITORY
 from regrow_companion.widgets import (
     dormant,
     examples,
@@ -41,7 +41,7 @@ from regrow_companion.widgets import (
 )
 from regrow_companion.widgets.panel import Panel, View, stops
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = REPOSITORY
 DEGREES = {"gradient": np.array([0, 0, 1, 1, 1, 2, 2, 3, 3, 4, 5, 7, 9, 14, 30]), "constant": np.full(9, 4)}
 
 

@@ -21,11 +21,12 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from regrow_companion import claims, regenerate, site
 from regrow_companion.claims.judgement import VERDICTS, Outcome, effect
 from regrow_companion.runner.index import Entry
+from regrow_companion.study import REPOSITORY
 from regrow_companion.widgets.panel import STATIC
 
 pytestmark = pytest.mark.browser
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = REPOSITORY
 AXE = ROOT / "tests" / "assets" / "axe.min.js"  # see NOTICE.md there
 SHOWN = ("05", "06", "09", "17", "widgets")
 ALL_THERE = """async () => {

@@ -25,8 +25,9 @@ from regrow_companion.figures import save_figure, save_table
 from regrow_companion.runner.index import Entry, read_index
 from regrow_companion.site import books, ledger, products, shared
 from regrow_companion.site.shared import SHARED, TEMPLATES, by_chapter, in_the_paper
+from regrow_companion.study import REPOSITORY
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = REPOSITORY
 ENTRIES = read_index(ROOT / "notebooks" / "index.yml")
 ALT = 'A rising line, "quoted" & <b>bold</b>, from one to three.'
 PNG = ("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")

@@ -21,8 +21,9 @@ from bench.timing import Timing, interleaved
 from bench.workload import STATIC, Training, config, images, stream
 from regrow.engines.sparse import SparseEngine
 from regrow.errors import RegrowError
+from regrow_companion.study import REPOSITORY
 
-ROOT = Path(__file__).parents[1]
+ROOT = REPOSITORY
 ROWS: dict[str, dict[str, set]] = {
     "engines": {"engine": {"sparse", "dense", "torch CSR", "scipy"}},
     "update": {"growth": {"random", "gradient", "momentum"}},
