@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bench.table import Table
 from bench.timing import TIMED_COLUMNS, Timing
 from regrow.tails import laws
-from regrow.tails.compare import compare
+from regrow.tails.compare import compare_laws
 from regrow.tails.fit import fit_tail, select_xmin
 from regrow.tails.goodness import goodness_of_fit, sample
 from regrow.tails.laws import Tail
@@ -75,7 +75,7 @@ def run(size: str) -> Table:
     rows += times("truncated power law", {
         "regrow": lambda: laws.truncated_power_law(tail, fit.alpha), "powerlaw, default": lambda: truncated(x)})
     rows += times("time point, 2,500 sets", {
-        "regrow": lambda: (compare(x, fit_tail(x, XMIN)), goodness_of_fit(x, fit_tail(x, XMIN)))})
+        "regrow": lambda: (compare_laws(x, fit_tail(x, XMIN)), goodness_of_fit(x, fit_tail(x, XMIN)))})
     minutes = rows[-1]["ms"] * TIME_POINTS / 60_000
     notes = (f"CPU time. {o['n']} values from xmin = {XMIN} on, alpha = {ALPHA}; as many below where xmin is chosen.",
              f"p of powerlaw and igraph is extrapolated from {o['some']} of {o['sets']:,} sets; powerlaw gets sets "

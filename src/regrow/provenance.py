@@ -21,7 +21,7 @@ def of_run(*, device: str, engine: str, threads: int, data_sha256: str) -> dict[
 def hardware(device: str) -> str:
     """Name of the processor, or of the GPU."""
     if device.startswith("cuda"):
-        import torch
+        import torch  # readers of records do without it
 
         return torch.cuda.get_device_name(device)
     try:

@@ -65,7 +65,8 @@ SWEEP = (option("--engine", "; ".join([*_ENGINES, "ray: auto, on a Ray cluster (
          JOBS, switch("--retry-failed", "try runs again that failed in an earlier sweep"), JSON)
 
 COMMANDS = (
-    Command("doctor", "check python, packages, device, data, disk and store", "commands:doctor", (STORE, DATA, JSON)),
+    Command("doctor", "check python, packages, device, data, disk and store", "commands:check_machine",
+            (STORE, DATA, JSON)),
     Command("models", "parameters, maskable weights and connections per layer of every network", "commands:models", (
         option("--density", "1 - sparsity (default 0.05)", type=float, default=0.05),
         option("--classes", "output classes (default 10)", type=int, default=10), JSON)),
@@ -74,7 +75,7 @@ COMMANDS = (
         STORE, DATA, DEVICE, ENGINE, JSON),
         commands.train_help),
     Command("plan", "list every run that a profile's figures and tables need, and what is left of them costs",
-            "sweep.plan:plan", (
+            "sweep.plan:print_plan", (
         PROFILE_PAPER, NEED, STORE, JOBS, JSON, switch("--keys", "also list every run, a line each"),
         option("--hardware", "cpu (default) or cuda[:N], measured here in under a minute; or what --save-times wrote "
                "on another machine", default="cpu", metavar="DEVICE|FILE"),
@@ -84,7 +85,7 @@ COMMANDS = (
     Command("run", "train what a profile's figures and tables lack; resumes", "commands:run",
             (PROFILE, NEED, STORE, DATA, DEVICE, *SWEEP)),
     Command("status", "done, running, failed and waiting runs with rates and time left, from the store alone",
-            "sweep.status:status", (
+            "sweep.status:print_status", (
         PROFILE, NEED, STORE, JSON,
         option("--watch", "again every so many seconds, until all is done", type=float, metavar="SECONDS"))),
     Command("notebooks", "train what is missing, execute the notebooks, check figures, write the site",
@@ -100,7 +101,7 @@ COMMANDS = (
         PROFILE, option("--build", "folder of executed notebooks and figures, by profile (default build)", type=Path,
                         metavar="DIR"))),
     Command("claims", "every testable statement of the paper, with its verdict from full-scale records",
-            "commands:claims", (
+            "commands:judge", (
         switch("--details", "with the effect and interval behind every verdict"), STORE, JSON)),
     Command("tails", "fit a power law to the tail of whole numbers, test it, compare it with other laws",
             "commands:tails", (

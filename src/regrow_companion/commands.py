@@ -1,4 +1,7 @@
-"""What each command of the command line does. Every function takes the parsed arguments and returns the exit code."""
+"""What the short commands of the command line do. Every function takes the parsed arguments and returns the exit code.
+
+What a command alone needs is imported in it, so that the others, and --help, start without torch and pandas.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,17 @@ from typing import Any
 
 from regrow.config import CHOICES, PRESETS, RunConfig
 from regrow.errors import ConfigError, RegrowError
+from regrow.record import to_json
 from regrow.store import Store
 from regrow_companion import study
-from regrow_companion.console import print_json, print_table
+from regrow_companion.console import Progress, print_json, print_table
 from regrow_companion.study import SHIPPED, default_store, needs_of, store_of
 from regrow_companion.sweep import heartbeat
 
 
-def doctor(arguments: Namespace) -> int:
+def check_machine(arguments: Namespace) -> int:
     """Print [OK] and [FAIL] lines with remedies; 2 if anything fails."""
-    from regrow_companion import doctor as checks_of
+    from regrow_companion import doctor as checks_of  # numba and others, to see whether they import
 
     checks = checks_of.checks(arguments.store or default_store("quick"), arguments.data)
     if arguments.json:
@@ -31,7 +35,7 @@ def doctor(arguments: Namespace) -> int:
 
 def models(arguments: Namespace) -> int:
     """Counts of every network: all parameters, maskable weights, connections per layer under each initialisation."""
-    from regrow import models as networks
+    from regrow import models as networks  # torch
     from regrow.cost import image_shape
     from regrow.sparsity import connection_counts
 
@@ -64,10 +68,8 @@ def models(arguments: Namespace) -> int:
 
 def train(arguments: Namespace) -> int:
     """Train one run (or find its record) and print its key, accuracies or measures, seconds and connections."""
-    from regrow.cost import total_steps
-    from regrow.record import to_json
+    from regrow.cost import total_steps  # torch
     from regrow.train import check_trainable
-    from regrow_companion.console import Progress
 
     config = RunConfig.from_strings(arguments.words)
     store = Store(arguments.store or default_store("quick"))
@@ -109,7 +111,7 @@ def train_help() -> str:
 
 def run(arguments: Namespace) -> int:
     """Train what is missing; 1 if a run failed."""
-    from regrow_companion import tail_tables
+    from regrow_companion import tail_tables  # torch and pandas
     from regrow_companion.sweep import drive
 
     if arguments.jobs < 0:
@@ -136,7 +138,7 @@ def run(arguments: Namespace) -> int:
 
 def tails(arguments: Namespace) -> int:
     """Print what the tail of a file's whole numbers is like; draw it if asked."""
-    from regrow_companion import tails_report
+    from regrow_companion import tails_report  # numba and pandas
 
     if arguments.xmin != "auto" and not arguments.xmin.isdecimal():
         raise ConfigError(f"--xmin must be auto or a whole number of 1 or more, not {arguments.xmin!r}.")
@@ -153,9 +155,9 @@ def tails(arguments: Namespace) -> int:
     return 0
 
 
-def claims(arguments: Namespace) -> int:
+def judge(arguments: Namespace) -> int:
     """Print the ledger of the paper's claims. Never from quick runs."""
-    from regrow_companion import claims as ledger
+    from regrow_companion import claims as ledger  # scipy and pandas
 
     store = Store(arguments.store or default_store("paper"), read_also=(SHIPPED,))
     entries = ledger.evaluate(ledger.Evidence(store))

@@ -31,7 +31,7 @@ class Progress:
         self.said = self.began
         self.bar: Any = None
         if interactive():
-            from tqdm.auto import tqdm
+            from tqdm.auto import tqdm  # in a notebook it brings widgets
 
             self.bar = tqdm(total=total, desc=label, initial=done, leave=False, mininterval=0.5,
                             bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left{postfix}")

@@ -79,7 +79,7 @@ def check_packages() -> Check:
 def wrong_versions(wanted: Iterable[str]) -> list[str]:
     """What is missing or outside its bounds, in words; requirements of extras and other systems are left out."""
     try:
-        from packaging.requirements import Requirement
+        from packaging.requirements import Requirement  # may be what is missing
     except ImportError:
         return ["packaging is missing"]
     wrong = []
@@ -120,7 +120,7 @@ def check_device() -> Check:
 def check_data(root: Path | None = None) -> Check:
     """Can the embedded images be read, and which other sets lie under the data root? Absent ones are no failure."""
     try:
-        from regrow import datasets
+        from regrow import datasets  # its libraries may be missing
 
         datasets.read(datasets.EMBEDDED)
     except RegrowError as error:
@@ -168,20 +168,20 @@ def _nearest(folder: Path) -> Path:
 
 
 def _official_folder(name: str, root: Path) -> Path:
-    from regrow.datasets import DATASETS
+    from regrow.datasets import DATASETS  # the same
 
     reader = getattr(_import_torchvision().datasets, DATASETS[name].official)
     return root / getattr(reader, "base_folder", f"{reader.__name__}/raw")
 
 
 def _import_torch() -> ModuleType:
-    import torch
+    import torch  # the same
 
     return torch
 
 
 def _import_torchvision() -> ModuleType:
-    from regrow.datasets import torchvision
+    from regrow.datasets import torchvision  # the same
 
     return torchvision()
 

@@ -219,6 +219,9 @@ def _distinct(values: Any) -> list[Any]:
     return [json.loads(text) for text in sorted(texts)]
 
 
+# --------------------------------------------------------------- smaller files of the same picture: what no eye can see
+# is left out of an svg or png before it is written
+
 # Places and lengths in points. Other attributes, texts and scales keep all their digits.
 _PLACES = re.compile(rb'(?<=[\s(])(?:(?:d|x|y|width|height|points)="[^"]*"|transform="[^"]*")')
 _MOVES = re.compile(rb"translate\([^)]*\)")

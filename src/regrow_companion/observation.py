@@ -140,8 +140,6 @@ class Observation:
         Columns: step, layer, units, connections (into the layer's units, or in and out in a chain, over the number of
         units: mean), std, largest, dormant low and dormant high (units at or below `thresholds`), n_tail, alpha, D.
         """
-        import pandas as pd
-
         limits, parts = self.thresholds(), []
         for layer, degrees in {"all": self.pooled(), **self.degrees()}.items():
             fits = fit_tails(degrees, max(1, limits.high))

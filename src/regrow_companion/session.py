@@ -50,11 +50,11 @@ class Session:
         return [record for config in study.runs(need, self.profile) if (record := self.store.get(config))]
 
     def tails(self, need: str = "fig07") -> pd.DataFrame:
-        """Power-law statistics along the runs of a figure, a row per time and layer (see `tail_series.tables`).
+        """Power-law statistics along the runs of a figure, a row per time and layer (see `tail_tables.tables`).
 
         They are computed where they are not kept already, which takes minutes at the paper's scale.
         """
-        from regrow_companion import tail_tables
+        from regrow_companion import tail_tables  # pandas and torch, for the few notebooks that need them
         from regrow_companion.sweep import drive
 
         return tail_tables.tails(self.records(need), self.profile, self.store, jobs=drive.default_jobs())
@@ -92,7 +92,7 @@ def start(notebook: str, *, profile: str = "auto", store: str = "", out: str = "
 
 def train_missing(configs: Sequence[RunConfig], store: Store) -> None:
     """Train what the store lacks, in as many processes as there are cores, or here if it is only one run."""
-    from regrow_companion.sweep import drive
+    from regrow_companion.sweep import drive  # torch: most notebooks only read
 
     result = drive.run(configs, store)
     if result.failed:

@@ -102,9 +102,9 @@ def _switch_table(models: Iterable[str] = SWITCH_MODELS) -> Runs:
                  for dataset in ("cifar10", "cifar100", "fashion_mnist") for grow in SWITCHES for seed in SEEDS)
 
 
-def _pruning_figure(models: Iterable[str] = MODELS, rules: Iterable[str] | None = None) -> Runs:
+def _pruning_figure(models: Iterable[str] = MODELS, criteria: Iterable[str] | None = None) -> Runs:
     return tuple(RunConfig(model=model, dataset="cifar10", prune=prune, grow=grow, seed=seed) for model in models
-                 for prune in rules or pruning_rules() for grow in growth_rules() for seed in SEEDS)
+                 for prune in criteria or pruning_rules() for grow in growth_rules() for seed in SEEDS)
 
 
 def _paper_baselines() -> Runs:

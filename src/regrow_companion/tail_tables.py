@@ -1,4 +1,4 @@
-"""The statistics of Section 4.6 along whole runs: a table per run, computed once and kept.
+"""The statistics of Section 4.6 along whole runs: a table per run, computed once, kept beside the records and shipped.
 
 A table is addressed by the run's key and the settings, so what was computed for other settings is never shown.
 """
@@ -23,7 +23,7 @@ from regrow.errors import StoreError
 from regrow.files import move_aside
 from regrow.record import Record
 from regrow.store import Store
-from regrow.tails.compare import NAMES, compare
+from regrow.tails.compare import NAMES, compare_laws
 from regrow.tails.fit import PAPER_XMIN, fit_tail, tail_of
 from regrow.tails.goodness import goodness_of_fit, matched_p
 from regrow_companion import study
@@ -86,7 +86,7 @@ def one_time_point(degrees: np.ndarray, settings: Settings, key: tuple[str, str,
     if len(set(tail.tolist())) < 2:
         return {"n_tail": len(tail)}
     fit = fit_tail(degrees, settings.xmin, settings.xmax)
-    test, laws = goodness_of_fit(degrees, fit, settings.n_sets, key=key), compare(degrees, fit)
+    test, laws = goodness_of_fit(degrees, fit, settings.n_sets, key=key), compare_laws(degrees, fit)
     row = {"n_tail": fit.n_tail, "alpha": fit.alpha, "sigma": fit.sigma, "D": fit.D, "D sqrt(n)": test.D_sqrt_n,
            "p": test.p, "p error": test.p_error, "p matched": np.nan, "best": laws.best,
            "weight": laws.power_law.weight}

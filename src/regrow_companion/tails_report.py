@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import ArrayLike
 
 from regrow.errors import DataError
-from regrow.tails.compare import compare
+from regrow.tails.compare import compare_laws
 from regrow.tails.fit import fit_tail, select_xmin, whole_numbers
 from regrow.tails.goodness import goodness_of_fit
 
@@ -54,7 +54,7 @@ def report(x: ArrayLike, xmin: int | None = None, xmax: int | None = None, *, se
     fit = select_xmin(values, xmax)[0] if xmin is None else fit_tail(values, xmin, xmax)
     null = "reselect" if xmin is None else "tail"
     tested = goodness_of_fit(values, fit, n_sets, null, seed)
-    comparison = compare(values, fit)
+    comparison = compare_laws(values, fit)
     goodness = {name: getattr(tested, name) for name in
                 ("p", "p_error", "D", "D_sqrt_n", "verdict_usual", "verdict_paper")} | {"verdicts": tested.verdicts}
     return _plain({"n": values.size, "zeros": int((values == 0).sum()), "largest": int(values.max()),
@@ -92,13 +92,13 @@ def text(report: dict[str, Any]) -> str:
 
 def picture(x: ArrayLike, report: dict[str, Any], path: Path, name: str) -> Path:
     """Draw the tail into path without its ending .svg .png .csv .json, all four; returns the path of the png."""
-    from regrow_companion.figures import save_figure
+    from regrow_companion.figures import save_figure  # matplotlib, for those who ask for a picture
     from regrow_companion.plots.nb06_power_law import tail_figure
     from regrow_companion.style import use_style
 
     use_style()
     fit = fit_tail(x, report["fit"]["xmin"], report["fit"]["xmax"])
-    drawn: tuple[Figure, pd.DataFrame] = tail_figure(x, fit, compare(x, fit))
+    drawn: tuple[Figure, pd.DataFrame] = tail_figure(x, fit, compare_laws(x, fit))
     stem = path.stem if path.suffix.lower() in PICTURES else path.name
     alt = (f"Share of the values of {name} that are k or more, over k, both axes logarithmic, with the power law "
            f"(alpha = {fit.alpha:.3g}) fitted from {fit.xmin} on and six other laws.")

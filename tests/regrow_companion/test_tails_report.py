@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from regrow.tails.compare import compare
+from regrow.tails.compare import compare_laws
 from regrow.tails.fit import fit_tail, select_xmin
 from regrow.tails.goodness import goodness_of_fit, sample
 from regrow_companion import cli
@@ -43,7 +43,7 @@ def test_json_holds_what_the_functions_say(file: Path, capsys: pytest.CaptureFix
     assert code == 0 and err == "" and answer["null"] == "tail" and not answer["xmin_chosen"]
     assert answer["fit"]["alpha"] == fit.alpha and answer["goodness"]["p"] == tested.p
     assert (answer["n"], answer["zeros"], answer["largest"]) == (len(X), 3, X.max())
-    assert [row["name"] for row in answer["alternatives"]] == [row["name"] for row in compare(X, fit).rows()]
+    assert [row["name"] for row in answer["alternatives"]] == [row["name"] for row in compare_laws(X, fit).rows()]
     assert answer["alternatives"][0]["z"] is None, "JSON knows no nan"
 
 

@@ -34,8 +34,8 @@ from regrow_companion.widgets import (
     heat_over_time,
     layer_density,
     one_update,
-    onion,
     panel,
+    peeling,
     rates,
     tail_fitting,
 )
@@ -66,7 +66,7 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures are built, but not turned into pixels, which is half of the time."""
     blank = io.BytesIO()
     Image.new("P", (9, 6)).save(blank, "png")
-    for module in (dormant, growing, heat_over_time, layer_density, one_update, onion, rates, tail_fitting):
+    for module in (dormant, growing, heat_over_time, layer_density, one_update, peeling, rates, tail_fitting):
         monkeypatch.setattr(module, "png", lambda fig: blank.getvalue())
 
 
@@ -278,12 +278,12 @@ def test_power_law_says_why_there_is_nothing_to_fit() -> None:
 
 
 def test_onion_peels_as_networkx_does() -> None:
-    it = onion.onion(example_masks())
+    it = peeling.onion(example_masks())
     whole = metrics.to_networkx(example_masks()).to_undirected()
     assert it.shell.tolist() == [nx.core_number(whole)[node] for node in whole]
     for k in range(it.core + 2):
         left = nx.k_core(whole, k).number_of_nodes()
-        text = onion.draw("example", k, {"example": it}).text
+        text = peeling.draw("example", k, {"example": it}).text
         assert f"{left} of 27 neurons are in the {k}-core" in text if left else "nothing is left" in text
     radius = np.hypot(*it.places.T)
     for k in range(it.core):  # inner shells lie inside

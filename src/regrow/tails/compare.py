@@ -84,7 +84,7 @@ class Comparison:
         return [asdict(row) | {"verdict": row.verdict} for row in (self.power_law, *self.alternatives)]
 
 
-def compare(x: ArrayLike, fit: TailFit) -> Comparison:
+def compare_laws(x: ArrayLike, fit: TailFit) -> Comparison:
     """Fit the alternatives to the tail of x that `fit` was fitted to, and compare each with the power law.
 
     Raises DataError for an empty or degenerate tail, and if x is not what was fitted.

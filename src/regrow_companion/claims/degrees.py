@@ -1,5 +1,9 @@
-"""Claims about how degrees evolve: hubs, spread, survival and dormancy (Sections 1, 5.3, 5.4, 7). Every predicate reads
-the 15 topology runs, seed by seed."""
+"""Claims about how degrees evolve: hubs, spread, survival and dormancy (Sections 1, 5.3, 5.4, 7), and why hubs grow.
+
+Every predicate reads the 15 topology runs, seed by seed. Claims about the mechanism need activations or single
+connections followed over updates, which ordinary records do not hold. Watched runs do (notebook 18), but for two seeds
+a rule, too few for an interval.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""How a claim is decided: an effect per seed, an interval over seeds, and where the interval lies.
+"""How a claim is decided: an effect per seed, an interval over seeds, and where the interval lies; and from what.
 
 Intervals are Student's, at a level that is corrected for the number of claims (Bonferroni): with five seeds they are
-wide, and only what holds in every seed by a margin is called reproduced.
+wide, and only what holds in every seed by a margin is called reproduced. Evidence are full-scale records and the tables
+derived from them, never the quick profile.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
-from regrow import metrics
+from regrow import metrics, sparsity
 from regrow.config import RunConfig
 from regrow_companion.style import style_of
 
@@ -117,8 +117,6 @@ def initial_degrees(config: RunConfig) -> list[NDArray[np.int32]]:
 @lru_cache(maxsize=16)
 def _random_degrees(shapes: tuple[Any, ...], counts: tuple[int, ...], seed: int) -> tuple[NDArray[np.int32], ...]:
     """Cached, since strategies of one seed ask for the same masks: these depend on nothing else."""
-    from regrow import sparsity
-
     names = [name for name, _ in shapes]
     masks = sparsity.random_masks(dict(shapes), dict(zip(names, counts, strict=True)), seed)
     return tuple(metrics.total_degrees({name: metrics.in_degree(mask.numpy()) for name, mask in masks.items()},

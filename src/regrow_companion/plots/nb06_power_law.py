@@ -1,4 +1,5 @@
-"""One degree distribution and the power law fitted to it: its two ends (Fig. 2) and the distance D (Fig. 6)."""
+"""One degree distribution and the power law fitted to it: its two ends (Fig. 2), the distance D (Fig. 6), and any tail
+with its laws: the share of values >= k, on logarithmic axes."""
 
 from __future__ import annotations
 

@@ -1,6 +1,9 @@
-"""Tables 3, 4, 7 and 8: the paper's accuracies beside ours (Section 5.2, Appendices C and E). A number of ours stands
-in a cell of the paper only if it was trained with exactly the paper's setting; everything else gets rows of its own.
-Networks that nobody has trained here have no rows of ours: one sentence of the caption names them."""
+"""Tables 3, 4, 7 and 8: the paper's accuracies beside ours (Section 5.2, Appendices C and E); one-seed ablations.
+
+A number of ours stands in a cell of the paper only if it was trained with exactly the paper's setting; everything else
+gets rows of its own. Networks that nobody has trained here have no rows of ours: one sentence of the caption names
+them. The ablations say what the options that the paper leaves open do to the accuracy.
+"""
 
 from __future__ import annotations
 

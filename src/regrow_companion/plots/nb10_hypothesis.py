@@ -1,4 +1,5 @@
-"""The Neural Selection Hypothesis over training (Section 5.3): Figure 7 as in the paper, and what it leaves out.
+"""The Neural Selection Hypothesis over training (Section 5.3): Figure 7 as in the paper, what it leaves out, and which
+law describes the tails best, the power law beside six others (Section 8 asks for it).
 
 All functions take the table of `regrow_companion.tail_tables.tables`, a row for each run, layer and time.
 """

@@ -66,8 +66,8 @@ def write(material: Material, site: Path) -> Written:
         new.rename(site)
     finally:
         shutil.rmtree(new, ignore_errors=True)
-    files = [path for path in site.rglob("*") if path.is_file()]
-    return Written(site / "index.html", len(files), sum(path.stat().st_size for path in files), tuple(undescribed))
+    there = [path for path in site.rglob("*") if path.is_file()]
+    return Written(site / "index.html", len(there), sum(path.stat().st_size for path in there), tuple(undescribed))
 
 
 class _Writer:

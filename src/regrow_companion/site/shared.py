@@ -1,4 +1,4 @@
-"""The site's templates and the files that all pages share."""
+"""What all pages share: templates and files, the order in which the site leads through the notebooks, the glossary."""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""What happens on a node of a Ray cluster: a task comes, is trained in a scratch folder, and its records go back."""
+"""Runs on a Ray cluster. Its nodes send records back to the driver, which alone writes the store: no shared disk.
+
+A run whose worker or node dies is started again elsewhere, on the same node from its checkpoint. Ray comes with the
+extra `cluster` and is imported only here. First what happens on a node: a task comes, is trained in a scratch folder,
+and its records go back; then the driver.
+"""
 
 from __future__ import annotations
 
@@ -202,7 +207,7 @@ def _connected(how: How, address: str) -> Any:
         # listens on the loopback interface only. By default Ray listens on all of them.
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     try:
-        import ray
+        import ray  # an extra
     except ImportError as error:
         raise RegrowError("--engine ray needs Ray: install it with python -m pip install -c constraints.txt -e "
                           "'.[cluster]'.") from error
@@ -252,7 +257,7 @@ def _home(store: Store) -> str:
 
 def _forget(ray: Any, home: str) -> None:
     """Take away what the nodes kept of a sweep that is over; a node that cannot be asked keeps it."""
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # an extra
 
     there = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in ray.nodes() if node["Alive"]]
     asked = [ray.remote(remove).options(num_cpus=0, max_retries=0, scheduling_strategy=node).remote(home)

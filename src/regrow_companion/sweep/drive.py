@@ -72,7 +72,7 @@ def _collected(tasks: list[Task], weights: dict[Task, float], how: How, address:
     if address is None:
         events = local.sweep(tasks, how)
     else:
-        from regrow_companion.sweep import cluster
+        from regrow_companion.sweep import cluster  # needs an extra
 
         events = cluster.sweep(tasks, how, address)
     with closing(events), Progress(sum(weights.values()), label) as bar:

@@ -146,7 +146,7 @@ def forget_dead(root: Path) -> None:
 
 
 def _exists(process: int) -> bool:
-    import psutil
+    import psutil  # takes longer to import than a sign to read
 
     try:
         return psutil.Process(process).status() != psutil.STATUS_ZOMBIE  # killed, and nobody has asked for it yet

@@ -1,4 +1,7 @@
-"""How long many runs take on several equal workers when the longest starts first, as `sweep` does it."""
+"""`python -m regrow plan`: what the figures and tables need, what of it is left, and what that costs here.
+
+Also how long many runs take on several equal workers when the longest starts first, as a sweep does it.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,7 @@ def lower_bound(seconds: Sequence[float], workers: int) -> float:
 UNKNOWN = "not measured"
 
 
-def plan(arguments: Namespace) -> int:
+def print_plan(arguments: Namespace) -> int:
     """Print the runs behind every figure and table, done and left, and the hours of what is left.
 
     A run that several need counts where it is first needed.

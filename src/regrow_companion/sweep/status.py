@@ -132,7 +132,7 @@ def _taken(store: Store, config: RunConfig) -> float | None:
         return None
 
 
-def status(arguments: Namespace) -> int:
+def print_status(arguments: Namespace) -> int:
     """Print counts per figure and table, what runs, what failed, and how long it may still take; again if asked."""
     if arguments.watch is not None and not arguments.watch > 0:
         raise ConfigError(f"--watch must be a number of seconds above 0, not {arguments.watch:g}.")

@@ -10,8 +10,8 @@ from regrow_companion.widgets.growing import rich_get_richer
 from regrow_companion.widgets.heat_over_time import heat_map
 from regrow_companion.widgets.layer_density import density
 from regrow_companion.widgets.one_update import update_step
-from regrow_companion.widgets.onion import shells
 from regrow_companion.widgets.panel import Panel, View
+from regrow_companion.widgets.peeling import shells
 from regrow_companion.widgets.rates import schedules
 from regrow_companion.widgets.tail_fitting import power_law
 

@@ -29,7 +29,7 @@ def records() -> tuple[Record, ...]:
 @cache
 def small_records() -> tuple[Record, ...]:
     """A 784-60-30-10 network trained with each growth rule for six short epochs, a second each; nothing is stored."""
-    from regrow import data, train
+    from regrow import data, train  # torch and numba, for the few widgets that train
 
     changes: dict[str, Any] = SMALL
     configs = [RunConfig(**changes, grow=grow) for grow in study.growth_rules()]

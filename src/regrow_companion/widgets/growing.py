@@ -44,9 +44,9 @@ def races() -> Mapping[str, Race]:
 
 
 def _race(config: RunConfig) -> Race:
-    from torch.nn.functional import avg_pool2d
+    from torch.nn.functional import avg_pool2d  # imported when somebody trains
 
-    from regrow import data, train
+    from regrow import data, train  # the same
 
     full = data.load(config.dataset, image_format="native", train_limit=config.train_limit)
 

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from regrow.errors import DataError
-from regrow.tails.compare import NAMES, compare
+from regrow.tails.compare import NAMES, compare_laws
 from regrow.tails.fit import fit_tail
 from regrow.tails.goodness import sample
 
@@ -42,7 +42,7 @@ def test_never_less_likely_than_powerlaws(name: str, law: str) -> None:
         warnings.simplefilter("ignore")
         fit = powerlaw_fit(x, xmin)
         theirs = getattr(fit, THEIRS[law]).loglikelihoods(fit.data).sum()
-    assert compare(x, fit_tail(x, xmin))[law].log_likelihood > theirs - 1e-3
+    assert compare_laws(x, fit_tail(x, xmin))[law].log_likelihood > theirs - 1e-3
 
 
 def test_truncated_power_law_never_less_likely_than_powerlaws() -> None:
@@ -52,7 +52,7 @@ def test_truncated_power_law_never_less_likely_than_powerlaws() -> None:
         warnings.simplefilter("ignore")
         fit = powerlaw_fit(x, xmin)
         theirs = fit.truncated_power_law.loglikelihoods(fit.data).sum()
-    assert compare(x, fit_tail(x, xmin))["truncated power law"].log_likelihood > theirs - 1e-3
+    assert compare_laws(x, fit_tail(x, xmin))["truncated power law"].log_likelihood > theirs - 1e-3
 
 
 @pytest.mark.parametrize("law", ["exponential", "log-normal"])
@@ -62,7 +62,7 @@ def test_ratios_are_powerlaws(law: str) -> None:
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         z, p = powerlaw_fit(x, xmin).distribution_compare("power_law", THEIRS[law], normalized_ratio=True)
-    ours = compare(x, fit_tail(x, xmin))[law]
+    ours = compare_laws(x, fit_tail(x, xmin))[law]
     assert (ours.z, ours.p) == (pytest.approx(z, rel=0.02, abs=0.01), pytest.approx(p, rel=0.02, abs=0.005))
 
 
@@ -72,7 +72,7 @@ def test_ratios_are_powerlaws(law: str) -> None:
     ("small", {"exponential"})])
 def test_the_right_law_wins(name: str, winners: set[str]) -> None:
     xmin = {"log-normal": 30, "weibull": 20}.get(name, SETS[name][1])
-    comparison = compare(SETS[name][0], fit_tail(SETS[name][0], xmin))
+    comparison = compare_laws(SETS[name][0], fit_tail(SETS[name][0], xmin))
     assert comparison.best in winners
     assert sum(row["weight"] for row in comparison.rows()) == pytest.approx(1)
     for row in comparison.alternatives:
@@ -83,7 +83,7 @@ def test_the_right_law_wins(name: str, winners: set[str]) -> None:
 def test_a_power_law_is_usually_recognised() -> None:
     """Its AIC weight is the largest, except by chance, when a law that contains it nearly gains more than one unit."""
     sets = [sample(3.3, 110, 700, np.random.default_rng(seed)) for seed in range(12)]
-    comparisons = [compare(x, fit_tail(x)) for x in sets]
+    comparisons = [compare_laws(x, fit_tail(x)) for x in sets]
     assert sum(comparison.best == "power law" for comparison in comparisons) >= 9
     assert all(comparison[name].verdict == "power law" for comparison in comparisons for name in ("exponential",
                                                                                                   "Poisson"))
@@ -92,7 +92,7 @@ def test_a_power_law_is_usually_recognised() -> None:
 def test_vuong_by_hand() -> None:
     x, xmin = SETS["gamma"]
     fit = fit_tail(x, xmin)
-    row = compare(x, fit)["Poisson"]
+    row = compare_laws(x, fit)["Poisson"]
     inside = x[x >= xmin]
     law = stats.poisson(row.parameters["mean"])
     difference = fit.log_pmf(inside) - law.logpmf(inside) + np.log(law.sf(xmin - 1))
@@ -104,7 +104,7 @@ def test_vuong_by_hand() -> None:
 
 def test_the_truncated_law_contains_the_power_law() -> None:
     for x, xmin in SETS.values():
-        row = compare(x, fit_tail(x, xmin))["truncated power law"]
+        row = compare_laws(x, fit_tail(x, xmin))["truncated power law"]
         assert row.ratio <= 1e-9 and np.isnan(row.z)
         assert row.p == pytest.approx(stats.chi2.sf(-2 * row.ratio, 1), abs=1e-9)
     assert row.parameters["alpha"] >= 0
@@ -112,7 +112,7 @@ def test_the_truncated_law_contains_the_power_law() -> None:
 
 def test_at_the_power_law_limit_nothing_is_decided() -> None:
     bent = np.concatenate([sample(3.5, 110, 800, np.random.default_rng(1)), np.arange(3000, 9000, 250)])
-    comparison = compare(bent, fit_tail(bent))
+    comparison = compare_laws(bent, fit_tail(bent))
     for name in ("log-normal", "stretched exponential", "truncated power law"):
         assert comparison[name].limit == "power law" and comparison[name].verdict == "undecided"
         assert abs(comparison[name].ratio) < 0.05
@@ -121,8 +121,8 @@ def test_at_the_power_law_limit_nothing_is_decided() -> None:
 def test_the_upper_end_counts() -> None:
     """A power law cut at 800 looks truncated if one forgets to say where it ends."""
     x = sample(2.2, 110, 4000, np.random.default_rng(3), 800)
-    assert compare(x, fit_tail(x))["truncated power law"].p < 1e-6
-    bounded = compare(x, fit_tail(x, 110, 800))
+    assert compare_laws(x, fit_tail(x))["truncated power law"].p < 1e-6
+    bounded = compare_laws(x, fit_tail(x, 110, 800))
     assert bounded["truncated power law"].p > 0.01 and bounded.best in ("power law", "truncated power law")
     assert [row.name for row in bounded.alternatives] == list(NAMES)
 
@@ -130,6 +130,6 @@ def test_the_upper_end_counts() -> None:
 def test_what_cannot_be_compared_is_refused() -> None:
     x = SETS["steep"][0]
     with pytest.raises(DataError, match="All 9 values of the tail are equal"):
-        compare([120] * 9, fit_tail([120] * 9))
+        compare_laws([120] * 9, fit_tail([120] * 9))
     with pytest.raises(DataError, match="fit is of 700 values, but 699"):
-        compare(x[1:], fit_tail(x))
+        compare_laws(x[1:], fit_tail(x))

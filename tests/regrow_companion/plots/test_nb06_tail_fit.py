@@ -9,7 +9,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from regrow.tails.compare import compare
+from regrow.tails.compare import compare_laws
 from regrow.tails.fit import fit_tail
 from regrow.tails.goodness import sample
 from regrow_companion import figures, style
@@ -28,7 +28,7 @@ def house_style() -> Iterator[None]:
 
 def test_laws_are_their_survival_functions() -> None:
     fit = fit_tail(X)
-    comparison = compare(X, fit)
+    comparison = compare_laws(X, fit)
     grid = np.unique(np.geomspace(110, 3000, 50).astype(int))
     np.testing.assert_allclose(survival(comparison.laws["power law"], grid), fit.survival(grid), rtol=1e-9)
     for law in comparison.laws.values():
@@ -39,7 +39,7 @@ def test_laws_are_their_survival_functions() -> None:
 @pytest.mark.parametrize("xmax", [None, 800])
 def test_frame(xmax: int | None) -> None:
     fit = fit_tail(X, 110, xmax)
-    comparison = compare(X, fit)
+    comparison = compare_laws(X, fit)
     frame = tail_frame(X, fit, comparison)
     data = frame[frame["series"] == "data"]
     assert data["k"].min() > 0 and set(frame["series"]) == {"data", *comparison.laws}
@@ -55,7 +55,7 @@ def test_frame(xmax: int | None) -> None:
 
 def test_figure_is_fit_to_be_saved(tmp_path: Path) -> None:
     fit = fit_tail(X, 110, 3584)
-    fig, frame = tail_figure(X, fit, compare(X, fit))
+    fig, frame = tail_figure(X, fit, compare_laws(X, fit))
     ax, = fig.axes
     assert ax.get_xscale() == ax.get_yscale() == "log" and f"{fit.alpha:.3f}" in ax.get_title()
     assert len(ax.get_legend().get_texts()) == 8 and len(ax.lines) == 10, "data, seven laws, xmin and xmax"
