@@ -26,7 +26,7 @@ LARGEST_SITE = 60  # MB
 def read_entries() -> tuple[Entry, ...]:
     """The notebooks of the map, and after them the gallery of widgets, which belongs to no section of the paper."""
     gallery = INDEX.with_name("widgets.ipynb")
-    extra = (Entry("widgets", gallery, "Widgets for teachers", "every widget", needs=("fig05",),
+    extra = (Entry("widgets", gallery, "Widgets for teachers", "every widget", needs=("topology",),
                    minutes={"quick": 0.5, "paper": 0.5}),) if gallery.is_file() else ()
     return (*many.read_index(INDEX), *extra)
 

@@ -284,6 +284,8 @@ NEEDS: dict[str, Need] = {
     "ablations": Need("One-seed ablations of the MLP's options (ours)", _ablations),
     "mlp": Need("Every cell of the paper's MLP on images that can be had, the most telling runs first (ours)", _mlp,
                 in_order=True),
+    "topology": Need("The runs whose wiring Sections 5.3 and 5.4 follow, behind ten figures", _paper_topology,
+                     _quick_topology),
     **{name: Need(title, _paper_topology, _quick_topology) for name, title in _TOPOLOGY.items()},
 }
 

@@ -121,7 +121,7 @@ CLAIMS = (
     *(Claim(f"sparse-dense-{dataset.replace('_', '-')}", "7", f"Sparse MLPs match or beat the dense one on {name}.",
             ("table3", "table4"), matches_dense(dataset), f"match: at most {SIMILAR:g} point below, for every rule")
       for dataset, name in NAMED),
-    Claim("drops-help", "5.1", "Each drop of the learning rate raises accuracy.", ("fig05",), drop_helps,
+    Claim("drops-help", "5.1", "Each drop of the learning rate raises accuracy.", ("topology",), drop_helps,
           "by at least half a point within five epochs, the MLPs of the topology runs"),
     Claim("convnet-unstable", "5.2, 8", "Gradient growth makes the ConvNet's training unstable.", ("table4",),
           unstable_convnet, "standard deviation over seeds above 5 points"),

@@ -31,7 +31,7 @@ from regrow_companion.claims.judgement import (
 
 FEW_UPDATES = 5
 FAST = ("gradient", "momentum")
-TOPOLOGY = ("fig05",)
+TOPOLOGY = ("topology",)
 
 
 def largest_after_few(record: Record) -> float:

@@ -139,7 +139,7 @@ class Evidence:
     @cached_property
     def topology(self) -> dict[str, list[Record]]:
         """The 15 runs of Sections 5.3 and 5.4."""
-        return study.by_method(self.all("fig05"))
+        return study.by_method(self.all("topology"))
 
     @cached_property
     def tails(self) -> pd.DataFrame:

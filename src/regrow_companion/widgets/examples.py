@@ -21,7 +21,7 @@ SMALL = {"hidden": (60, 30), "epochs": 6, "batch_size": 64, "train_limit": 1920,
 def records() -> tuple[Record, ...]:
     """One run per growth rule: the paper's MLP on CIFAR-10, seed 0, from results/, or else `small_records`."""
     store = Store(study.default_store("paper"), read_also=(study.SHIPPED,))
-    wanted = [config for config in study.runs("fig05", "paper") if config.seed == 0]
+    wanted = [config for config in study.runs("topology", "paper") if config.seed == 0]
     found = [record for config in wanted if (record := store.get(config)) is not None]
     return tuple(found) if len(found) == len(wanted) else small_records()
 
