@@ -120,7 +120,7 @@ def test_without_torch_the_doctor_still_speaks(tmp_path: Path) -> None:
     program = """if True:
         import sys
         sys.modules["torch"] = sys.modules["torchvision"] = None
-        from regrow import doctor
+        from regrow_companion import doctor
         print(doctor.report(doctor.checks()))
     """
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

@@ -134,7 +134,7 @@ def test_what_ships_is_read_as_what_was_measured(records: list[Record], wiring: 
         (store.root / "records").mkdir(parents=True)
         for record in some:
             record.save(store.record_path(record.key))
-        commands.ship(Namespace(only="cnn", store=store.root, accuracy_only=False))
+        shipping.ship(Namespace(only="cnn", store=store.root, accuracy_only=False))
         assert f"the tables of {len(some)} short runs" in capsys.readouterr().out
     assert not (shipped / "records").exists()
     assert {path.name for path in (shipped / "beyond").iterdir()} == {
