@@ -123,6 +123,7 @@ def check_data(root: Path | None = None) -> Check:
         from regrow import datasets  # its libraries may be missing
 
         datasets.read(datasets.EMBEDDED)
+        _import_torchvision()  # which knows the official files
     except RegrowError as error:
         return Check("data", False, str(error), f"restore it with git checkout src/regrow/assets, then {INSTALL}")
     except Exception as error:  # torch or torchvision missing: the package check says more

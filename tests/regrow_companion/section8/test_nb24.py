@@ -19,7 +19,7 @@ from regrow.config import RunConfig
 from regrow.errors import NotRecorded
 from regrow.record import Record
 from regrow.store import Store
-from regrow_companion import commands, session, study, style
+from regrow_companion import session, shipping, study, style
 from regrow_companion.section8 import nb24_channels as channels
 from regrow_companion.section8.nb24_channels import INTO, OUT, UNITS
 
@@ -124,7 +124,7 @@ def test_what_ships_is_read_as_what_was_measured(records: list[Record], wiring: 
     """`ship --only cnn` writes tables and no records; a session without records draws from them."""
     shipped, known = tmp_path / "results", study.runs
     monkeypatch.setattr(study, "runs", lambda need, profile: RUNS if need == "cnn" else known(need, profile))
-    for module in (channels, commands):
+    for module in (channels, shipping):
         monkeypatch.setattr(module, "SHIPPED", shipped)
     empty = session.Session("24", "replay", Store(tmp_path / "none"), tmp_path)
     with pytest.raises(NotRecorded, match="--only cnn trains them"):
