@@ -7,6 +7,7 @@ cd -- "$root"
 case ${1:-} in -h | --help)
     cat <<'HELP'
 ./run_tests.sh              set up .venv if needed and run every test
+./run_tests.sh --quick      linter, types and the quicker units: no kills, browser, cluster, notebooks; under three minutes
 ./run_tests.sh ARGUMENTS    hand the arguments to pytest instead, for example ./run_tests.sh tests/test_prune.py -x
 HELP
     exit 0
@@ -15,7 +16,8 @@ esac
 
 . scripts/setup_env.sh
 setup_env test
-if [ $# -gt 0 ]; then exec "$python" -m pytest "$@"; fi
+quick=
+if [ "${1:-}" = --quick ] && [ $# = 1 ]; then quick=yes; elif [ $# -gt 0 ]; then exec "$python" -m pytest "$@"; fi
 
 failed=
 stage() { # NAME COMMAND...: run it, and remember if it failed
@@ -43,6 +45,23 @@ prepare_cluster() { # get Ray, where it can be had; the tests of clusters are sk
         say "Ray could not be installed"
 }
 
+finish() { # say what failed, if anything did
+    if [ -n "$failed" ]; then
+        echo "Failed: $failed" >&2
+        exit 1
+    fi
+    say "all passed"
+    exit 0
+}
+
+if [ -n "$quick" ]; then
+    stage ruff "$python" -m ruff check .
+    stage mypy "$python" -m mypy
+    stage "quicker unit tests" env OMP_NUM_THREADS=1 "$python" -m pytest -n 2 -m "not slow and not browser and not cluster" \
+        --ignore tests/torture --ignore tests/bench tests
+    finish
+fi
+
 prepare_cluster
 store=$root/build/quick/store
 stage ruff "$python" -m ruff check .
@@ -56,7 +75,4 @@ stage notebooks env OMP_NUM_THREADS=1 REGROW_PROFILE=quick REGROW_STORE="$store"
     "$python" -m pytest --nbval-lax --nbval-current-env -n 2 --dist loadfile notebooks
 stage "replay of the shipped records" env -u REGROW_STORE "$python" -m regrow notebooks --profile replay --keep-going
 
-if [ -n "$failed" ]; then
-    echo "Failed: $failed" >&2
-    exit 1
-fi
+finish

@@ -40,6 +40,7 @@ ROWS: dict[str, dict[str, set]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_runs_at_a_tiny_size(name: str) -> None:
     module = import_module(f"bench.{name}")

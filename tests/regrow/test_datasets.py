@@ -345,6 +345,7 @@ def test_embedded_file_is_the_one_in_the_notice():
     assert digest in notice and "Copyright © 2017 Zalando SE" in notice
 
 
+@pytest.mark.slow
 def test_torchvision_imports_in_a_fresh_process_and_only_when_needed():
     code = ("import sys, regrow.data; assert 'torchvision' not in sys.modules\n"
             "from regrow.datasets import torchvision\n"

@@ -243,6 +243,7 @@ def test_tiles_hold_the_same_batches_as_the_dense_engine_sees(name: str, image_f
             assert not untiled(tiles, tiles.shape[0] * 64)[len(labels):].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [
     {"augment": "crop_flip", "crop_pad": 7, "normalise": "cifar10", "evaluation": "as_training"},
     {"augment": "mirror_crop_flip", "crop_pad": 2, "normalise": "half", "evaluation": "as_training"},

@@ -13,8 +13,9 @@ import pytest
 
 import regrow
 from regrow import rules
-from regrow.config import CHOICES, FINGERPRINTS, RunConfig
+from regrow.config import CHOICES, FINGERPRINTS, OWN_RULES, RunConfig
 from regrow.errors import ConfigError
+from regrow_companion import cli
 
 FILE = '''import regrow, torch
 
@@ -36,6 +37,7 @@ def run(rules_file: Path | None, *words: str, cwd: Path | None = None) -> subpro
                           env=os.environ | {"REGROW_RULES": str(rules_file or ""), "OMP_NUM_THREADS": "1"})
 
 
+@pytest.mark.slow
 def test_a_rule_from_a_file_trains_and_joins_every_study(tmp_path: Path) -> None:
     mine = tmp_path / "mine.py"
     mine.write_text(FILE.format(factor=1))
@@ -61,6 +63,7 @@ def test_a_rule_from_a_file_trains_and_joins_every_study(tmp_path: Path) -> None
     assert "column" not in replayed.stdout and "momentum" in replayed.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("text", "sentence"), [
     ("x = 1", "registers no rule"),
     ("1 / 0", "ZeroDivisionError: division by zero"),
@@ -68,13 +71,22 @@ def test_a_rule_from_a_file_trains_and_joins_every_study(tmp_path: Path) -> None
     ("import regrow\n@regrow.growth('a>b')\ndef f(layer): ...", "cannot be called 'a>b'"),
     (None, "cannot be read"),
 ])
-def test_a_bad_file_is_one_sentence_and_exit_code_2(tmp_path: Path, text: str | None, sentence: str) -> None:
+def test_a_bad_file_is_one_sentence_and_exit_code_2(tmp_path: Path, text: str | None, sentence: str,
+                                                    monkeypatch: pytest.MonkeyPatch,
+                                                    capsys: pytest.CaptureFixture[str]) -> None:
     mine = tmp_path / "mine.py"
     if text is not None:
         mine.write_text(text)
-    done = run(mine, "-m", "regrow", "status")
-    assert done.returncode == 2 and sentence in done.stderr and "Traceback" not in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    monkeypatch.setenv(OWN_RULES, str(mine))
+    assert cli.main(["status", "--store", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert sentence in said and len(said.strip().splitlines()) == 1
+
+
+def test_a_bad_file_is_a_sentence_also_where_it_is_met_first(tmp_path: Path) -> None:
+    """In a fresh process the file runs while the built-in rules are being imported."""
+    done = run(tmp_path / "missing.py", "-m", "regrow", "status")
+    assert done.returncode == 2 and "cannot be read" in done.stderr and len(done.stderr.strip().splitlines()) == 1
 
 
 @pytest.fixture

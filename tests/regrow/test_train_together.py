@@ -36,6 +36,7 @@ def engine_of(run: train.Run) -> BatchedEngine:
     return run.engine
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("configs", [
     DYNAMIC,
     [config.but(update_order="instead_of_step", nesterov=False, momentum=0.0) for config in DYNAMIC[:3]],
@@ -68,6 +69,7 @@ def same(record: Record, expected: Record) -> None:
         assert np.array_equal(record.packed_masks[layer], expected.packed_masks[layer])
 
 
+@pytest.mark.slow
 def test_resumes_bit_for_bit_at_any_step(dataset: Dataset, tmp_path: Path) -> None:
     whole = [record.result_sha256 for record in train.finish_together(train.start_together(DYNAMIC, dataset), dataset)]
 

@@ -14,7 +14,7 @@ import torch
 
 from regrow.config import RunConfig
 from regrow.store import Store
-from regrow_companion import cli, commands, console, study
+from regrow_companion import claims, cli, commands, console, study
 
 WORDS = ["hidden=20,10", "train_limit=256", "epochs=2", "batch_size=64", "update_interval=2"]
 TINY = RunConfig(hidden=(20, 10), train_limit=256, epochs=2, batch_size=64, update_interval=2)
@@ -303,9 +303,13 @@ def test_run_trains_what_is_missing_and_tells_what_failed(trained, tmp_path, cap
     assert code == 0 and out.startswith("0 runs trained, 2 were there, 0 failed")
 
 
-def test_claims_are_judged_on_shipped_records(tmp_path, capsys):
+@pytest.mark.slow
+def test_claims_are_judged_on_shipped_records(tmp_path, capsys, monkeypatch):
+    judged, judge = [], claims.evaluate
+    monkeypatch.setattr(claims, "evaluate", lambda evidence: judged.extend(judge(evidence)) or judged)
     code, out, err = said(capsys, "claims", "--store", tmp_path / "s")
     assert code == 0 and err == "" and "REPRODUCED" in out and "shell-floor" in out
+    monkeypatch.setattr(claims, "evaluate", lambda evidence: judged)  # half a minute once is enough
     code, out, _ = said(capsys, "claims", "--store", tmp_path / "s", "--json")
     assert code == 0 and {row["verdict"] for row in json.loads(out)} >= {"reproduced", "mixed", "not yet measured"}
     assert not (tmp_path / "s").exists()

@@ -141,6 +141,7 @@ def test_json_says_where_it_comes_from(saved: Path) -> None:
     assert {"python", "numpy", "matplotlib", "regrow"} <= about["versions"].keys()
 
 
+@pytest.mark.slow
 def test_same_bytes_in_another_process(tmp_path: Path) -> None:
     for hashseed in ("0", "77"):
         python(f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_figures as t\n"

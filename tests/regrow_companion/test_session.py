@@ -30,6 +30,7 @@ def test_quick_trains_what_is_missing_and_then_reads_it(tmp_path: Path) -> None:
     assert first.config == TINY and again.result_sha256 == first.result_sha256
 
 
+@pytest.mark.slow
 def test_quick_trains_again_what_is_damaged(tmp_path: Path) -> None:
     book = session.start("05", profile="quick", store=str(tmp_path))
     whole, = book.records("fig12")

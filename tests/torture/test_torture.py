@@ -63,6 +63,7 @@ def test_damaged_files(tmp_path):
     assert tally.counts["moved aside and trained again"] > 15 and tally.counts["refused"] > 3
 
 
+@pytest.mark.slow
 def test_disks_places_and_the_clock(tmp_path):
     tally = disk.run(Stage(tmp_path, 8))
     kept(tally, 8)

@@ -112,6 +112,7 @@ def test_success_then_fresh_then_stale(options: Options, books: Path, monkeypatc
     assert "no finished run" in is_stale()
 
 
+@pytest.mark.slow
 def test_keep_going_runs_the_rest_and_says_why_each_failed(options: Options, books: Path) -> None:
     bad = entry(books, "01", "import os", "x = 1\n1 / 0", "print('never')")
     dead = entry(books, "02", KILLED, "print('never')")
@@ -161,6 +162,7 @@ with open({str(tally)!r}, "a+") as file:
     assert len(tally.read_text()) == 3 and not left_over(options)
 
 
+@pytest.mark.slow
 def test_replay_says_what_has_no_records_and_goes_on(options: Options, books: Path) -> None:
     bare = entry(books, "01", "from regrow.errors import NotRecorded", "raise NotRecorded('`regrow run` trains it.')")
     good, said = entry(books, "02", "1"), io.StringIO()
@@ -185,6 +187,7 @@ def test_the_first_failure_stops_the_rest_and_takes_the_stamp_away(options: Opti
     assert stale(bad, options, stamp_of(bad, options, "")) == "no finished run yet"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_leaves_nothing_half_written(options: Options, books: Path, number: signal.Signals) -> None:
     flag = books.parent / "half-written"

@@ -163,6 +163,7 @@ def test_a_new_store_has_a_new_name_on_the_nodes(tmp_path):
     assert cluster._home(one) == cluster._home(one) != cluster._home(other)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_only_its_run(tmp_path):
     """As the out-of-memory killer does it. The longest run starts first, in the only worker; the others wait."""
     store, others = Store(tmp_path), [TINY.but(seed=seed) for seed in (1, 2)]
@@ -229,6 +230,7 @@ def test_ctrl_c_ends_the_workers_at_once(tmp_path, monkeypatch):
     assert not Store(tmp_path).has(LONG) and not Store(tmp_path).failure_path(LONG.key).exists()
 
 
+@pytest.mark.slow
 def test_runs_that_fit_train_together(tmp_path):
     """Asked for on the CPU; on a GPU it is what auto does. The records are those of runs trained alone."""
     runs = [TINY.but(grow=grow, seed=seed) for seed in (1, 2) for grow in ("random", "gradient")]
@@ -257,6 +259,7 @@ def test_own_files_only(swept):
     assert store.has(TINY)
 
 
+@pytest.mark.slow
 def test_a_script_without_a_guard_is_told_so(tmp_path):
     """Its workers import it again, start training themselves, and are refused by Python: not for ever."""
     script = tmp_path / "mine.py"

@@ -1,4 +1,4 @@
-"""Settings of `pytest --nbval-lax notebooks/`; in the root, so that they hold for notebooks and tests alike."""
+"""Settings of `pytest --nbval-lax notebooks/`."""
 
 from __future__ import annotations
 
