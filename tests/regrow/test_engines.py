@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from builders import interrupted_everywhere
 
 from regrow import data, train
 from regrow.config import RunConfig
@@ -63,22 +64,7 @@ def test_agrees_with_dense_in_double_precision(options: dict, dataset: Dataset) 
 @pytest.mark.parametrize("grow", ["random", "gradient", "momentum"])
 def test_resumes_bit_for_bit_at_any_step(engine: str, grow: str, dataset: Dataset, tmp_path: Path) -> None:
     config = SMALL.but(grow=grow)
-    whole = train.finish(train.start(config, dataset, engine=engine), dataset).result_sha256
-
-    class Killed(Exception):
-        pass
-
-    for at in (5, 33, 40, 96, 111):
-        def stop(run: train.Run, at: int = at) -> None:
-            if run.step == at:
-                train.save_checkpoint(run, tmp_path / "checkpoint.npz", engine)
-                raise Killed
-
-        with pytest.raises(Killed):
-            train.finish(train.start(config, dataset, engine=engine), dataset, save=stop)
-        run = train.start(config, dataset, engine=engine)
-        train.restore_checkpoint(run, tmp_path / "checkpoint.npz", engine)
-        assert train.finish(run, dataset).result_sha256 == whole
+    assert len(interrupted_everywhere(config, dataset, engine, (5, 33, 40, 96, 111), tmp_path)) == 1
 
 
 def test_channels_last_changes_nothing_but_the_layout(tmp_path: Path) -> None:

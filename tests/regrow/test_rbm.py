@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from builders import interrupted_everywhere
 from torch import Tensor
 
 from regrow import compact, cost, data, rbm, record, schedule, train
@@ -325,22 +326,7 @@ def test_the_sparse_engine_agrees_with_the_dense_one(options: dict, dataset: Dat
                          ids=str)
 def test_resumes_bit_for_bit(engine: str, options: dict, dataset: Dataset, tmp_path: Path) -> None:
     config = SMALL.but(**options)
-    whole = train.finish(train.start(config, dataset, engine=engine), dataset).result_sha256
-
-    class Killed(Exception):
-        pass
-
-    for at in (4, 9, 31, 61, 93):
-        def stop(run: train.Run, at: int = at) -> None:
-            if run.step == at:
-                train.save_checkpoint(run, tmp_path / "checkpoint.npz", engine)
-                raise Killed
-
-        with pytest.raises(Killed):
-            train.finish(train.start(config, dataset, engine=engine), dataset, save=stop)
-        run = train.start(config, dataset, engine=engine)
-        train.restore_checkpoint(run, tmp_path / "checkpoint.npz", engine)
-        assert train.finish(run, dataset).result_sha256 == whole
+    assert len(interrupted_everywhere(config, dataset, engine, (4, 9, 31, 61, 93), tmp_path)) == 1
 
 
 def test_a_dense_machine(dataset: Dataset) -> None:

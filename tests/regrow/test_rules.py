@@ -10,6 +10,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
+from builders import NUMBERS, RATES
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
@@ -61,10 +62,6 @@ def nearest_whole(x: float) -> int:
     return low + (x - low > 0.5)
 
 
-# Few distinct values, zeros of both signs among them, so that ties are the rule and not the exception.
-numbers = st.sampled_from([-2.0, -1.0, -0.5, -0.0, 0.0, 0.5, 1.0, 2.0])
-rates = st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.25, 0.5, 1.0]))
-
 
 @st.composite
 def layers(draw: st.DrawFn) -> LayerState:
@@ -76,9 +73,9 @@ def layers(draw: st.DrawFn) -> LayerState:
         return torch.tensor(draw(st.lists(elements, min_size=size, max_size=size)), dtype=dtype).reshape(shape)
 
     mask = tensor(st.booleans(), torch.bool)
-    weight = tensor(numbers, torch.float32) * mask
+    weight = tensor(NUMBERS, torch.float32) * mask
     return LayerState(weight, mask, torch.Generator().manual_seed(draw(st.integers(0, 5))),
-                      tensor(numbers, torch.float32), tensor(numbers, torch.float32))
+                      tensor(NUMBERS, torch.float32), tensor(NUMBERS, torch.float32))
 
 
 # ---- selection ------------------------------------------------------------------------------------------------------
@@ -203,14 +200,14 @@ def test_random_pruning_ignores_the_weights_and_follows_its_generator() -> None:
 # ---- pruning, properties --------------------------------------------------------------------------------------------
 
 
-@given(layers(), rates)
+@given(layers(), RATES)
 def test_magnitude_agrees_with_a_sorted_list(state: LayerState, rate: float) -> None:
     n = nearest_whole(rate * int(state.mask.sum()))
     expected = naive(np.abs(state.weight.numpy()), state.mask.numpy(), n, big=False)
     assert positions(PRUNING["magnitude"](state, rate)) == expected
 
 
-@given(layers(), rates)
+@given(layers(), RATES)
 def test_set_agrees_with_two_sorted_lists(state: LayerState, rate: float) -> None:
     weight, mask = state.weight.numpy(), state.mask.numpy()
     expected: set[int] = set()
@@ -219,7 +216,7 @@ def test_set_agrees_with_two_sorted_lists(state: LayerState, rate: float) -> Non
     assert positions(PRUNING["set"](state, rate)) == expected
 
 
-@given(layers(), rates)
+@given(layers(), RATES)
 def test_set_legacy_agrees_with_the_common_code(state: LayerState, rate: float) -> None:
     """Thresholds as that code takes them, on sorted lists: keep positives after the k-th, negatives before the k-th."""
     weight, mask = state.weight.numpy().ravel(), state.mask.numpy().ravel()
@@ -231,7 +228,7 @@ def test_set_legacy_agrees_with_the_common_code(state: LayerState, rate: float) 
     assert positions(PRUNING["set_legacy"](state, rate)) == expected
 
 
-@given(layers(), rates, st.sampled_from(["magnitude", "set", "set_legacy", "random"]))
+@given(layers(), RATES, st.sampled_from(["magnitude", "set", "set_legacy", "random"]))
 def test_pruned_lies_within_active(state: LayerState, rate: float, rule: str) -> None:
     """Also with active weights that are exactly zero: ranking all positions would take empty ones for them."""
     weight, mask = state.weight.clone(), state.mask.clone()
@@ -243,7 +240,7 @@ def test_pruned_lies_within_active(state: LayerState, rate: float, rule: str) ->
     assert torch.equal(state.mask, mask)
 
 
-@given(layers(), rates, st.sampled_from(["magnitude", "random"]))
+@given(layers(), RATES, st.sampled_from(["magnitude", "random"]))
 def test_number_pruned_is_exact(state: LayerState, rate: float, rule: str) -> None:
     assert int(PRUNING[rule](state, rate).sum()) == nearest_whole(rate * int(state.mask.sum()))
 

@@ -8,6 +8,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
+from builders import NUMBERS, RATES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -49,18 +50,14 @@ def positions(chosen: Tensor) -> set[int]:
     return set(chosen.flatten().nonzero().squeeze(1).tolist())
 
 
-# Few distinct values, so that ties, zero weights and zero gradients are the rule.
-numbers = st.sampled_from([-2.0, -1.0, -0.5, -0.0, 0.0, 0.5, 1.0, 2.0])
-rates = st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.25, 0.5, 1.0]))
-
 
 @st.composite
 def layers(draw: st.DrawFn) -> LayerState:
     """A layer from empty to full, weights of both signs or of one, gradients often all zero."""
     shape = draw(st.sampled_from([(1, 1), (1, 6), (4, 3), (6, 6), (2, 3, 2, 2)]))
     size = math.prod(shape)
-    signs = draw(st.sampled_from([numbers, numbers.map(abs), st.just(0.0)]))
-    slopes = draw(st.sampled_from([numbers, st.just(0.0)]))
+    signs = draw(st.sampled_from([NUMBERS, NUMBERS.map(abs), st.just(0.0)]))
+    slopes = draw(st.sampled_from([NUMBERS, st.just(0.0)]))
 
     def tensor(elements: st.SearchStrategy, dtype: torch.dtype) -> Tensor:
         return torch.tensor(draw(st.lists(elements, min_size=size, max_size=size)), dtype=dtype).reshape(shape)
@@ -173,7 +170,7 @@ def test_zero_gradients_grow_the_right_number_and_never_at_connections() -> None
 # ---- properties -----------------------------------------------------------------------------------------------------
 
 
-@given(layers(), rates, st.sampled_from(PRUNE), st.sampled_from(GROW), st.booleans())
+@given(layers(), RATES, st.sampled_from(PRUNE), st.sampled_from(GROW), st.booleans())
 def test_an_update_keeps_its_promises(state: LayerState, rate: float, prune: str, grow: str, regrow: bool) -> None:
     before = [tensor.clone() for tensor in (state.weight, state.mask, state.gradient, state.average)]  # type: ignore[union-attr]
     result = rewire(state, rate=rate, prune=prune, grow=grow, regrow_pruned=regrow)
@@ -189,7 +186,7 @@ def test_an_update_keeps_its_promises(state: LayerState, rate: float, prune: str
         assert torch.equal(tensor, copy)  # type: ignore[arg-type]
 
 
-@given(layers(), rates, st.sampled_from(["gradient", "momentum"]), st.booleans())
+@given(layers(), RATES, st.sampled_from(["gradient", "momentum"]), st.booleans())
 def test_growth_agrees_with_a_sorted_list(state: LayerState, rate: float, grow: str, regrow: bool) -> None:
     result = rewire(state, rate=rate, prune="magnitude", grow=grow, regrow_pruned=regrow)
     chosen = state.gradient if grow == "gradient" else state.average
@@ -201,7 +198,7 @@ def test_growth_agrees_with_a_sorted_list(state: LayerState, rate: float, grow: 
     assert positions(result.grown) == set(expected)
 
 
-@given(layers(), rates, st.sampled_from(PRUNE))
+@given(layers(), RATES, st.sampled_from(PRUNE))
 def test_pruning_is_the_rules_unless_there_is_no_room(state: LayerState, rate: float, prune: str) -> None:
     if state.mask.all() or prune == "random":
         return
@@ -234,7 +231,7 @@ def test_rate_one_rewires_the_whole_layer_by_score(state: LayerState, grow: str)
         assert scores[result.mask].min() >= scores[~result.mask].max()
 
 
-@given(layers(), rates, st.sampled_from(PRUNE), st.sampled_from(GROW), st.sampled_from(["zero", "keep"]))
+@given(layers(), RATES, st.sampled_from(PRUNE), st.sampled_from(GROW), st.sampled_from(["zero", "keep"]))
 def test_weights_live_on_connections_only(state: LayerState, rate: float, prune: str, grow: str, kept: str) -> None:
     result = rewire(state, rate=rate, prune=prune, grow=grow)
     weight = rewired_weight(state.weight, result, kept)

@@ -60,12 +60,14 @@ def _pruned(config: RunConfig, step: int, total: int) -> float:
 def schedules() -> Panel:
     """Learning-rate steps and the decay of the prune rate for a run of 300 epochs; the start is the paper's."""
     return Panel(draw, {
-        "lr": scale("learning rate", [(f"{r:g}", r) for r in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)], 0.1),
+        "lr": scale("learning rate", [(f"{r:g}", r) for r in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)], RunConfig.lr),
         "milestones": choice("its steps at", [(", ".join(f"{100 * m:.0f} %" for m in marks), i)
                                               for i, marks in enumerate(MILESTONES)]),
-        "p0": scale("first prune rate", [(f"{p / 20:g}", p / 20) for p in range(21)], 0.5),
+        "p0": scale("first prune rate", [(f"{p / 20:g}", p / 20) for p in range(21)], RunConfig.prune_rate),
         "shape": choice("its decay", ("cosine", "linear", "constant")),
-        "interval": scale("update every", [(f"{s} steps", s) for s in (100, 200, 400, 800, 1600, 3200)], 400),
-        "until": scale("update until", [(f"{100 * u:.0f} %", u) for u in (0.25, 0.5, 0.75, 1.0)], 1.0),
+        "interval": scale("update every", [(f"{s} steps", s) for s in (100, 200, 400, 800, 1600, 3200)],
+                          RunConfig.update_interval),
+        "until": scale("update until", [(f"{100 * u:.0f} %", u) for u in (0.25, 0.5, 0.75, 1.0)],
+                       RunConfig.update_until),
         "percent": number("training, %", 0, 100, 50),
     }, walk="percent")

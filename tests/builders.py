@@ -1,0 +1,41 @@
+"""What tests of several rooms make or try alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import hypothesis.strategies as st
+
+from regrow import train
+from regrow.config import RunConfig
+from regrow.data import Dataset
+
+# Few distinct values, zeros of both signs among them, so that ties are the rule and not the exception.
+NUMBERS = st.sampled_from([-2.0, -1.0, -0.5, -0.0, 0.0, 0.5, 1.0, 2.0])
+RATES = st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.25, 0.5, 1.0]))
+
+
+class Killed(Exception):
+    """Stands for whatever ends a training."""
+
+
+def interrupted_everywhere(config: RunConfig, dataset: Dataset, engine: str, steps: Iterable[int],
+                           folder: Path) -> set[str]:
+    """Checksums of a run's record, undisturbed and killed at each of these steps and resumed: one, if all is well."""
+    found = {train.finish(train.start(config, dataset, engine=engine), dataset).result_sha256}
+    path = folder / "checkpoint.npz"
+    for at in steps:
+        def stop(run: train.Run, at: int = at) -> None:
+            if run.step == at:
+                train.save_checkpoint(run, path, engine)
+                raise Killed
+
+        try:
+            train.finish(train.start(config, dataset, engine=engine), dataset, save=stop)
+            raise AssertionError(f"the run ended before step {at}")
+        except Killed:
+            run = train.start(config, dataset, engine=engine)
+        train.restore_checkpoint(run, path, engine)
+        found.add(train.finish(run, dataset).result_sha256)
+    return found
