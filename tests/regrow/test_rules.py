@@ -62,7 +62,6 @@ def nearest_whole(x: float) -> int:
     return low + (x - low > 0.5)
 
 
-
 @st.composite
 def layers(draw: st.DrawFn) -> LayerState:
     """A layer of up to 6x6, from empty to full; a few are convolutions."""

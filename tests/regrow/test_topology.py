@@ -50,7 +50,6 @@ def positions(chosen: Tensor) -> set[int]:
     return set(chosen.flatten().nonzero().squeeze(1).tolist())
 
 
-
 @st.composite
 def layers(draw: st.DrawFn) -> LayerState:
     """A layer from empty to full, weights of both signs or of one, gradients often all zero."""

@@ -26,7 +26,6 @@ SIMILAR = 1.0  # points that "similar" and "minor" leave room for
 NAMED = tuple((dataset, DATASET_NAMES[dataset]) for dataset in study.DATASETS)
 
 
-
 def random_best(dataset: str) -> Callable[[Evidence], Outcome]:
     """Random growth above both others, for the MLP on one data set."""
 

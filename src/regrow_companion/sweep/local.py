@@ -89,7 +89,6 @@ def _start(how: How) -> _Worker:
     return _Worker(process, ours)
 
 
-
 def _answer(worker: _Worker, workers: list[_Worker]) -> float | str:
     """The share of the task that is done, or how it ended: '' or the error. A dead worker leaves the list."""
     try:
