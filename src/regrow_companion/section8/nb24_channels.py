@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -23,14 +22,11 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from regrow import metrics
-from regrow.config import RunConfig
 from regrow.record import Record
-from regrow.store import Store
 from regrow_companion import style
 from regrow_companion.paper import MODEL_NAMES
-from regrow_companion.section8 import short_runs, strength
-from regrow_companion.section8.cases import Performed
-from regrow_companion.section8.short_runs import Measuring
+from regrow_companion.section8 import cases, strength
+from regrow_companion.section8.cases import Measuring, Performed, labelled
 from regrow_companion.session import Session
 from regrow_companion.study import SHIPPED, STRATEGIES
 from regrow_companion.tail_tables import Settings, one_time_point
@@ -172,46 +168,21 @@ def ratios(nodes: pd.DataFrame) -> pd.DataFrame:
     return ratio.groupby([*RUN, "moment", "epoch", "nodes"], sort=False)["ratio"].mean().reset_index()
 
 
-def measured(records: Sequence[Record]) -> Wiring:
-    """The tables of these records under one another."""
-    return _wiring(short_runs.measured(KIND, records, records[0].config))
-
-
 def of(book: Session) -> Wiring:
-    """The runs that are there, see `short_runs.of`."""
-    return _wiring(short_runs.of(book, NEEDS[0], KIND, SHIPPED))
-
-
-def ship(need: str, store: Store, folder: Path) -> int:
-    """Add what a store has of a need to `folder`/beyond/NEED-nodes.csv.gz, -degrees, -tails and NEED.json; returns how
-    many runs are there then."""
-    return short_runs.ship(need, KIND, store, folder)
+    """The runs that are there, see `cases.of_need`."""
+    found = cases.of_need(book, NEEDS[0], KIND, SHIPPED)
+    return Wiring(**found.tables, runs=found.runs)
 
 
 TABLES: dict[str, Callable[[Record], pd.DataFrame]] = {"nodes": table, "degrees": degrees, "tails": tails}
-
-
-def _measure(records: Sequence[Record], _: RunConfig) -> dict[str, pd.DataFrame]:
-    found = {}
-    for name, measure in TABLES.items():
-        frames = [measure(record) for record in records]
-        found[name] = pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
-    return found
-
-
 # Shipped records hold the masks of both ends only.
-KIND = Measuring(tuple(TABLES), _measure, whole=lambda record: len(record.mask_moments) == len(record.moments))
-
-
-def _wiring(tables: short_runs.RunTables) -> Wiring:
-    return Wiring(tables["nodes"], tables["degrees"], tables["tails"], tables.runs)
+KIND = Measuring(tuple(TABLES), lambda record, usual: {name: measure(record) for name, measure in TABLES.items()},
+                 whole=lambda record: len(record.mask_moments) == len(record.moments))
 
 
 def _labelled(record: Record, frame: pd.DataFrame) -> pd.DataFrame:
     config = record.config
-    for at, (name, value) in enumerate(zip(RUN, (record.key, config.model, config.method, config.seed), strict=True)):
-        frame.insert(at, name, value)
-    return frame
+    return labelled(frame, dict(zip(RUN, (record.key, config.model, config.method, config.seed), strict=True)))
 
 
 def _both_ends(record: Record) -> list[tuple[str, str, str, NDArray[np.int64]]]:

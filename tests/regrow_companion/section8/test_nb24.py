@@ -19,7 +19,8 @@ from regrow.config import RunConfig
 from regrow.errors import NotRecorded
 from regrow.record import Record
 from regrow.store import Store
-from regrow_companion import commands, session, study, style
+from regrow_companion import session, shipping, study, style
+from regrow_companion.section8 import cases
 from regrow_companion.section8 import nb24_channels as channels
 from regrow_companion.section8.nb24_channels import INTO, OUT, UNITS
 
@@ -41,7 +42,9 @@ def records(record: Record) -> list[Record]:
 
 @pytest.fixture(scope="module")
 def wiring(records: list[Record]) -> channels.Wiring:
-    return channels.measured(records)
+    found = cases.together(cases.measured(channels.KIND, records, BASE), {}, [])
+    assert found is not None
+    return channels.Wiring(**found.tables, runs=found.runs)
 
 
 def test_a_mask_by_hand() -> None:
@@ -124,7 +127,7 @@ def test_what_ships_is_read_as_what_was_measured(records: list[Record], wiring: 
     """`ship --only cnn` writes tables and no records; a session without records draws from them."""
     shipped, known = tmp_path / "results", study.runs
     monkeypatch.setattr(study, "runs", lambda need, profile: RUNS if need == "cnn" else known(need, profile))
-    for module in (channels, commands):
+    for module in (channels, shipping):
         monkeypatch.setattr(module, "SHIPPED", shipped)
     empty = session.Session("24", "replay", Store(tmp_path / "none"), tmp_path)
     with pytest.raises(NotRecorded, match="--only cnn trains them"):
@@ -134,7 +137,7 @@ def test_what_ships_is_read_as_what_was_measured(records: list[Record], wiring: 
         (store.root / "records").mkdir(parents=True)
         for record in some:
             record.save(store.record_path(record.key))
-        commands.ship(Namespace(only="cnn", store=store.root, accuracy_only=False))
+        shipping.ship(Namespace(only="cnn", store=store.root, accuracy_only=False))
         assert f"the tables of {len(some)} short runs" in capsys.readouterr().out
     assert not (shipped / "records").exists()
     assert {path.name for path in (shipped / "beyond").iterdir()} == {

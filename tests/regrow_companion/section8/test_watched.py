@@ -16,9 +16,9 @@ from regrow.engines.sparse import SparseLinear
 from regrow.errors import NotRecorded
 from regrow_companion import study
 from regrow_companion.cli import main
+from regrow_companion.section8 import cases, watched
 from regrow_companion.section8 import nb18_attachment as attachment
 from regrow_companion.section8 import nb18_mechanism as mechanism
-from regrow_companion.section8 import watched
 
 TINY = RunConfig(hidden=(40, 20), train_limit=640, epochs=3, batch_size=64, update_interval=3)
 
@@ -108,7 +108,8 @@ def test_tables_are_made_once_and_read_again(small: tuple[RunConfig, ...], tmp_p
 def test_replay_reads_what_is_shipped_and_never_trains(small: tuple[RunConfig, ...], tmp_path: Path) -> None:
     with pytest.raises(NotRecorded, match="beyond mechanism --profile paper"):
         mechanism.tables("replay", tmp_path / "a", tmp_path / "shipped")
-    mechanism.watch(small[:1], tmp_path / "b", tmp_path / "shipped" / "beyond")
+    watching = mechanism.experiment(tmp_path / "b")
+    cases.perform(watching, watching.cases("paper")[:1], tmp_path / "shipped" / "beyond")
     read = mechanism.tables("replay", tmp_path / "a", tmp_path / "shipped")
     assert [run.config.method for run in read.runs] == ["random"] and read.low >= 0
 
