@@ -118,7 +118,7 @@ def together(own: Kept, shipped: Kept, order: Iterable[str]) -> Found | None:
     """
     every, at = {**shipped, **own}, {key: place for place, key in enumerate(order)}
     chosen = [every[key] for key in sorted(every, key=lambda key: at.get(key, len(at)))]
-    return Found({name: _stacked([tables[name] for _, tables in chosen]) for name in chosen[0][1]},
+    return Found({name: pd.concat([tables[name] for _, tables in chosen], ignore_index=True) for name in chosen[0][1]},
                  [performed for performed, _ in chosen]) if chosen else None
 
 
@@ -253,8 +253,3 @@ def _file(place: Path, of: str, name: str) -> Path:
 
 def _write_json(place: Path, of: str, what: Any, indent: int = 2) -> None:
     files.write(place / f"{of}.json", (json.dumps(what, indent=indent, sort_keys=True) + "\n").encode())
-
-
-def _stacked(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Tables under one another; those without rows stay out, as they would make every column one of objects."""
-    return pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)

@@ -67,9 +67,9 @@ class WatchedTables:
         return self.runs[0].config
 
 
-def configs(profile: str) -> tuple[RunConfig, ...]:
+def configs(profile: str, need: str = "fig05") -> tuple[RunConfig, ...]:
     """The runs to watch: those of Sections 5.3 and 5.4, one seed of every growth rule after the other; two in quick."""
-    runs = study.runs("fig05", "quick" if profile == "quick" else "paper")
+    runs = study.runs(need, "quick" if profile == "quick" else "paper")
     seeds = QUICK_SEEDS if profile == "quick" else study.SEEDS
     return tuple(sorted((run for run in runs if run.seed in seeds), key=lambda run: run.seed))
 
@@ -80,7 +80,7 @@ def experiment(store: Path) -> Experiment:
     return Experiment(
         "mechanism", lambda profile: [WatchedRun(run) for run in configs(profile)], partial(perform, store),
         lambda case: total_steps(case.run), tuple(TABLES), digits="%.4g", about=partial(_about, store),
-        older=lambda profile: [WatchedRun(run) for run in study.runs("black_border", profile)])
+        older=lambda profile: [WatchedRun(run) for run in configs(profile, "black_border")])
 
 
 def tables(profile: str, store: Path, shipped: Path) -> WatchedTables:

@@ -144,7 +144,8 @@ def tails(record: Record) -> pd.DataFrame:
             fit = one_time_point(found, settings, (record.key, f"{layer}, {nodes}", len(record.steps)))
             rows.append({"layer": layer, "nodes": nodes, "n": len(found), "xmin": xmin,
                          **{name: fit.get(name) for name in TAIL}})
-    return _labelled(record, pd.DataFrame(rows, columns=["layer", "nodes", "n", "xmin", *TAIL]))
+    types = {"n": int, "xmin": int, "n_tail": int, "alpha": float, "D": float, "p": float}  # also where there is no row
+    return _labelled(record, pd.DataFrame(rows, columns=["layer", "nodes", "n", "xmin", *TAIL]).astype(types))
 
 
 def between(nodes: pd.DataFrame) -> pd.DataFrame:
