@@ -27,8 +27,6 @@ ORDER = ["dataset", "model", "sparsity", "prune", "method", "seed"]
 
 def ship(arguments: Namespace) -> int:
     """Compact copies of the paper profile's finished runs, and results/runs.csv with what each of them is."""
-    from regrow import compact
-
     arguments.profile = "paper"
     store = store_of(arguments)
     copied = 0

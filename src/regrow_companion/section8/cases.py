@@ -127,7 +127,7 @@ def own_tables(store: Path) -> Path:
     return store / FOLDER / "tables"
 
 
-# ---- cases ----------------------------------------------------------------------------------------------------------
+# ---------------------------------------------------------------------------------------------------------------- cases
 
 
 def perform(experiment: Experiment, cases: Sequence[Any], out: Path, data: Path | None = None, *,
@@ -184,7 +184,7 @@ def labelled(frame: pd.DataFrame, labels: Mapping[str, Any]) -> pd.DataFrame:
     return frame
 
 
-# ---- runs of a need -------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------- runs of a need
 
 
 def of_need(book: Session, need: str, kind: Measuring, shipped: Path) -> Found:
@@ -221,7 +221,7 @@ def ship(need: str, kind: Measuring, store: Store, folder: Path) -> int:
     return len(every.runs)
 
 
-# ---- files ----------------------------------------------------------------------------------------------------------
+# ---------------------------------------------------------------------------------------------------------------- files
 
 
 def _kept(cases: Sequence[Any], names: Sequence[str], place: Path) -> Kept:

@@ -1,6 +1,7 @@
 """How fast hubs form under other schedules of updates, batches and averages: a few numbers per update of each run.
 
-Whole records of all these runs would be too large to ship; these tables are not. One file per need holds all its runs.
+Whole records of all these runs would be too large to ship; these tables are not. One file per need holds all its runs
+(see `cases`). Figures B11 to B13 show them: other schedules of updates, other batches and averages.
 """
 
 from __future__ import annotations
@@ -91,6 +92,9 @@ def _measure(record: Record, usual: RunConfig) -> cases.Tables:
 
 # Shipped records may hold both ends only.
 KIND = Measuring((TABLE,), _measure, whole=lambda record: len(record.steps) > 2)
+
+
+# -------------------------------------------------------------------------------------------------------------- figures
 
 
 USUAL = "usual"

@@ -3,6 +3,7 @@
 A weight [n_out, n_in, h, w] joins input channels to output channels, or, if every position of the kernel is a sender of
 its own, n_in * h * w units to output channels. Layers stand by themselves: where shortcuts add up, a channel belongs to
 several of them. Layers that are full are left out, as nothing can be rewired there.
+Figures B19 and B20 show the wiring of convolutional networks.
 """
 
 from __future__ import annotations
@@ -132,7 +133,7 @@ def degrees(record: Record) -> pd.DataFrame:
 def tails(record: Record) -> pd.DataFrame:
     """A power law fitted to the tail of every layer with 100 nodes or more of a kind, at the end of training.
 
-    A tail begins at the paper's 110, scaled with the mean degree (thresholds.scaled). Columns: key, model,
+    A tail begins at the paper's 110, scaled with the mean degree (metrics.scaled_thresholds). Columns: key, model,
     strategy, seed, layer, nodes, n, xmin, n_tail, alpha, D (Eq. 19), p (Eq. 20, 500 synthetic sets), best (the law of
     largest AIC weight); tails of equal values have n_tail only.
     """
@@ -191,6 +192,9 @@ def _both_ends(record: Record) -> list[tuple[str, str, str, NDArray[np.int64]]]:
     return [(moment, layer, nodes, found) for moment, number in zip(ENDS, (0, len(record.moments) - 1), strict=True)
             for masks in [record.masks(number)] for layer in rewired(record)
             for nodes, found in node_degrees(masks[layer]).items()]
+
+
+# -------------------------------------------------------------------------------------------------------------- figures
 
 
 TITLES = {INTO: "channels, incoming", OUT: "channels, outgoing", UNITS: "units, outgoing"}
