@@ -114,6 +114,15 @@ def test_replay_reads_what_is_shipped_and_never_trains(small: tuple[RunConfig, .
     assert [run.config.method for run in read.runs] == ["random"] and read.low >= 0
 
 
+def test_a_users_own_watched_run_wins_over_the_shipped_one(small: tuple[RunConfig, ...], tmp_path: Path) -> None:
+    watching, own = mechanism.experiment(tmp_path), cases.own_tables(tmp_path)
+    for out in (own, tmp_path / "shipped" / "beyond"):
+        about, *_ = cases.perform(watching, watching.cases("paper"), out)
+    about.write_text(about.read_text().replace('"low": ', '"low": 99'))
+    assert mechanism.tables("replay", tmp_path, tmp_path / "shipped").low < 99
+    assert mechanism.tables("replay", tmp_path / "none", tmp_path / "shipped").low >= 99
+
+
 def test_the_command(small: tuple[RunConfig, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["beyond", "mechanism", "--store", str(tmp_path / "s"), "--out", str(tmp_path / "t")]
     assert main([*words, "--runs", "1"]) == 0
