@@ -13,22 +13,20 @@ import platform
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.image import imread
+from PIL import Image, PngImagePlugin
 
 from regrow import provenance
 from regrow.files import write
+from regrow.record import Record
 from regrow_companion.style import FigureError, unlabelled_axes
-
-if TYPE_CHECKING:
-    from regrow.record import Record
-import numpy as np
-from PIL import Image, PngImagePlugin
 
 QUICK_MARK = "quick profile, not the paper's scale"
 QUICK_GID = "quick-mark"  # text is stored as outlines, so the mark is found in the svg by its id

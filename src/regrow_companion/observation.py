@@ -13,35 +13,24 @@ import warnings
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from regrow import metrics
 from regrow.errors import DataError
-from regrow.metrics import k_shells
+from regrow.metrics import input_heat_map, k_shells
 from regrow.tails.fit import TailFit, fit_tail, fit_tails
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
-from typing import TYPE_CHECKING
-
-import pandas as pd
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
-
-from regrow.metrics import input_heat_map
 from regrow_companion import figures, style
 from regrow_companion.plots.nb09_degrees import bin_centres, binned, degree_axis, log_bins
-
-if TYPE_CHECKING:
-    pass
 
 Masks = Mapping[str, Tensor]
 PRUNED = "weight_mask"  # where torch.nn.utils.prune keeps its mask

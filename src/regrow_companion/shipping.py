@@ -15,6 +15,7 @@ from regrow import compact, files
 from regrow.config import RunConfig
 from regrow.record import Record
 from regrow_companion import study, tail_tables
+from regrow_companion.section8 import cases
 from regrow_companion.section8 import nb21_schedules as series
 from regrow_companion.section8 import nb24_channels as channels
 from regrow_companion.study import SHIPPED, needs_of, store_of
@@ -30,8 +31,8 @@ def ship(arguments: Namespace) -> int:
     store = store_of(arguments)
     copied = 0
     needs = needs_of(arguments)
-    as_tables = {need: kind.ship for kind in (series, channels) for need in kind.NEEDS}
-    short = sum(as_tables[need](need, store, SHIPPED) for need in needs if need in as_tables)
+    as_tables = {need: module.KIND for module in (series, channels) for need in module.NEEDS}
+    short = sum(cases.ship(need, as_tables[need], store, SHIPPED) for need in needs if need in as_tables)
     for config in study.distinct([need for need in needs if need not in as_tables], "paper"):
         record = store.get(config)
         target = SHIPPED / "records" / f"{config.key}.npz"

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,11 +28,6 @@ from regrow.tails.fit import PAPER_XMIN, fit_tail, tail_of
 from regrow.tails.goodness import goodness_of_fit, matched_p
 from regrow_companion import study
 from regrow_companion.console import Progress
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    pass
 
 POOLED = "all hidden"  # as the paper seems to do
 RESULT_VERSION = 2  # raise it when the same settings would give other numbers than before

@@ -8,20 +8,14 @@ derived from them, never the quick profile.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-import numpy as np
-from numpy.typing import ArrayLike
-from scipy import stats
-
-if TYPE_CHECKING:
-    pass
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
+from scipy import stats
 
 from regrow.config import RunConfig
 from regrow.metrics import k_shells

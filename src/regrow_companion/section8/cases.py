@@ -1,16 +1,25 @@
-"""Experiments of Section 8 that are no plain training runs: each case is performed once, its small tables are kept.
+"""The tables of Section 8's experiments: made once, kept, read and shipped, all in one way.
 
-A case is a frozen dataclass that says everything that can change its result; its key addresses its tables, as a run's
-key addresses its record. Tables of the paper profile are shipped in results/beyond.
+What is too large to ship is kept as a few small tables. There are two kinds of it:
+
+- A *case* is no plain training run. It is a frozen dataclass that says everything that can change its result; its key
+  addresses its tables, as a run's key addresses its record. An `Experiment` performs each case once. The files are
+  KEY-TABLE.csv.gz and KEY.json, in STORE/beyond/tables and, of the paper profile, in results/beyond.
+- *Runs of a need* are plain training runs, whose records are in the store; `Measuring` says how a record becomes
+  tables. One file per table ships all runs of a need: results/beyond/NEED-TABLE.csv.gz (NEED.csv.gz where there is only
+  one), and NEED.json says where they come from.
+
+Of both kinds the user's own store wins over what is shipped wherever the two have the same case or run; what only one
+of them has is read from there. `together` carries that out, for all.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +29,15 @@ from regrow import files
 from regrow.config import RunConfig
 from regrow.determinism import one_thread
 from regrow.errors import NotRecorded
+from regrow.record import Record
+from regrow.store import Store
+from regrow_companion import study
 from regrow_companion.console import Progress
+from regrow_companion.session import Session
 
 FOLDER = "beyond"
+Tables = dict[str, pd.DataFrame]
+Tell = Callable[[int], None]  # the steps done so far
 
 
 @dataclass(frozen=True)
@@ -35,16 +50,12 @@ class Case:
     def key(self) -> str:
         """16 hex digits of everything that can change the result."""
         values = asdict(self) | {"run": self.run.key}
-        return hashlib.sha256(json.dumps([type(self).__name__, values], sort_keys=True).encode()).hexdigest()[:16]
+        return sha256(json.dumps([type(self).__name__, values], sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def labels(self) -> dict[str, Any]:
         """The columns that its tables get in front."""
         return {name: value for name, value in asdict(self).items() if name != "run"} | {"seed": self.run.seed}
-
-
-Tables = dict[str, pd.DataFrame]
-Tell = Callable[[int], None]  # the steps done so far
 
 
 @dataclass(frozen=True)
@@ -57,6 +68,23 @@ class Experiment:
     perform: Callable[[Any, Path | None, Tell], tuple[Tables, dict[str, Any]]]
     steps: Callable[[Any], int]
     tables: tuple[str, ...]
+    older: Callable[[str], Sequence[Any]] = lambda profile: ()  # read as long as there is none of `cases`
+    # What the json of a case says beside key, config and provenance; its labels and the experiment's name unless given.
+    about: Callable[[Any], dict[str, Any]] | None = None
+    digits: str = "%.6g"  # of numbers in its tables
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """How a run of some needs becomes tables: `measure(record, usual)`, where `usual` is the need's first run.
+
+    `tables` are their names, "" for a single one; each has a column `key` that says which run a row is of. Records that
+    are not `whole` are left alone: shipped ones may lack series or masks.
+    """
+
+    tables: tuple[str, ...]
+    measure: Callable[[Record, RunConfig], Tables]
+    whole: Callable[[Record], bool]
 
 
 @dataclass(frozen=True)
@@ -66,75 +94,87 @@ class Performed:
     config: RunConfig
     provenance: dict[str, Any]
     key: str
+    about: Mapping[str, Any] = field(default_factory=dict)  # all that the json of a case says
 
 
 @dataclass(frozen=True)
 class Found:
-    """The tables of all cases there are, with their labels in front, and where they come from."""
+    """The tables of all cases or runs there are, one under the other, and where they come from."""
 
-    tables: Mapping[str, pd.DataFrame]
+    tables: Tables
     runs: list[Performed]
 
     def __getitem__(self, name: str) -> pd.DataFrame:
         return self.tables[name]
 
 
-def perform(experiment: Experiment, cases: Sequence[Any], out: Path, data: Path | None = None) -> list[Path]:
-    """Perform what is not in `out` yet, on one thread; returns the json of each case, which is written last.
+Kept = Mapping[str, tuple[Performed, Tables]]  # by the key of the case or run
 
-    Each case's tables are kept when it ends: interrupt it and it goes on with the case it was at.
+
+def together(own: Kept, shipped: Kept, order: Iterable[str]) -> Found | None:
+    """What the user has and what is shipped, each case or run once and the user's own where both have it.
+
+    They come in the order of these keys, any others last. None if there is nothing.
+    """
+    every, at = {**shipped, **own}, {key: place for place, key in enumerate(order)}
+    chosen = [every[key] for key in sorted(every, key=lambda key: at.get(key, len(at)))]
+    return Found({name: pd.concat([tables[name] for _, tables in chosen], ignore_index=True) for name in chosen[0][1]},
+                 [performed for performed, _ in chosen]) if chosen else None
+
+
+def own_tables(store: Path) -> Path:
+    """Where a user's own tables of cases are."""
+    return store / FOLDER / "tables"
+
+
+# ---------------------------------------------------------------------------------------------------------------- cases
+
+
+def perform(experiment: Experiment, cases: Sequence[Any], out: Path, data: Path | None = None, *,
+            anew: bool = False) -> list[Path]:
+    """Perform what is not in `out` yet, or all if `anew`, on one thread; returns the json of each case.
+
+    Each case's tables are kept when it ends, the json last: interrupt it and it goes on with the case it was at.
     """
     out.mkdir(parents=True, exist_ok=True)
-    done, written = 0, []
+    done = 0
     with Progress(sum(experiment.steps(case) for case in cases), experiment.name) as bar, one_thread():
         for case in cases:
-            if not complete(case.key, experiment.tables, out):
-                tables, provenance = experiment.perform(case, data, partial(move, bar, done))
+            if anew or not complete(case.key, experiment.tables, out):
+                tell = partial(lambda before, step: bar.set(before + step), done)
+                tables, made = experiment.perform(case, data, tell)
                 assert tuple(tables) == experiment.tables
                 for name, table in tables.items():
-                    files.write_table(out / f"{case.key}-{name}{files.TABLE}", table)
-                about = {"experiment": experiment.name, "key": case.key, "labels": case.labels,
-                         "config": case.run.to_dict(), "provenance": provenance}
-                text = json.dumps(about, indent=2, sort_keys=True) + "\n"
-                files.write(out / f"{case.key}.json", text.encode())
+                    files.write_table(_file(out, case.key, name), table, experiment.digits)
+                more = experiment.about(case) if experiment.about else {"experiment": experiment.name,
+                                                                        "labels": case.labels}
+                _write_json(out, case.key, {"key": case.key, "config": case.run.to_dict(), "provenance": made} | more)
             done += experiment.steps(case)
             bar.set(done)
-            written.append(out / f"{case.key}.json")
-    return written
+    return [out / f"{case.key}.json" for case in cases]
 
 
 def tables(experiment: Experiment, profile: str, store: Path, shipped: Path) -> Found:
-    """Read the tables of a profile.
+    """Read the tables of a profile, with the labels of each case in front.
 
-    `quick` performs what is missing. The other profiles read the store's own tables, then `shipped`/beyond, and raise
-    NotRecorded, naming the command, if there is none at all.
+    `quick` performs what is missing and reads the store's own tables only. The other profiles read those and
+    `shipped`/beyond, see `together`, and raise NotRecorded, naming the command, if there is none at all.
     """
-    own = store / FOLDER / "tables"
-    cases = experiment.cases("quick" if profile == "quick" else "paper")
-    if profile == "quick":
-        perform(experiment, cases, own)
-    places = (own,) if profile == "quick" else (own, shipped / FOLDER)
-    found = {case: place for case in cases for place in reversed(places)
-             if complete(case.key, experiment.tables, place)}
-    if not found:
-        raise NotRecorded(f"No case of {experiment.name} is there yet: "
-                          f"python -m regrow beyond {experiment.name} --profile paper makes them.")
-    frames = {name: pd.concat([labelled(files.read_table(place / f"{case.key}-{name}{files.TABLE}"), case.labels)
-                               for case, place in found.items()], ignore_index=True) for name in experiment.tables}
-    runs = [Performed(case.run, json.loads((place / f"{case.key}.json").read_text())["provenance"], case.key)
-            for case, place in found.items()]
-    return Found(frames, runs)
-
-
-def move(bar: Progress, before: int, step: int) -> None:
-    """Show `step` steps of a case, after `before` of those that came before it."""
-    bar.set(before + step)
+    own, scale = own_tables(store), "quick" if profile == "quick" else "paper"
+    if scale == "quick":
+        perform(experiment, experiment.cases(scale), own)
+    for cases in (experiment.cases(scale), experiment.older(scale)):
+        mine = _kept(cases, experiment.tables, own)
+        theirs = {} if scale == "quick" else _kept(cases, experiment.tables, shipped / FOLDER)
+        if found := together(mine, theirs, [case.key for case in cases]):
+            return found
+    raise NotRecorded(f"No case of {experiment.name} is there yet: "
+                      f"python -m regrow beyond {experiment.name} --profile paper makes them.")
 
 
 def complete(key: str, names: Iterable[str], place: Path) -> bool:
     """Whether all tables of a case are in a folder, and its json; those of an earlier version may not be."""
-    ends = (".json", *(f"-{name}{files.TABLE}" for name in names))
-    return all((place / f"{key}{end}").is_file() for end in ends)
+    return all(path.is_file() for path in (place / f"{key}.json", *(_file(place, key, name) for name in names)))
 
 
 def labelled(frame: pd.DataFrame, labels: Mapping[str, Any]) -> pd.DataFrame:
@@ -142,3 +182,74 @@ def labelled(frame: pd.DataFrame, labels: Mapping[str, Any]) -> pd.DataFrame:
     for at, (name, value) in enumerate(labels.items()):
         frame.insert(at, name, [value] * len(frame))
     return frame
+
+
+# ------------------------------------------------------------------------------------------------------- runs of a need
+
+
+def of_need(book: Session, need: str, kind: Measuring, shipped: Path) -> Found:
+    """The runs of a need: trained in quick, else from the session's store and as shipped, see `together`.
+
+    Raises NotRecorded, naming the command, if there is none.
+    """
+    usual, *_ = configs = study.runs(need, book.profile)
+    own = measured(kind, book.available(need), usual)
+    found = together(own, {} if book.quick else _shipped(shipped, need, kind), [config.key for config in configs])
+    if found is None:
+        raise NotRecorded(f"No run of {need} is there: python -m regrow run --profile paper --only {need} trains them.")
+    return found
+
+
+def measured(kind: Measuring, records: Sequence[Record], usual: RunConfig) -> Kept:
+    """The tables of each of these records that is whole."""
+    return {record.key: (Performed(record.config, record.provenance, record.key), kind.measure(record, usual))
+            for record in records if kind.whole(record)}
+
+
+def ship(need: str, kind: Measuring, store: Store, folder: Path) -> int:
+    """Add what a store has of a need to the files in `folder`/beyond; returns how many runs are there then, 0 if the
+    store has none and nothing was written."""
+    usual, *_ = configs = study.runs(need, "paper")
+    own = measured(kind, [record for config in configs if (record := store.get(config)) is not None], usual)
+    every = together(own, _shipped(folder, need, kind), [config.key for config in configs])
+    if not own or every is None:
+        return 0
+    for name, frame in every.tables.items():
+        files.write_table(_file(folder / FOLDER, need, name), frame)
+    _write_json(folder / FOLDER, need, [{"config": run.config.to_dict(), "provenance": run.provenance}
+                                        for run in every.runs], indent=1)
+    return len(every.runs)
+
+
+# ---------------------------------------------------------------------------------------------------------------- files
+
+
+def _kept(cases: Sequence[Any], names: Sequence[str], place: Path) -> Kept:
+    """The cases whose tables are in a folder."""
+    found = {}
+    for case in cases:
+        if complete(case.key, names, place):
+            about = json.loads((place / f"{case.key}.json").read_text())
+            found[case.key] = (Performed(case.run, about["provenance"], case.key, about),
+                               {name: labelled(files.read_table(_file(place, case.key, name)), case.labels)
+                                for name in names})
+    return found
+
+
+def _shipped(folder: Path, need: str, kind: Measuring) -> Kept:
+    """The runs of a need that were shipped."""
+    about = folder / FOLDER / f"{need}.json"
+    if not about.is_file():
+        return {}
+    frames = {name: files.read_table(_file(folder / FOLDER, need, name)) for name in kind.tables}
+    runs = [Performed(config := RunConfig.from_record(run["config"]), run["provenance"], config.key)
+            for run in json.loads(about.read_text())]
+    return {run.key: (run, {name: frame[frame["key"] == run.key] for name, frame in frames.items()}) for run in runs}
+
+
+def _file(place: Path, of: str, name: str) -> Path:
+    return place / f"{of}{'-' * bool(name)}{name}{files.TABLE}"
+
+
+def _write_json(place: Path, of: str, what: Any, indent: int = 2) -> None:
+    files.write(place / f"{of}.json", (json.dumps(what, indent=indent, sort_keys=True) + "\n").encode())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from argparse import Namespace
 from importlib import import_module
-from pathlib import Path
 
 from regrow.config import nearest
 from regrow.errors import ConfigError, RegrowError
@@ -13,7 +12,7 @@ from regrow_companion.section8 import cases
 from regrow_companion.section8 import nb18_mechanism as mechanism
 from regrow_companion.study import SHIPPED, default_store
 
-# Name -> module with an EXPERIMENT (see `cases`), imported when it is asked for; mechanism watches plain runs.
+# Name -> module with an EXPERIMENT (see `cases`), imported when it is asked for; that of mechanism keeps in a store.
 MODULES = {"noise": "regrow_companion.section8.nb21_noise", "layers": "regrow_companion.section8.nb22_layers",
            "tickets": "regrow_companion.section8.nb23_tickets"}
 NAMES = ("mechanism", *MODULES)
@@ -30,15 +29,11 @@ def beyond(arguments: Namespace) -> int:
     if arguments.runs is not None and arguments.runs < 1:
         raise ConfigError(f"--runs must be 1 or more, not {arguments.runs}.")
     store = arguments.store or default_store(arguments.profile)
-    own = store / cases.FOLDER / "tables"
-    out = arguments.out or (SHIPPED / cases.FOLDER if arguments.profile == "paper" else own)
-    written = _written(arguments.name, arguments.profile, arguments.runs, store, out, arguments.data)
+    out = arguments.out or (SHIPPED / cases.FOLDER if arguments.profile == "paper" else cases.own_tables(store))
+    watching = arguments.name == "mechanism"
+    chosen = mechanism.experiment(store) if watching else import_module(MODULES[arguments.name]).EXPERIMENT
+    # Watched runs are kept whole: their tables are derived anew, so that they follow a changed definition.
+    written = cases.perform(chosen, chosen.cases(arguments.profile)[:arguments.runs], out, arguments.data,
+                            anew=watching)
     print(f"{len(written)} cases of {arguments.name} are done; their tables are in {out}.")
     return 0
-
-
-def _written(name: str, profile: str, limit: int | None, store: Path, out: Path, data: Path | None) -> list[Path]:
-    if name == "mechanism":
-        return mechanism.watch(mechanism.configs(profile)[:limit], store, out, data=data)
-    chosen: cases.Experiment = import_module(MODULES[name]).EXPERIMENT
-    return cases.perform(chosen, chosen.cases(profile)[:limit], out, data)

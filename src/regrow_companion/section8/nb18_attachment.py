@@ -10,6 +10,9 @@ all free ones without replacement, so a neuron's gain is hypergeometric with the
 
 which includes saturation: a well connected neuron has fewer free places. Pruning that ignores degree takes E_i = P k_i
 / sum_j k_j. The exponent maximises the likelihood of who got the G connections, each neuron weighted by E_i k_i^beta.
+
+An exponent of one update says little. `pooled` makes one number with an interval from many updates of several seeds: a
+weighted mean and a bootstrap in blocks.
 """
 
 from __future__ import annotations
@@ -31,6 +34,10 @@ EDGES = np.unique(np.round(10 ** np.arange(0, 4, 0.1))).astype(int)  # ten bins 
 # Of what an exponent is: connections gained; those of them that outlive the next pruning; connections lost, of all, of
 # those grown one update ago, and of older ones.
 KINDS = ("attachment", "lasting", "pruning", "infancy", "settled")
+# The bootstrap of `pooled`.
+BLOCK = 8  # updates that are drawn together, since what follows each other is alike
+DRAWS = 2000
+LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ class Exponent:
 
 
 def expected_growth(kept: ArrayLike, grown: ArrayLike, places: ArrayLike) -> NDArray[np.float64]:
-    """Gains [..., n] by growth that ignores degree: a neuron's share of all places left free, see above.
+    """Gains [..., n] by growth that ignores degree: a neuron's share of all places left free, E_i at the top.
 
     `places` is how many each neuron has: one number, or one for each update, [..., 1].
     """
@@ -98,7 +105,7 @@ def names(seen: Watched) -> dict[tuple[str, str], str]:
 
 
 def cases(of: dict[str, NDArray[np.integer]], places: ArrayLike) -> dict[str, tuple[NDArray, NDArray[np.float64]]]:
-    """For each of KINDS what happened and what chance would give, both [U, n]; `of` is Observation.of(layer, side).
+    """For each of KINDS what happened and what chance would give, both [U, n]; `of` is Watched.of(layer, side).
 
     What is lasting is known one update later; at the last update nothing is.
     """
@@ -187,9 +194,7 @@ def bins(degree: NDArray[np.integer]) -> Iterator[tuple[int, int, NDArray[np.boo
             yield low, after - 1, inside
 
 
-BLOCK = 8  # updates that are drawn together, since what follows each other is alike
-DRAWS = 2000
-LEVEL = 0.95
+# ------------------------------------------------------------------------------------------- one number of many updates
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def neurons(seen: Watched) -> pd.DataFrame:
 
     Columns: step, epoch, layer, nodes, neuron, in_degree, degree (total), score (Sokar et al.), spread (standard
     deviation of the activation over images, over the layer's mean of it), gradient and update (see
-    activation.MEASURES), grown and lost (connections below that it gains and loses in the update that follows; before
+    watched.MEASURES), grown and lost (connections below that it gains and loses in the update that follows; before
     training and where no update follows, nan).
     """
     parts = []

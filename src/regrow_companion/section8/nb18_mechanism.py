@@ -1,30 +1,29 @@
 """`python -m regrow beyond mechanism`: watch the topology runs, keep what was seen, derive the tables of notebook 18.
 
-A watched run is kept whole in the store (`beyond/KEY.npz`, some megabytes); its tables are small and are shipped.
+A watched run is kept whole in the store (`beyond/KEY.npz`, some megabytes); its tables are small and are shipped. It is
+a case like those of other experiments (see `cases`), and its key is that of the run: watching changes no bit of it.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from regrow import files
+from regrow import data, provenance
 from regrow.config import RunConfig
 from regrow.cost import total_steps
-from regrow.determinism import one_thread
-from regrow.errors import NotRecorded, StoreError
+from regrow.errors import StoreError
 from regrow_companion import study
-from regrow_companion.console import Progress
+from regrow_companion.section8 import cases, watched
 from regrow_companion.section8 import nb18_attachment as attachment
 from regrow_companion.section8 import nb18_dormancy as dormancy
 from regrow_companion.section8 import nb19_exploration as exploration
-from regrow_companion.section8 import watched
-from regrow_companion.section8.cases import FOLDER, Performed, complete, labelled, move
+from regrow_companion.section8.cases import FOLDER, Case, Experiment, Performed, Tables, Tell
 from regrow_companion.section8.watched import Watched
 
 TABLES: dict[str, Callable[[Watched], pd.DataFrame]] = {
@@ -37,50 +36,17 @@ TABLES: dict[str, Callable[[Watched], pd.DataFrame]] = {
 QUICK_SEEDS = (0, 1)
 
 
-def configs(profile: str) -> tuple[RunConfig, ...]:
-    """The runs to watch: those of Sections 5.3 and 5.4, one seed of every growth rule after the other; two in quick."""
-    runs = study.runs("fig05", "quick" if profile == "quick" else "paper")
-    seeds = QUICK_SEEDS if profile == "quick" else study.SEEDS
-    return tuple(sorted((run for run in runs if run.seed in seeds), key=lambda run: run.seed))
+@dataclass(frozen=True)
+class WatchedRun(Case):
+    """A run to watch."""
 
+    @property
+    def key(self) -> str:
+        return self.run.key
 
-def watch(wanted: Sequence[RunConfig], store: Path, out: Path, *, data: Path | None = None) -> list[Path]:
-    """Train what was not watched yet, and write the tables of every run to `out`; returns the json of each.
-
-    Runs come one after the other, each is kept when it ends: interrupt it and it goes on with the run it was at.
-    """
-    written = []
-    with Progress(sum(total_steps(config) for config in wanted), "watched runs") as bar:
-        for done, config in enumerate(wanted):
-            before = sum(total_steps(earlier) for earlier in wanted[:done])
-            seen = kept(config, store) or _watched(config, store, data, partial(move, bar, before))
-            written.append(write_tables(seen, out))
-            bar.set(before + total_steps(config))
-    return written
-
-
-def kept(config: RunConfig, store: Path) -> Watched | None:
-    """What was seen of a run, if it was watched; a damaged file counts as nothing and is replaced."""
-    try:
-        seen = watched.load(store / FOLDER / f"{config.key}.npz")
-    except (FileNotFoundError, StoreError):
-        return None
-    return seen if seen.config == config else None
-
-
-def write_tables(seen: Watched, out: Path) -> Path:
-    """Derive the tables of a run: out/KEY-exponents.csv.gz and so on, and KEY.json with where they come from, last."""
-    out.mkdir(parents=True, exist_ok=True)
-    key = seen.config.key
-    for name, derive in TABLES.items():
-        files.write_table(out / f"{key}-{name}{files.TABLE}", derive(seen), "%.4g")
-    at = dormancy.limits(seen)
-    about = {"key": key, "method": seen.config.method, "seed": seen.config.seed, "config": seen.config.to_dict(),
-             "steps_per_epoch": seen.steps_per_epoch, "updates": len(seen.steps), "low": at.low, "high": at.high,
-             "thresholds": at.sentence, "provenance": seen.provenance}
-    path = out / f"{key}.json"
-    files.write(path, (json.dumps(about, indent=2, sort_keys=True) + "\n").encode())
-    return path
+    @property
+    def labels(self) -> dict[str, Any]:
+        return {"strategy": self.run.method, "seed": self.run.seed}
 
 
 @dataclass(frozen=True)
@@ -101,42 +67,59 @@ class WatchedTables:
         return self.runs[0].config
 
 
+def configs(profile: str, need: str = "fig05") -> tuple[RunConfig, ...]:
+    """The runs to watch: those of Sections 5.3 and 5.4, one seed of every growth rule after the other; two in quick."""
+    runs = study.runs(need, "quick" if profile == "quick" else "paper")
+    seeds = QUICK_SEEDS if profile == "quick" else study.SEEDS
+    return tuple(sorted((run for run in runs if run.seed in seeds), key=lambda run: run.seed))
+
+
+def experiment(store: Path) -> Experiment:
+    """How runs are watched and kept in a store. Those with a black border, watched before the border of the paper's
+    crops was known, stand in as long as there is none with the mirrored one."""
+    return Experiment(
+        "mechanism", lambda profile: [WatchedRun(run) for run in configs(profile)], partial(perform, store),
+        lambda case: total_steps(case.run), tuple(TABLES), digits="%.4g", about=partial(_about, store),
+        older=lambda profile: [WatchedRun(run) for run in configs(profile, "black_border")])
+
+
 def tables(profile: str, store: Path, shipped: Path) -> WatchedTables:
-    """Read the tables of a profile.
+    """The tables of a profile, see `cases.tables`; `quick` watches what is missing, in seconds.
 
-    `quick` watches what is missing, in seconds. The other profiles read `shipped`/beyond, then the store's own tables;
-    runs with a black border stand in as long as there is none with the mirrored one. NotRecorded, naming the command,
-    is raised if there is no run at all.
+    Raises NotRecorded, naming the command, if there is no run at all.
     """
-    own = store / FOLDER / "tables"
-    if profile == "quick":
-        watch([config for config in configs(profile) if not complete(config.key, TABLES, own)], store, own)
-    places = (own,) if profile == "quick" else (shipped / FOLDER, own)
-    older = study.runs("black_border", profile)  # watched before the border of the paper's crops was known
-    for runs in (configs(profile), older):
-        found = {config: place for config in runs for place in reversed(places)
-                 if complete(config.key, TABLES, place)}
-        if found:
-            break
-    else:
-        raise NotRecorded("No run was watched yet: python -m regrow beyond mechanism --profile paper does it.")
-    about = [json.loads((place / f"{config.key}.json").read_text()) for config, place in found.items()]
-    frames = {name: pd.concat(
-        [labelled(files.read_table(place / f"{config.key}-{name}{files.TABLE}"),
-                  {"strategy": config.method, "seed": config.seed}) for config, place in found.items()],
-        ignore_index=True) for name in TABLES}
-    return WatchedTables(**frames, low=about[0]["low"], thresholds=about[0]["thresholds"],
-                  runs=[Performed(config, run["provenance"], config.key)
-                        for config, run in zip(found, about, strict=True)])
+    found = cases.tables(experiment(store), profile, store, shipped)
+    about = found.runs[0].about
+    return WatchedTables(**found.tables, low=about["low"], thresholds=about["thresholds"], runs=found.runs)
 
 
-def _watched(config: RunConfig, store: Path, root: Path | None, progress: Callable[[int], None]) -> Watched:
-    from regrow import data, provenance
-    from regrow_companion.section8 import watched
-
-    dataset = data.load_for(config, root=root)
-    with one_thread():
+def perform(store: Path, case: WatchedRun, root: Path | None, tell: Tell) -> tuple[Tables, dict[str, Any]]:
+    """The tables of a run, which is trained if it was not watched yet."""
+    seen = kept(case.run, store)
+    if seen is None:
+        dataset = data.load_for(case.run, root=root)
         made = provenance.of_run(device="cpu", engine="sparse", threads=1, data_sha256=dataset.sha256)
-        _, seen = watched.observe(config, dataset, progress=progress, provenance=made)
-    seen.save(store / FOLDER / f"{config.key}.npz")
-    return seen
+        _, seen = watched.observe(case.run, dataset, progress=tell, provenance=made)
+        seen.save(_path(case.run, store))
+    return {name: derive(seen) for name, derive in TABLES.items()}, seen.provenance
+
+
+def kept(config: RunConfig, store: Path) -> Watched | None:
+    """What was seen of a run, if it was watched; a damaged file counts as nothing and is replaced."""
+    try:
+        seen = watched.load(_path(config, store))
+    except (FileNotFoundError, StoreError):
+        return None
+    return seen if seen.config == config else None
+
+
+def _about(store: Path, case: WatchedRun) -> dict[str, Any]:
+    seen = kept(case.run, store)
+    assert seen is not None, "it was just performed"
+    at = dormancy.limits(seen)
+    return {"method": case.run.method, "seed": case.run.seed, "steps_per_epoch": seen.steps_per_epoch,
+            "updates": len(seen.steps), "low": at.low, "high": at.high, "thresholds": at.sentence}
+
+
+def _path(config: RunConfig, store: Path) -> Path:
+    return store / FOLDER / f"{config.key}.npz"

@@ -1,4 +1,8 @@
-"""Figures B1 to B3: who gains connections, who loses them, and who wins, by degree (beyond Section 5.4)."""
+"""Figures B1 to B6: what watched runs show (beyond the paper's Section 5.4).
+
+B1 to B3: who gains connections, who loses them, and who wins, by degree. B4 to B6: dormancy by activation and by
+degree, and what degree says of activity.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 Liu et al. (ICML 2021, "Do We Actually Need Dense Over-Parameterization?") count the places that ever held a connection,
 and hold that accuracy needs those explored *reliably*: whose connection grew enough to escape the next pruning.
+Figures B7 and B8 show how much of the network is ever tried, and whether it pays.
 """
 
 from __future__ import annotations
@@ -18,8 +19,11 @@ from numpy.typing import ArrayLike, NDArray
 from regrow.config import RunConfig
 from regrow.record import Record
 from regrow_companion import style
+from regrow_companion.section8.nb18_dormancy import spearman
 from regrow_companion.section8.watched import Watched
 from regrow_companion.study import STRATEGIES
+
+COLUMNS = ("step", "epoch", "layer", "places", "explored", "reliable")  # of the table `reliable`
 
 
 def by_chance(connections: int, places: int, prune_rates: ArrayLike) -> NDArray[np.float64]:
@@ -69,9 +73,6 @@ def explored(records: Iterable[Record]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-COLUMNS = ("step", "epoch", "layer", "places", "explored", "reliable")
-
-
 def reliable(seen: Watched) -> pd.DataFrame:
     """Places of each rewired layer ever connected, and of these with a connection that outlived a pruning.
 
@@ -90,13 +91,14 @@ def final(frame: pd.DataFrame) -> pd.DataFrame:
 
 def rank_correlation(x: Sequence[float], y: Sequence[float], draws: int = 2000) -> tuple[float, float, float]:
     """Spearman's rho of two sequences [n] and its 95 % bootstrap interval over the pairs."""
-    from regrow_companion.section8.nb18_dormancy import spearman
-
     first, second = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     chance = np.random.default_rng(0)
     picks = chance.integers(len(first), size=(draws, len(first)))
     low, high = np.nanquantile([spearman(first[pick], second[pick]) for pick in picks], [0.025, 0.975])
     return spearman(first, second), float(low), float(high)
+
+
+# -------------------------------------------------------------------------------------------------------------- figures
 
 
 # Augmentation: fill of a marker, and its name in a legend.

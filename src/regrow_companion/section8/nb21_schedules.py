@@ -1,13 +1,12 @@
 """How fast hubs form under other schedules of updates, batches and averages: a few numbers per update of each run.
 
-Whole records of all these runs would be too large to ship; these tables are not. One file per need holds all its runs.
+Whole records of all these runs would be too large to ship; these tables are not. One file per need holds all its runs
+(see `cases`). Figures B11 to B13 show them: other schedules of updates, other batches and averages.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -20,12 +19,10 @@ from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 from regrow import metrics
 from regrow.config import RunConfig
 from regrow.record import Record
-from regrow.store import Store
 from regrow.tails.fit import fit_tails
 from regrow_companion import style
-from regrow_companion.section8 import short_runs
-from regrow_companion.section8.cases import Performed
-from regrow_companion.section8.short_runs import Measuring, RunTables
+from regrow_companion.section8 import cases
+from regrow_companion.section8.cases import Measuring, Performed, labelled
 from regrow_companion.session import Session
 from regrow_companion.study import SHIPPED, STRATEGIES
 
@@ -80,40 +77,24 @@ def option(config: RunConfig, usual: RunConfig) -> str:
     return ", ".join(changed) or "usual"
 
 
-def measured(records: Sequence[Record], usual: RunConfig) -> Series:
-    """The tables of these records under one another; `usual` is the setting that options are named against."""
-    return _series(short_runs.measured(KIND, records, usual))
-
-
 def of(book: Session, need: str) -> Series:
-    """The runs of a need that are there, see `short_runs.of`."""
-    return _series(short_runs.of(book, need, KIND, SHIPPED))
+    """The runs of a need that are there, see `cases.of_need`."""
+    found = cases.of_need(book, need, KIND, SHIPPED)
+    return Series(found[TABLE], found.runs)
 
 
-def ship(need: str, store: Store, folder: Path) -> int:
-    """Add what a store has of a need to `folder`/beyond/NEED.csv.gz and .json; returns how many runs are there then."""
-    return short_runs.ship(need, KIND, store, folder)
-
-
-def _measure(records: Sequence[Record], usual: RunConfig) -> dict[str, pd.DataFrame]:
-    parts = []
-    for record in records:
-        frame = series(record)
-        labels = {"key": record.key, "strategy": record.config.method, "seed": record.config.seed,
-                  "option": option(record.config, usual), "validation %": float(record.val_accuracy[-1]),
-                  "test %": float(record.test_accuracy[-1])}
-        for at, (name, value) in enumerate(labels.items()):
-            frame.insert(at, name, value)
-        parts.append(frame)
-    return {TABLE: pd.concat(parts, ignore_index=True)}
-
-
-def _series(tables: RunTables) -> Series:
-    return Series(tables[TABLE], tables.runs)
+def _measure(record: Record, usual: RunConfig) -> cases.Tables:
+    config = record.config
+    labels = {"key": record.key, "strategy": config.method, "seed": config.seed, "option": option(config, usual),
+              "validation %": float(record.val_accuracy[-1]), "test %": float(record.test_accuracy[-1])}
+    return {TABLE: labelled(series(record), labels)}
 
 
 # Shipped records may hold both ends only.
 KIND = Measuring((TABLE,), _measure, whole=lambda record: len(record.steps) > 2)
+
+
+# -------------------------------------------------------------------------------------------------------------- figures
 
 
 USUAL = "usual"

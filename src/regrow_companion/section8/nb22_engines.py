@@ -1,4 +1,6 @@
-"""Layers that trade connections: the network's number of connections stays, that of a layer does not.
+"""Two ways to leave what the paper holds fixed: layers that trade connections, and networks that add neurons.
+
+LAYERS THAT TRADE CONNECTIONS: the network's number of connections stays, that of a layer does not.
 
 Two rules from the literature, each with the growth rules of the paper *inside* a layer:
 
@@ -9,6 +11,28 @@ Two rules from the literature, each with the growth rules of the paper *inside* 
   the number is exact. They grow at random; here any growth rule may follow.
 
 A layer that is full before training (the paper's output layer) has no part in it. One that fills up later has.
+
+NETWORKS THAT ADD NEURONS, as the model of Barabasi and Albert (Science 1999) does.
+
+Half of the neurons of each hidden layer are there before training (the founders); an equal share of the others is born
+at each update in the first half of training. Until then a neuron has no connection of the rewired layers, a bias of
+zero and so no output. A quarter instead of half would leave the paper's second layer fewer places than connections.
+
+Every layer keeps its number of connections C: at first they are all among the founders. A newborn gets random incoming
+and random outgoing connections to neurons that are born, half the mean degree of each side, C / 2n with n neurons born,
+since in Barabasi and Albert's network a newborn has m and the mean degree is 2m. They are taken from what the update
+grows; the growth rule places the rest among born neurons. No score could rank a newborn's own places: nothing flows
+through them yet.
+
+If gains and losses were both proportional to degree, the m = C / 2n connections of a newborn would cost every other
+neuron of degree k the share m k / C, so dk/dn = -k / 2n and, with k = C / 2n_i at birth as the n_i-th neuron,
+
+    k / mean = (n / n_i)^(1/2) / 2,
+
+the first-mover law of Barabasi and Albert, although the number of connections does not grow. Founders, which begin with
+the mean degree, keep (n / n_0)^(1/2).
+
+The output layer keeps its wiring (the paper's is full), and so the connections from unborn neurons, which are silent.
 """
 
 from __future__ import annotations
@@ -32,7 +56,12 @@ from regrow.rules import GROWTH, LayerState, largest, positions, smallest
 from regrow.topology import Rewiring, Topology, to_prune
 from regrow_companion.section8.watched import WatchedEngine
 
+FOUNDERS = 0.5  # the share of a hidden layer that is there before training
+UNTIL = 0.5  # the part of training in which the others are born
 States = Mapping[str, LayerState]
+
+
+# ---------------------------------------------------------------------------------------- layers that trade connections
 
 
 def shares(total: int, weights: Mapping[str, float], room: Mapping[str, int]) -> dict[str, int]:
@@ -152,8 +181,7 @@ class MagnitudeEngine(RedistributingEngine):
         return {name: float((layer.mask & ~pruned[name]).sum()) for name, layer in layers.items()}
 
 
-FOUNDERS = 0.5  # the share of a hidden layer that is there before training
-UNTIL = 0.5  # the part of training in which the others are born
+# -------------------------------------------------------------------------------------------- networks that add neurons
 
 
 def births(neurons: int, updates: Sequence[int], total_steps: int) -> NDArray[np.intp]:
@@ -171,7 +199,8 @@ def births(neurons: int, updates: Sequence[int], total_steps: int) -> NDArray[np
 
 
 def expected_degree(birth_rank: NDArray[np.floating], founders: int, neurons: int) -> NDArray[np.float64]:
-    """Degree over the mean degree once all `neurons` are born, if gains and losses are linear in degree; see above.
+    """Degree over the mean degree once all `neurons` are born, if gains and losses are linear in degree: the law
+    at the top.
 
     `birth_rank` [n] is n_i, how many neurons there were after one's birth; founders have `founders`.
     """

@@ -1,8 +1,9 @@
 """`python -m regrow beyond layers`: networks whose layers trade connections, and networks that grow (Section 8).
 
 The paper keeps the number of connections of every layer and the neurons as they are. Here each growth rule trains the
-same MLP in four kinds: fixed (the paper's, as control), by momentum and by magnitude (`redistribution`), and growing
-(`growing`). Is attachment preferential there too, and is it linear?
+same MLP in four kinds: fixed (the paper's, as control), by momentum and by magnitude, and growing; `nb22_engines` has
+the rules. Is attachment preferential there too, and is it linear? Figures B14 to B16 show layers that trade
+connections, attachment there, and networks that grow.
 
 The paper profile is the paper's MLP and data for 30 epochs instead of 300, with two seeds.
 """
@@ -162,6 +163,9 @@ def _nodes(record: Record) -> dict[str, str]:
 
 
 EXPERIMENT = Experiment("layers", cases, perform, lambda case: total_steps(case.run), TABLES)
+
+
+# -------------------------------------------------------------------------------------------------------------- figures
 
 
 GREY = "#595959"

@@ -9,6 +9,11 @@ rewound with the weights, so that rewinding without pruning repeats the dense tr
 Beside each ticket two controls change one thing: its masks with other initial weights, and its early weights under
 random masks of as many connections in each layer. Beside the last one, the paper's three growth rules train networks
 of as many connections in each layer, from the same initial weights and random masks.
+
+An engine makes its own masks and weights from its config. What trains here begins elsewhere: with the masks that
+pruning has left, and with the weights of an early step. So networks are taken out of one engine and planted into
+another, with any masks and at any step of training. Engines can already give and take their whole state for
+checkpoints; `taken` and `plant` say it in terms of a `Network`, the same for the dense and the sparse engine.
 """
 
 from __future__ import annotations
@@ -41,6 +46,9 @@ from regrow_companion.tail_tables import Settings, one_time_point
 TABLES = ("rounds", "layers", "neurons")
 OTHER_SEED = 10_000  # added to a run's seed for weights that it has never seen
 NO_MATCHING = 2**31  # tails are not cut down to a common size here
+# What a layer's weight, its momentum, its bias and that one's momentum are called in the state of either engine.
+_SPARSE = ("weight/{}", "buffer/{}", "bias/{}", "bias_buffer/{}")
+_DENSE = ("model/{}.weight", "momentum/{}.weight", "model/{}.bias", "momentum/{}.bias")
 
 
 @dataclass(frozen=True)
@@ -146,7 +154,7 @@ def at_random(network: Network, seed: int) -> dict[str, Tensor]:
 
 def rounds_row(case: Ticket, outcome: Trained) -> dict[str, Any]:
     """A network as a whole: accuracy, dormant hidden neurons and the tail of their degrees, with the paper's
-    thresholds scaled (see thresholds.scaled)."""
+    thresholds scaled (see metrics.scaled_thresholds)."""
     network = outcome.network
     degrees = np.concatenate(list(strength.degrees(network.masks).values())[1:])
     at = metrics.scaled_thresholds(float(degrees.mean()))
@@ -220,12 +228,10 @@ def cases(profile: str) -> tuple[Ticket, ...]:
                                   **study.DENSE)) for seed in range(3) for dataset in ("mnist", "fashion_mnist"))
 
 
-EXPERIMENT: Experiment = Experiment("tickets", cases, perform, steps, TABLES)
+EXPERIMENT = Experiment("tickets", cases, perform, steps, TABLES)
 
 
-# What a layer's weight, its momentum, its bias and that one's momentum are called in the state of either engine.
-_SPARSE = ("weight/{}", "buffer/{}", "bias/{}", "bias_buffer/{}")
-_DENSE = ("model/{}.weight", "momentum/{}.weight", "model/{}.bias", "momentum/{}.bias")
+# ------------------------------------------------------------------------------------------------------------- planting
 
 
 @dataclass(frozen=True)

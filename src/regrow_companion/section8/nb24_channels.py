@@ -3,6 +3,7 @@
 A weight [n_out, n_in, h, w] joins input channels to output channels, or, if every position of the kernel is a sender of
 its own, n_in * h * w units to output channels. Layers stand by themselves: where shortcuts add up, a channel belongs to
 several of them. Layers that are full are left out, as nothing can be rewired there.
+Figures B19 and B20 show the wiring of convolutional networks.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -23,14 +23,11 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from regrow import metrics
-from regrow.config import RunConfig
 from regrow.record import Record
-from regrow.store import Store
 from regrow_companion import style
 from regrow_companion.paper import MODEL_NAMES
-from regrow_companion.section8 import short_runs, strength
-from regrow_companion.section8.cases import Performed
-from regrow_companion.section8.short_runs import Measuring
+from regrow_companion.section8 import cases, strength
+from regrow_companion.section8.cases import Measuring, Performed, labelled
 from regrow_companion.session import Session
 from regrow_companion.study import SHIPPED, STRATEGIES
 from regrow_companion.tail_tables import Settings, one_time_point
@@ -136,7 +133,7 @@ def degrees(record: Record) -> pd.DataFrame:
 def tails(record: Record) -> pd.DataFrame:
     """A power law fitted to the tail of every layer with 100 nodes or more of a kind, at the end of training.
 
-    A tail begins at the paper's 110, scaled with the mean degree (thresholds.scaled). Columns: key, model,
+    A tail begins at the paper's 110, scaled with the mean degree (metrics.scaled_thresholds). Columns: key, model,
     strategy, seed, layer, nodes, n, xmin, n_tail, alpha, D (Eq. 19), p (Eq. 20, 500 synthetic sets), best (the law of
     largest AIC weight); tails of equal values have n_tail only.
     """
@@ -148,7 +145,8 @@ def tails(record: Record) -> pd.DataFrame:
             fit = one_time_point(found, settings, (record.key, f"{layer}, {nodes}", len(record.steps)))
             rows.append({"layer": layer, "nodes": nodes, "n": len(found), "xmin": xmin,
                          **{name: fit.get(name) for name in TAIL}})
-    return _labelled(record, pd.DataFrame(rows, columns=["layer", "nodes", "n", "xmin", *TAIL]))
+    types = {"n": int, "xmin": int, "n_tail": int, "alpha": float, "D": float, "p": float}  # also where there is no row
+    return _labelled(record, pd.DataFrame(rows, columns=["layer", "nodes", "n", "xmin", *TAIL]).astype(types))
 
 
 def between(nodes: pd.DataFrame) -> pd.DataFrame:
@@ -172,46 +170,21 @@ def ratios(nodes: pd.DataFrame) -> pd.DataFrame:
     return ratio.groupby([*RUN, "moment", "epoch", "nodes"], sort=False)["ratio"].mean().reset_index()
 
 
-def measured(records: Sequence[Record]) -> Wiring:
-    """The tables of these records under one another."""
-    return _wiring(short_runs.measured(KIND, records, records[0].config))
-
-
 def of(book: Session) -> Wiring:
-    """The runs that are there, see `short_runs.of`."""
-    return _wiring(short_runs.of(book, NEEDS[0], KIND, SHIPPED))
-
-
-def ship(need: str, store: Store, folder: Path) -> int:
-    """Add what a store has of a need to `folder`/beyond/NEED-nodes.csv.gz, -degrees, -tails and NEED.json; returns how
-    many runs are there then."""
-    return short_runs.ship(need, KIND, store, folder)
+    """The runs that are there, see `cases.of_need`."""
+    found = cases.of_need(book, NEEDS[0], KIND, SHIPPED)
+    return Wiring(**found.tables, runs=found.runs)
 
 
 TABLES: dict[str, Callable[[Record], pd.DataFrame]] = {"nodes": table, "degrees": degrees, "tails": tails}
-
-
-def _measure(records: Sequence[Record], _: RunConfig) -> dict[str, pd.DataFrame]:
-    found = {}
-    for name, measure in TABLES.items():
-        frames = [measure(record) for record in records]
-        found[name] = pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
-    return found
-
-
 # Shipped records hold the masks of both ends only.
-KIND = Measuring(tuple(TABLES), _measure, whole=lambda record: len(record.mask_moments) == len(record.moments))
-
-
-def _wiring(tables: short_runs.RunTables) -> Wiring:
-    return Wiring(tables["nodes"], tables["degrees"], tables["tails"], tables.runs)
+KIND = Measuring(tuple(TABLES), lambda record, usual: {name: measure(record) for name, measure in TABLES.items()},
+                 whole=lambda record: len(record.mask_moments) == len(record.moments))
 
 
 def _labelled(record: Record, frame: pd.DataFrame) -> pd.DataFrame:
     config = record.config
-    for at, (name, value) in enumerate(zip(RUN, (record.key, config.model, config.method, config.seed), strict=True)):
-        frame.insert(at, name, value)
-    return frame
+    return labelled(frame, dict(zip(RUN, (record.key, config.model, config.method, config.seed), strict=True)))
 
 
 def _both_ends(record: Record) -> list[tuple[str, str, str, NDArray[np.int64]]]:
@@ -219,6 +192,9 @@ def _both_ends(record: Record) -> list[tuple[str, str, str, NDArray[np.int64]]]:
     return [(moment, layer, nodes, found) for moment, number in zip(ENDS, (0, len(record.moments) - 1), strict=True)
             for masks in [record.masks(number)] for layer in rewired(record)
             for nodes, found in node_degrees(masks[layer]).items()]
+
+
+# -------------------------------------------------------------------------------------------------------------- figures
 
 
 TITLES = {INTO: "channels, incoming", OUT: "channels, outgoing", UNITS: "units, outgoing"}

@@ -1,4 +1,13 @@
-"""What is kept of a watched run: connections gained and lost at every update, activity at moments. No torch."""
+"""A run that is watched: who gains and who loses connections at every update, and how active neurons are at moments.
+
+Records hold degrees at every update, but not which connections moved, nor weights. The engine here is the sparse one;
+it notes every rewiring before it is carried out and changes nothing, so a watched run's record equals the plain one.
+What is kept of it is `Watched`: connections gained and lost at every update, activity at moments.
+
+How active neurons are, and how large the gradients that reach them, is measured in a network given by weights and
+masks. Sokar et al. (ICML 2023, "The Dormant Neuron Phenomenon in Deep Reinforcement Learning") score a neuron by its
+mean absolute activation over the mean of its layer, and call it dormant where the score is tau or less.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +38,14 @@ FORMAT = "regrow observation 1"
 # included, which `regrown` counts), and grown at the update before: how many of those are there, and how many go now.
 COUNTS = ("degree", "kept", "grown", "regrown", "young", "young_lost")
 SIDES = ("in", "out")
+# Parts of the updates before which neurons are measured; 0 is before training.
+MOMENTS = (0.0, 2 / 300, 0.05, 0.1, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
 PARTS = ("counts", "neurons", "explored", "reliable")
+IMAGES = 2000  # the first so many validation images for activations, training images for gradients; none augmented
+TAUS = (0.0, 0.025, 0.1)  # 0: never active; the others are the range that Sokar et al. look at
+# Of each hidden neuron: mean |h| and standard deviation of h over images; root mean square of dE/dTheta over all places
+# of its row of weights and over the connections it has; its connections below and above.
+MEASURES = ("activation", "spread", "gradient", "update", "in_degree", "out_degree")
 
 
 @dataclass(frozen=True)
@@ -42,7 +58,7 @@ class Watched:
     prune_rates: Array  # [U]
     counts: dict[str, Array]  # "fc1/in/degree": int16 [U, n], see SIDES and COUNTS
     moment_steps: Array  # int64 [M]; the topology is the one before that step's update
-    neurons: dict[str, Array]  # "fc1/activation": float32 [M, n_out], see activation.MEASURES
+    neurons: dict[str, Array]  # "fc1/activation": float32 [M, n_out], see MEASURES
     shapes: dict[str, tuple[int, ...]]
     explored: dict[str, Array] = field(default_factory=dict)  # int64 [U], connections that ever were, after an update
     reliable: dict[str, Array] = field(default_factory=dict)  # the same, connections that ever outlived a pruning
@@ -94,11 +110,7 @@ def load(path: Path) -> Watched:
         raise StoreError(f"{path} was written by another version of regrow ({error}).") from error
 
 
-IMAGES = 2000  # the first so many validation images for activations, training images for gradients; none augmented
-TAUS = (0.0, 0.025, 0.1)  # 0: never active; the others are the range that Sokar et al. look at
-# Of each hidden neuron: mean |h| and standard deviation of h over images; root mean square of dE/dTheta over all places
-# of its row of weights and over the connections it has; its connections below and above.
-MEASURES = ("activation", "spread", "gradient", "update", "in_degree", "out_degree")
+# ----------------------------------------------------------------------------------------------- how active neurons are
 
 
 def scores(activations: ArrayLike) -> NDArray[np.float64]:
@@ -153,8 +165,7 @@ def _inputs(of: ImageSet, dataset: Dataset, images: int, weights: Mapping[str, T
     return normalise(of.images[:images], dataset, dtype).flatten(1)
 
 
-# Parts of the updates before which neurons are measured; 0 is before training.
-MOMENTS = (0.0, 2 / 300, 0.05, 0.1, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
+# ------------------------------------------------------------------------------------------------------------- watching
 
 
 class WatchedEngine(SparseEngine):

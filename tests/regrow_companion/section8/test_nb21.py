@@ -42,6 +42,13 @@ def records(store: Store) -> list[Record]:
     return [record for run in RUNS if (record := store.get(run)) is not None]
 
 
+def measured(records: list[Record]) -> series.Series:
+    """What a session shows that has these records and nothing else."""
+    found = cases.together(cases.measured(series.KIND, records, RUNS[0]), {}, [])
+    assert found is not None
+    return series.Series(found[series.TABLE], found.runs)
+
+
 def test_a_row_by_hand(records: list[Record]) -> None:
     record, update = records[1], 2
     row = series.series(record).iloc[update]
@@ -92,20 +99,19 @@ def test_what_ships_is_read_as_what_was_measured(store: Store, records: list[Rec
     some = Store(tmp_path / "some")
     for run in RUNS[5:]:
         some.ensure(run)
-    assert series.ship("schedules", some, tmp_path / "results") == len(RUNS) - 5
-    assert series.ship("schedules", store, tmp_path / "results") == len(RUNS)
-    assert series.ship("schedules", Store(tmp_path / "none"), tmp_path / "results") == 0
+    assert cases.ship("schedules", series.KIND, some, tmp_path / "results") == len(RUNS) - 5
+    assert cases.ship("schedules", series.KIND, store, tmp_path / "results") == len(RUNS)
+    assert cases.ship("schedules", series.KIND, Store(tmp_path / "none"), tmp_path / "results") == 0
     read = series.of(session.Session("21", "replay", Store(tmp_path / "none"), tmp_path), "schedules")
-    whole = series.measured(records, RUNS[0])
+    whole = measured(records)
     assert [run.config for run in read.runs] == RUNS
     pd.testing.assert_frame_equal(read.table, whole.table, rtol=1e-5, check_dtype=False)
     assert len(read.last()) == len(RUNS) and read.last()["step"].unique().tolist() == [16]
 
 
 def test_figures_of_schedules(records: list[Record]) -> None:
-    measured = series.measured(records, RUNS[0])
-    for fig, frame in (series.figure_b11(measured.table, RUNS),
-                       series.figure_b12(measured.last(), RUNS)):
+    every = measured(records)
+    for fig, frame in (series.figure_b11(every.table, RUNS), series.figure_b12(every.last(), RUNS)):
         assert not style.unlabelled_axes(fig) and len(frame)
         plt.close(fig)
 
@@ -179,7 +185,7 @@ def test_cases_and_their_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert again.items() <= written.items(), "the same bits"
     shipped = cases.tables(experiment, "replay", tmp_path / "b", tmp_path / "results")
     assert first["agreement"]["seed"].unique().tolist() == [0, 1] and len(shipped.runs) == 1
-    ends = series.measured(records[:4] + records[14:18], RUNS[0]).last()
+    ends = measured(records[:4] + records[14:18]).last()
     ends["option"] = ends["option"].replace({"interval 2": "batch 32"})
     fig, _ = series.figure_b13(first["agreement"].query("layer == 'fc1'"), ends, BASE)
     assert not style.unlabelled_axes(fig)

@@ -20,6 +20,7 @@ from regrow.errors import NotRecorded
 from regrow.record import Record
 from regrow.store import Store
 from regrow_companion import session, shipping, study, style
+from regrow_companion.section8 import cases
 from regrow_companion.section8 import nb24_channels as channels
 from regrow_companion.section8.nb24_channels import INTO, OUT, UNITS
 
@@ -41,7 +42,9 @@ def records(record: Record) -> list[Record]:
 
 @pytest.fixture(scope="module")
 def wiring(records: list[Record]) -> channels.Wiring:
-    return channels.measured(records)
+    found = cases.together(cases.measured(channels.KIND, records, BASE), {}, [])
+    assert found is not None
+    return channels.Wiring(**found.tables, runs=found.runs)
 
 
 def test_a_mask_by_hand() -> None:

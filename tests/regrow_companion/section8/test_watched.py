@@ -16,9 +16,9 @@ from regrow.engines.sparse import SparseLinear
 from regrow.errors import NotRecorded
 from regrow_companion import study
 from regrow_companion.cli import main
+from regrow_companion.section8 import cases, watched
 from regrow_companion.section8 import nb18_attachment as attachment
 from regrow_companion.section8 import nb18_mechanism as mechanism
-from regrow_companion.section8 import watched
 
 TINY = RunConfig(hidden=(40, 20), train_limit=640, epochs=3, batch_size=64, update_interval=3)
 
@@ -85,7 +85,7 @@ def test_an_observation_survives_the_disk(dataset: Dataset, tmp_path: Path) -> N
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> tuple[RunConfig, ...]:
     configs = tuple(TINY.but(grow=grow, epochs=2) for grow in ("random", "gradient"))
-    monkeypatch.setattr(mechanism, "configs", lambda profile: configs)
+    monkeypatch.setattr(mechanism, "configs", lambda profile, need="fig05": configs)
     return configs
 
 
@@ -108,9 +108,19 @@ def test_tables_are_made_once_and_read_again(small: tuple[RunConfig, ...], tmp_p
 def test_replay_reads_what_is_shipped_and_never_trains(small: tuple[RunConfig, ...], tmp_path: Path) -> None:
     with pytest.raises(NotRecorded, match="beyond mechanism --profile paper"):
         mechanism.tables("replay", tmp_path / "a", tmp_path / "shipped")
-    mechanism.watch(small[:1], tmp_path / "b", tmp_path / "shipped" / "beyond")
+    watching = mechanism.experiment(tmp_path / "b")
+    cases.perform(watching, watching.cases("paper")[:1], tmp_path / "shipped" / "beyond")
     read = mechanism.tables("replay", tmp_path / "a", tmp_path / "shipped")
     assert [run.config.method for run in read.runs] == ["random"] and read.low >= 0
+
+
+def test_a_users_own_watched_run_wins_over_the_shipped_one(small: tuple[RunConfig, ...], tmp_path: Path) -> None:
+    watching, own = mechanism.experiment(tmp_path), cases.own_tables(tmp_path)
+    for out in (own, tmp_path / "shipped" / "beyond"):
+        about, *_ = cases.perform(watching, watching.cases("paper"), out)
+    about.write_text(about.read_text().replace('"low": ', '"low": 99'))
+    assert mechanism.tables("replay", tmp_path, tmp_path / "shipped").low < 99
+    assert mechanism.tables("replay", tmp_path / "none", tmp_path / "shipped").low >= 99
 
 
 def test_the_command(small: tuple[RunConfig, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
