@@ -104,7 +104,7 @@ def names(seen: Watched) -> dict[tuple[str, str], str]:
     return {(layer, side): called[layers.index(layer) + (side == "in")] for layer, side in seen.groups}
 
 
-def cases(of: dict[str, NDArray[np.integer]], places: ArrayLike) -> dict[str, tuple[NDArray, NDArray[np.float64]]]:
+def outcomes(of: dict[str, NDArray[np.integer]], places: ArrayLike) -> dict[str, tuple[NDArray, NDArray[np.float64]]]:
     """For each of KINDS what happened and what chance would give, both [U, n]; `of` is Watched.of(layer, side).
 
     What is lasting is known one update later; at the last update nothing is.
@@ -135,7 +135,7 @@ def exponents(seen: Watched, places: Mapping[tuple[str, str], ArrayLike] | None 
     for (layer, side), nodes in names(seen).items():
         of = seen.of(layer, side)
         every = seen.shapes[layer][1 if side == "in" else 0]
-        kinds = cases(of, (places or {}).get((layer, side), every))
+        kinds = outcomes(of, (places or {}).get((layer, side), every))
         for u, step in enumerate(seen.steps):
             row = {"step": int(step), "epoch": step / seen.steps_per_epoch, "layer": layer, "side": side,
                    "nodes": nodes} | {name: int(of[name][u].sum()) for name in COUNTS[2:]}
@@ -162,7 +162,7 @@ def kernel(seen: Watched) -> pd.DataFrame:
     rows = []
     for (layer, side), nodes in names(seen).items():
         of = seen.of(layer, side)
-        kinds = cases(of, seen.shapes[layer][1 if side == "in" else 0])
+        kinds = outcomes(of, seen.shapes[layer][1 if side == "in" else 0])
         for phase, updates in phase_updates(len(seen.steps)).items():
             degree = of["degree"][updates]
             for low, high, inside in bins(degree):

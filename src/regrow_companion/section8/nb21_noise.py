@@ -141,7 +141,7 @@ def _pairs(several: list[Any]) -> Iterator[tuple[Any, Any]]:
     return zip(several[::2], several[1::2], strict=False)
 
 
-def cases(profile: str) -> tuple[Noise, ...]:
+def planned(profile: str) -> tuple[Noise, ...]:
     """Gradient growth as in `schedules`: 30 epochs of the paper's MLP on CIFAR-10, or the quick network."""
     runs = study.runs("schedules", profile)
     seeds = study.QUICK_SEEDS[:1] if profile == "quick" else study.SHORT_SEEDS
@@ -159,4 +159,4 @@ def perform(case: Noise, root: Path | None, tell: Tell) -> tuple[Tables, dict[st
     return {"agreement": pd.DataFrame(engine.rows)}, record.provenance
 
 
-EXPERIMENT = Experiment("noise", cases, perform, lambda case: total_steps(case.run), ("agreement",))
+EXPERIMENT = Experiment("noise", planned, perform, lambda case: total_steps(case.run), ("agreement",))

@@ -69,7 +69,7 @@ class LayersCase(Case):
         return {"kind": self.kind, "strategy": self.run.method, "seed": self.run.seed}
 
 
-def cases(profile: str) -> list[LayersCase]:
+def planned(profile: str) -> list[LayersCase]:
     """Every kind with every growth rule, seed by seed; random growth has no momentum to redistribute by."""
     return [LayersCase(RunConfig(**SETTINGS[profile], grow=grow, seed=seed), kind) for seed in SEEDS[profile]
             for kind in ENGINES for grow in study.STRATEGIES if (kind, grow) != ("momentum", "random")]
@@ -162,7 +162,7 @@ def _nodes(record: Record) -> dict[str, str]:
     return dict(zip(record.layers, [*hidden, "output"], strict=True))
 
 
-EXPERIMENT = Experiment("layers", cases, perform, lambda case: total_steps(case.run), TABLES)
+EXPERIMENT = Experiment("layers", planned, perform, lambda case: total_steps(case.run), TABLES)
 
 
 # -------------------------------------------------------------------------------------------------------------- figures

@@ -99,7 +99,7 @@ class _Bench:
     done: int = 0
     early: list[Network] = field(default_factory=list)  # the dense network at the step to rewind to
 
-    def train(self, kind: str, round: int, network: Network, step: int = 0) -> Trained:
+    def train_on(self, kind: str, round: int, network: Network, step: int = 0) -> Trained:
         """`network` from `step` to the end, on the engine that suits its density."""
         run, before = self.case.run, self.done - step
         config = run
@@ -124,17 +124,17 @@ def outcomes(case: Ticket, dataset: Dataset, tell: Tell) -> Iterator[Trained]:
     first, other = initial(case.run, dataset), initial(case.run.but(seed=seed + OTHER_SEED), dataset)
     if not case.rewind:
         bench.early.append(first)
-    ticket = bench.train("ticket", 0, first)
+    ticket = bench.train_on("ticket", 0, first)
     yield ticket
     for round in range(1, case.rounds + 1):
         masks = pruned(ticket.network, case.fraction)
-        ticket = bench.train("ticket", round, bench.early[0].masked(masks), case.rewind)
+        ticket = bench.train_on("ticket", round, bench.early[0].masked(masks), case.rewind)
         yield ticket
         if round in case.controls:
-            yield bench.train("reinitialised", round, other.masked(masks))
-            yield bench.train("static", round, bench.early[0].masked(at_random(ticket.network, seed)), case.rewind)
+            yield bench.train_on("reinitialised", round, other.masked(masks))
+            yield bench.train_on("static", round, bench.early[0].masked(at_random(ticket.network, seed)), case.rewind)
     for rule in study.STRATEGIES:
-        yield bench.train(rule, case.rounds, first.masked(at_random(ticket.network, seed)))
+        yield bench.train_on(rule, case.rounds, first.masked(at_random(ticket.network, seed)))
 
 
 def pruned(network: Network, fraction: float) -> dict[str, Tensor]:
@@ -217,7 +217,7 @@ def steps(case: Ticket) -> int:
     return whole * (1 + controls + len(study.STRATEGIES)) + (whole - case.rewind) * rewound
 
 
-def cases(profile: str) -> tuple[Ticket, ...]:
+def planned(profile: str) -> tuple[Ticket, ...]:
     """`paper` is LeNet-300-100, in which tickets were found, on two data sets with three seeds: a quarter of an hour of
     one core. The paper's 1024-512 network has fourteen times as many weights."""
     if profile == "quick":
@@ -228,7 +228,7 @@ def cases(profile: str) -> tuple[Ticket, ...]:
                                   **study.DENSE)) for seed in range(3) for dataset in ("mnist", "fashion_mnist"))
 
 
-EXPERIMENT = Experiment("tickets", cases, perform, steps, TABLES)
+EXPERIMENT = Experiment("tickets", planned, perform, steps, TABLES)
 
 
 # ------------------------------------------------------------------------------------------------------------- planting

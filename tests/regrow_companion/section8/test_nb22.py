@@ -206,7 +206,7 @@ def test_the_first_mover_law() -> None:
 
 
 def test_cases_and_their_names() -> None:
-    quick, paper = layers.cases("quick"), layers.cases("paper")
+    quick, paper = layers.planned("quick"), layers.planned("paper")
     assert len(quick) == 11 and len(paper) == 22 and len({case.key for case in (*quick, *paper)}) == 33
     assert [case.run.seed for case in paper] == [0] * 11 + [1] * 11
     assert quick[0].labels == {"kind": "fixed", "strategy": "random", "seed": 0}

@@ -147,7 +147,7 @@ def test_impossible_cases_are_refused() -> None:
 
 def test_profiles_go_seed_by_seed() -> None:
     for profile in ("quick", "paper"):
-        chosen = tickets.cases(profile)
+        chosen = tickets.planned(profile)
         seeds = [case.run.seed for case in chosen]
         assert seeds == sorted(seeds) and len({case.key for case in chosen}) == len(chosen)
     assert {case.run.hidden for case in chosen} == {(300, 100)}
