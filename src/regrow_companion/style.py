@@ -119,8 +119,9 @@ def seed_lines(ax: Axes, frame: pd.DataFrame, x: str, y: str, method: str | Styl
     style = method if isinstance(method, Style) else style_of(method)
     if label is None:
         label = f"{style.label} (N={frame['seed'].nunique()})"
+    band: Any = "sd" if frame[x].duplicated().any() else None
     # Arrays have no names that seaborn would write beside the axes; it would also give every marker a white edge.
-    sns.lineplot(x=frame[x].to_numpy(), y=frame[y].to_numpy(), errorbar="sd", err_kws={"alpha": 0.2, "linewidth": 0},
+    sns.lineplot(x=frame[x].to_numpy(), y=frame[y].to_numpy(), errorbar=band, err_kws={"alpha": 0.2, "linewidth": 0},
                  legend=False, ax=ax, label=label, **style.line | {
                      "markevery": max(1, frame[x].nunique() // 8), "markeredgecolor": style.colour,
                      "markeredgewidth": mpl.rcParams["lines.markeredgewidth"]} | line)

@@ -69,7 +69,7 @@ def figure20(records: Sequence[Record]) -> tuple[Figure, pd.DataFrame]:
         epochs, tau = matrix_of(frame, strategy)
         image = style.heat_map(ax, tau, low=0, high=1, colours=colours)
         for axis, parts in ((ax.xaxis, 4), (ax.yaxis, 7)):
-            ticks = MaxNLocator(parts).tick_values(epochs[0], epochs[-1])
+            ticks = MaxNLocator(parts, steps=[1, 2, 5, 10]).tick_values(epochs[0], epochs[-1])
             ticks = ticks[(ticks >= epochs[0]) & (ticks <= epochs[-1])]
             style.cell_ticks(axis, np.interp(ticks, epochs, np.arange(len(epochs))), [f"{tick:g}" for tick in ticks])
         seeds = frame.loc[frame["strategy"] == strategy, "seeds"].iloc[0]

@@ -181,7 +181,7 @@ def figure_b12(last: pd.DataFrame, runs: list[RunConfig]) -> tuple[Figure, pd.Da
             how = style.style_of(rule)
             mine = last[last["strategy"] == rule]
             at = np.array([names.index(name) for name in mine["option"]]) + shift
-            style.strips(ax, mine[column], at, replace(how, marker="."), size=3, orient="h")
+            style.strips(ax, mine[column], at, replace(how, marker="o"), size=3, orient="h")
             mean = mine.groupby("option")[column].mean()
             ax.plot(mean, [names.index(name) + shift for name in mean.index], linestyle="none", marker=how.marker,
                     color=how.colour, label=f"{how.label} (N={mine['seed'].nunique()})")
