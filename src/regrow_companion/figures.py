@@ -84,7 +84,7 @@ def _picture(fig: Figure, kind: str, texts: dict[str, Any]) -> bytes:
     if kind == "svg":
         return slim_svg(buffer.getvalue())
     # A palette makes steps in a colour bar, which is too small a part of the picture to be noticed as a part of it.
-    return slim_png(buffer.getvalue(), palette=not any(hasattr(ax, "_colorbar") for ax in fig.axes))
+    return slim_png(buffer.getvalue(), palette=not fig.findobj(lambda artist: hasattr(artist, "_colorbar")))
 
 
 def save_table(frame: pd.DataFrame, stem: str, *, out: Path, profile: str, caption: str,

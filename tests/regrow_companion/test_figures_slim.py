@@ -76,7 +76,7 @@ def test_a_png_of_many_colours_keeps_them_all() -> None:
 def test_a_colour_bar_has_no_steps() -> None:
     """It keeps all its colours, also in a picture that a palette would hardly change."""
     fig = curves()
-    fig.colorbar(mpl.cm.ScalarMappable(), ax=fig.axes, label="share")
+    fig.colorbar(mpl.cm.ScalarMappable(), cax=fig.axes[1].inset_axes((1.1, 0, 0.1, 1)), label="share")
     with Image.open(io.BytesIO(figures._picture(fig, "png", {"Title": "bar"}))) as after:
         assert after.mode == "RGB" and len(after.getcolors(2**24)) > 256
 

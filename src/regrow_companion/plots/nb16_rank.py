@@ -68,6 +68,7 @@ def figure20(records: Sequence[Record]) -> tuple[Figure, pd.DataFrame]:
     for ax, letter, strategy in zip(axes[0], "abcdefgh", strategies, strict=False):
         epochs, tau = matrix_of(frame, strategy)
         image = style.heat_map(ax, tau, low=0, high=1, colours=colours)
+        ax.spines[["top", "right"]].set_visible(False)  # wider than a cell, they would hide the first row
         for axis, parts in ((ax.xaxis, 4), (ax.yaxis, 7)):
             ticks = MaxNLocator(parts, steps=[1, 2, 5, 10]).tick_values(epochs[0], epochs[-1])
             ticks = ticks[(ticks >= epochs[0]) & (ticks <= epochs[-1])]
