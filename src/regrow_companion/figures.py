@@ -79,7 +79,10 @@ def _picture(fig: Figure, kind: str, texts: dict[str, Any]) -> bytes:
     buffer = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": "regrow", "svg.fonttype": "path"}):
         fig.savefig(buffer, format=kind, dpi=DPI, bbox_inches="tight", pad_inches=0.06, metadata=texts)
-    return (slim_svg if kind == "svg" else slim_png)(buffer.getvalue())
+    if kind == "svg":
+        return slim_svg(buffer.getvalue())
+    # A palette makes steps in a colour bar, which is too small a part of the picture to be noticed as a part of it.
+    return slim_png(buffer.getvalue(), palette=not fig.findobj(lambda artist: hasattr(artist, "_colorbar")))
 
 
 def save_table(frame: pd.DataFrame, stem: str, *, out: Path, profile: str, caption: str,
@@ -254,8 +257,8 @@ def _rounded(text: bytes) -> bytes:
     return _LONG.sub(short, text)
 
 
-def slim_png(content: bytes) -> bytes:
-    """The png without an alpha channel that says nothing, and with a palette where that is as good; texts stay."""
+def slim_png(content: bytes, *, palette: bool = True) -> bytes:
+    """The png without an alpha channel that says nothing, and with a palette if allowed and as good; texts stay."""
     with Image.open(io.BytesIO(content)) as picture:
         picture.load()
         texts = PngImagePlugin.PngInfo()
@@ -269,6 +272,6 @@ def slim_png(content: bytes) -> bytes:
     few = colours.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     moved = np.abs(np.asarray(few.convert("RGB"), dtype=np.int16) - np.asarray(colours, dtype=np.int16)).max(axis=2)
     out = io.BytesIO()
-    as_good = moved.max() <= FURTHEST and (moved > CLOSE).mean() <= HARDLY_ANY
+    as_good = palette and moved.max() <= FURTHEST and (moved > CLOSE).mean() <= HARDLY_ANY
     (few if as_good else colours).save(out, "png", **how)
     return out.getvalue()

@@ -301,6 +301,5 @@ def _input(fig: Figure, ax: Axes, watch: Observation, image_shape: tuple[int, in
         heat = input_heat_map(inputs, image_shape)
     except ValueError as error:
         raise DataError(f"No heat map for image_shape={image_shape}: {error}") from None
-    image = ax.imshow(heat)
-    ax.set(xticks=[], yticks=[], title="connections per pixel, last look")
-    fig.colorbar(image, ax=ax, label="connections")
+    fig.colorbar(style.heat_map(ax, heat), ax=ax, label="connections")
+    ax.set_title("connections per pixel, last look")

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
+import seaborn as sns
 from cycler import cycler
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.collections import QuadMesh
+from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -101,6 +107,54 @@ def seed_band(ax: Axes, x: Any, ys: Any, method: str | Style) -> Line2D:
         ax.fill_between(x, mean - sd, mean + sd, color=style.colour, alpha=0.2, linewidth=0)
     (line,) = ax.plot(x, mean, markevery=max(1, x.size // 8), label=f"{style.label} (N={len(ys)})", **style.line)
     return line
+
+
+def seed_lines(ax: Axes, frame: pd.DataFrame, x: str, y: str, method: str | Style, *, label: str | None = None,
+               **line: Any) -> None:
+    """What seed_band draws, of a long frame: a row per seed and x, seeds in column 'seed'.
+
+    Seeds may lack some x; mean and sample deviation are then of the others. `label` replaces the one with N, `line`
+    are further arguments of Axes.plot. Call it before y becomes logarithmic: seaborn averages on the axis as it is.
+    """
+    style = method if isinstance(method, Style) else style_of(method)
+    if label is None:
+        label = f"{style.label} (N={frame['seed'].nunique()})"
+    band: Any = "sd" if frame[x].duplicated().any() else None
+    # Arrays have no names that seaborn would write beside the axes; it would also give every marker a white edge.
+    sns.lineplot(x=frame[x].to_numpy(), y=frame[y].to_numpy(), errorbar=band, err_kws={"alpha": 0.2, "linewidth": 0},
+                 legend=False, ax=ax, label=label, **style.line | {
+                     "markevery": max(1, frame[x].nunique() // 8), "markeredgecolor": style.colour,
+                     "markeredgewidth": mpl.rcParams["lines.markeredgewidth"]} | line)
+
+
+def strips(ax: Axes, x: Any, y: Any, look: Style, *, size: float, orient: str = "v") -> None:
+    """Single runs as points at the places x [n] and y [n]; `orient` says whether values go up ('v') or right ('h').
+
+    Places are the caller's, who spreads those that would hide each other: seaborn's jitter differs in every drawing.
+    """
+    sns.stripplot(x=np.asarray(x), y=np.asarray(y), orient=orient, native_scale=True, jitter=False, marker=look.marker,
+                  color=look.colour, size=size, alpha=0.6, linewidth=0, legend=False, ax=ax)
+
+
+def heat_map(ax: Axes, matrix: Any, *, low: float | None = None, high: float | None = None,
+             colours: str | Colormap = "viridis") -> QuadMesh:
+    """A matrix [rows, columns] as square cells in a frame, row 0 on top; returns what a colour bar needs.
+
+    The scale goes from `low` to `high`, by default the smallest and the largest value. Cell (i, j) lies between i and
+    i + 1, j and j + 1, and there are no ticks, see cell_ticks.
+    """
+    # As pixels also in an svg, where every cell would be a path.
+    sns.heatmap(np.asarray(matrix), ax=ax, vmin=low, vmax=high, cmap=colours, cbar=False, square=True,
+                xticklabels=False, yticklabels=False, rasterized=True)
+    ax.spines[:].set_visible(True)
+    mesh = ax.collections[-1]
+    assert isinstance(mesh, QuadMesh)
+    return mesh
+
+
+def cell_ticks(axis: Axis, cells: Sequence[float], labels: Sequence[object] | None = None) -> None:
+    """Ticks in the middle of some cells of a heat map; they say the number of the cell, or `labels`."""
+    axis.set_ticks([cell + 0.5 for cell in cells], labels=[str(name) for name in (labels or cells)])
 
 
 def unlabelled_axes(fig: Figure) -> list[str]:

@@ -123,6 +123,47 @@ def test_seed_band_is_mean_and_sample_deviation() -> None:
         style.seed_band(ax, [0, 1, 2], ys, "random")
 
 
+def test_seed_lines_draw_what_seed_band_draws() -> None:
+    ys = np.random.default_rng(0).random((3, 20))
+    frame = pd.DataFrame([{"seed": seed, "epoch": epoch, "share": ys[seed, epoch]} for epoch in range(20)
+                          for seed in range(3)]).sample(frac=1, random_state=0)  # rows in any order
+    ours, long = Figure().subplots(), Figure().subplots()
+    one = style.seed_band(ours, np.arange(20), ys, "gradient")
+    style.seed_lines(long, frame, "epoch", "share", "gradient")
+    (other,) = long.lines
+    np.testing.assert_allclose(other.get_xydata(), one.get_xydata())
+    for look in ("label", "color", "marker", "linestyle", "linewidth", "markersize", "markevery", "markeredgecolor",
+                 "markeredgewidth"):
+        assert mpl.artist.getp(other, look) == mpl.artist.getp(one, look), look
+    bands = [ax.collections[0].get_paths()[0].vertices for ax in (ours, long)]
+    np.testing.assert_allclose(*bands)
+    assert long.get_xlabel() == long.get_ylabel() == "" and long.get_legend() is None
+    style.seed_lines(long, frame[frame["seed"] == 0], "epoch", "share", "static", label="alone")
+    assert long.lines[1].get_label() == "alone" and len(long.collections) == 1  # one seed has no spread
+
+
+@pytest.mark.parametrize("orient", ["v", "h"])
+def test_strips_put_every_run_where_it_is_told_to(orient: str) -> None:
+    ax, places, values = Figure().subplots(), [1.1, 0.9, 1.0], [60.0, 62.0, 60.0]
+    wanted = (places, values) if orient == "v" else (values, places)
+    style.strips(ax, *wanted, style.style_of("random"), size=4, orient=orient)
+    drawn = np.concatenate([np.asarray(points.get_offsets()) for points in ax.collections])
+    assert sorted(drawn.tolist()) == sorted(map(list, zip(*wanted, strict=True)))
+    assert all(points.get_sizes().tolist() == [16] for points in ax.collections)
+
+
+def test_heat_map_has_square_cells_in_a_frame() -> None:
+    ax, matrix = Figure().subplots(), np.arange(6).reshape(2, 3)
+    mesh = style.heat_map(ax, matrix, high=10)
+    assert np.array_equal(mesh.get_array(), matrix) and mesh.get_clim() == (0, 10) and mesh.get_rasterized()
+    assert (ax.get_xlim(), ax.get_ylim(), ax.get_aspect()) == ((0, 3), (2, 0), 1)
+    assert all(spine.get_visible() for spine in ax.spines.values()) and not len(ax.get_xticks())
+    style.cell_ticks(ax.xaxis, [0, 2])
+    style.cell_ticks(ax.yaxis, [1], ["end"])
+    assert ax.get_xticks().tolist() == [0.5, 2.5] and ax.get_yticks().tolist() == [1.5]
+    assert [label.get_text() for label in (*ax.get_xticklabels(), *ax.get_yticklabels())] == ["0", "2", "end"]
+
+
 # --------------------------------------------------------------------------------------------- saved products
 
 def test_four_files_and_nothing_else(saved: Path) -> None:

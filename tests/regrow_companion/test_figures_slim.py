@@ -6,6 +6,7 @@ import io
 import re
 from xml.etree import ElementTree
 
+import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
@@ -70,6 +71,14 @@ def test_a_png_of_many_colours_keeps_them_all() -> None:
     with Image.open(io.BytesIO(figures.slim_png(buffer.getvalue()))) as after:
         assert after.mode == "RGB"
         np.testing.assert_array_equal(np.asarray(after), colours)
+
+
+def test_a_colour_bar_has_no_steps() -> None:
+    """It keeps all its colours, also in a picture that a palette would hardly change."""
+    fig = curves()
+    fig.colorbar(mpl.cm.ScalarMappable(), cax=fig.axes[1].inset_axes((1.1, 0, 0.1, 1)), label="share")
+    with Image.open(io.BytesIO(figures._picture(fig, "png", {"Title": "bar"}))) as after:
+        assert after.mode == "RGB" and len(after.getcolors(2**24)) > 256
 
 
 def test_a_rare_colour_is_not_lost() -> None:

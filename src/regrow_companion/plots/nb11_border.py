@@ -22,7 +22,7 @@ from regrow.tails.fit import fit_tail
 from regrow_companion import paper, study
 from regrow_companion.plots.nb08_accuracy import mean_and_std
 from regrow_companion.plots.nb11_heat_maps import input_maps
-from regrow_companion.style import style_of
+from regrow_companion.style import cell_ticks, heat_map, style_of
 
 BORDERS = {"crop_flip": "black", "mirror_crop_flip": "mirrored"}
 
@@ -114,11 +114,11 @@ def figure(records: Sequence[Record]) -> tuple[Figure, pd.DataFrame]:
         top = max(float(maps[border, rule][1].max()) for rule in study.STRATEGIES)
         for ax, rule in zip(row, study.STRATEGIES, strict=True):
             seeds, heat = maps[border, rule]
-            image = ax.imshow(heat, vmin=0, vmax=top)
+            image = heat_map(ax, heat, low=0, high=top)
             side = heat.shape[0] - 2 * PAD
-            ax.add_patch(plt.Rectangle(2 * (PAD - 0.5,), side, side, fill=False, edgecolor="white", linewidth=0.8))
-            ax.set(xticks=[0, 16, 31], yticks=[0, 16, 31])
-            ax.spines[["top", "right"]].set_visible(True)
+            ax.add_patch(plt.Rectangle(2 * (PAD,), side, side, fill=False, edgecolor="white", linewidth=0.8))
+            for axis in (ax.xaxis, ax.yaxis):
+                cell_ticks(axis, [0, 16, 31])
             if border == "crop_flip":
                 ax.set_title(f"{style_of(rule).label} growth")
             y, x = np.indices(heat.shape)

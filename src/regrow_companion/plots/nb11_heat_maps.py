@@ -19,7 +19,7 @@ from regrow import cost
 from regrow.metrics import input_heat_map
 from regrow.record import Moment, Record
 from regrow_companion.study import by_method
-from regrow_companion.style import seed_band, style_of
+from regrow_companion.style import cell_ticks, heat_map, seed_band, style_of
 
 SHOWN = 0.999  # of all values, within the colour scales of Figures 8 and 19: a few corners would use up half of them
 
@@ -157,15 +157,15 @@ def heat_grid(records: Iterable[Record], maps: Callable[[Record], NDArray[np.int
         values = mean[method] if by_row else everything
         low, top = 0.0 if from_zero else float(values.min()), float(np.quantile(values, shown))
         for ax, heat in zip(row, mean[method], strict=True):
-            image = ax.imshow(heat, vmin=low, vmax=top)
-            ax.spines[["top", "right"]].set_visible(True)
+            image = heat_map(ax, heat, low=low, high=top)
         row[0].set_ylabel(f"{style_of(method).label} (N={len(group)})")
         if by_row:
             fig.colorbar(image, ax=row, **bar | {"aspect": 12}).set_label(label)
     height, width = everything.shape[-2:]
     for ax, moment in zip(axes[0], moments, strict=True):
         ax.set_title(moment_title(moment), fontsize=9)
-        ax.set(xticks=[0, width // 2, width - 1], yticks=[0, height // 2, height - 1])
+        for axis, size in ((ax.xaxis, width), (ax.yaxis, height)):
+            cell_ticks(axis, [0, size // 2, size - 1])
         ax.tick_params(labelsize=7)
     fig.supxlabel("x (pixels)", fontsize=9)
     fig.supylabel("y (pixels)", fontsize=9)

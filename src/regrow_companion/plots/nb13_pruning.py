@@ -21,7 +21,7 @@ from regrow.record import READINGS, Record
 from regrow.rules import PRUNING, LayerState
 from regrow_companion import paper, study
 from regrow_companion.plots import nb08_accuracy as accuracy
-from regrow_companion.style import style_of
+from regrow_companion.style import strips, style_of
 
 LABELS = {"magnitude": "magnitude", "set": "SET", "random": "random", "set_legacy": "SET with\nthe bug"}
 # No strategy of growth has these colours.
@@ -116,8 +116,7 @@ def _panel(ax: Axes, frame: pd.DataFrame, prunings: Sequence[str]) -> bool:
                 continue
             values = cell["last"].to_numpy()
             spread = np.linspace(-0.06, 0.06, len(values)) if len(values) > 1 else np.zeros(1)
-            ax.plot(x + spread, values, linestyle="none", marker=style.marker, markersize=4, color=style.colour,
-                    alpha=0.6, markeredgewidth=0)
+            strips(ax, x + spread, values, style, size=4)
             ax.plot([x - 0.1, x + 0.1], 2 * [values.mean()], color=style.colour, linewidth=2, solid_capstyle="butt")
             ax.plot([x], [cell["best validation"].mean()], linestyle="none", color=style.colour, **OPEN)
             if uneven:

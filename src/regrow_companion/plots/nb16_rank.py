@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from regrow.errors import RegrowError
@@ -66,9 +67,12 @@ def figure20(records: Sequence[Record]) -> tuple[Figure, pd.DataFrame]:
     fig, axes = plt.subplots(1, len(strategies), figsize=(7, 2.6), sharey=True, squeeze=False)
     for ax, letter, strategy in zip(axes[0], "abcdefgh", strategies, strict=False):
         epochs, tau = matrix_of(frame, strategy)
-        half = (epochs[-1] - epochs[0]) / max(1, len(epochs) - 1) / 2  # a cell is centred on its update
-        low, high = epochs[0] - half, epochs[-1] + half
-        image = ax.imshow(tau, cmap=colours, vmin=0, vmax=1, extent=(low, high, high, low), aspect="equal")
+        image = style.heat_map(ax, tau, low=0, high=1, colours=colours)
+        ax.spines[["top", "right"]].set_visible(False)  # wider than a cell, they would hide the first row
+        for axis, parts in ((ax.xaxis, 4), (ax.yaxis, 7)):
+            ticks = MaxNLocator(parts, steps=[1, 2, 5, 10]).tick_values(epochs[0], epochs[-1])
+            ticks = ticks[(ticks >= epochs[0]) & (ticks <= epochs[-1])]
+            style.cell_ticks(axis, np.interp(ticks, epochs, np.arange(len(epochs))), [f"{tick:g}" for tick in ticks])
         seeds = frame.loc[frame["strategy"] == strategy, "seeds"].iloc[0]
         ax.set(title=f"({letter}) {style.style_of(strategy).label} (N={seeds})", xlabel="epoch")
     axes[0, 0].set_ylabel("epoch")

@@ -7,17 +7,18 @@ degree, and what degree says of activity.
 from __future__ import annotations
 
 import textwrap
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from regrow_companion import style
 from regrow_companion.section8.nb18_attachment import BLOCK, KINDS, exponent, pooled
 from regrow_companion.study import STRATEGIES
+from regrow_companion.style import Style
 
 # (layer, side) and what a panel calls it: the degrees that the layer's own updates change.
 GROUPS = {("fc1", "in"): "hidden 1, in", ("fc2", "in"): "hidden 2, in", ("fc1", "out"): "input, out",
@@ -228,8 +229,6 @@ def _linear(ax: Axes, panel: pd.DataFrame) -> None:
 
 def _plain_ticks(ax: Axes) -> None:
     """0.3, 1, 3 instead of powers of ten with many minor labels."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
     ax.yaxis.set_major_locator(LogLocator(base=10, subs=(1, 3)))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.yaxis.set_minor_formatter(NullFormatter())
@@ -238,10 +237,11 @@ def _plain_ticks(ax: Axes) -> None:
 LAYERS = ("hidden 1", "hidden 2")
 TAU = 0.025
 LAYER_COLOURS = {"hidden 1": "#0072B2", "hidden 2": "#E69F00"}
-# What Figure B4 counts, and how: colour and dashes.
-SENSES = {"low": ("by degree", "#D55E00", "-"), f"score_{TAU:g}": (f"by activation, τ = {TAU:g}", "#0072B2", "-"),
-          f"both_{TAU:g}": ("in both senses", "#000000", (0, (1, 1.2))), "constant": ("same output always", "#009E73",
-                                                                                      (0, (5, 2)))}
+# What Figure B4 counts, and how.
+SENSES = {"low": Style("#D55E00", "", "-", "by degree"),
+          f"score_{TAU:g}": Style("#0072B2", "", "-", f"by activation, τ = {TAU:g}"),
+          f"both_{TAU:g}": Style("#000000", "", (0, (1, 1.2)), "in both senses"),
+          "constant": Style("#009E73", "", (0, (5, 2)), "same output always")}
 
 
 def figure_b4(moments: pd.DataFrame, low: int, thresholds: str) -> tuple[Figure, pd.DataFrame]:
@@ -258,9 +258,8 @@ def figure_b4(moments: pd.DataFrame, low: int, thresholds: str) -> tuple[Figure,
     for row, nodes in zip(axes, LAYERS, strict=True):
         for ax, rule in zip(row, rules, strict=True):
             panel = frame[(frame["strategy"] == rule) & (frame["nodes"] == nodes)]
-            for sense, (label, colour, dashes) in SENSES.items():
-                wide = panel[panel["sense"] == sense].pivot(index="epoch", columns="seed", values="percent")
-                _band(ax, wide, colour=colour, linestyle=dashes, label=label)
+            for sense, look in SENSES.items():
+                style.seed_lines(ax, panel[panel["sense"] == sense], "epoch", "percent", look, label=look.label)
             if nodes == LAYERS[0]:
                 ax.set_title(f"{style.style_of(rule).label} (N={panel['seed'].nunique()})")
         row[0].set_ylabel(f"{nodes}\nneurons (%)")
@@ -324,9 +323,7 @@ def figure_b6(moments: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         for ax, (pair, label) in zip(row, CORRELATIONS.items(), strict=True):
             for rule in present(moments):
                 some = frame[(frame["strategy"] == rule) & (frame["nodes"] == nodes) & (frame["pair"] == pair)]
-                how = style.style_of(rule)
-                _band(ax, some.pivot(index="epoch", columns="seed", values="rho"), colour=how.colour,
-                      linestyle=how.linestyle, label=f"{how.label} (N={some['seed'].nunique()})", marker=how.marker)
+                style.seed_lines(ax, some, "epoch", "rho", rule, markersize=3.5, markevery=1)
             ax.axhline(0, color="#595959", linewidth=0.8)
             if nodes == LAYERS[0]:
                 ax.set_title(label, fontsize=8.5)
@@ -355,12 +352,3 @@ def dormant_shares(moments: pd.DataFrame) -> pd.DataFrame:
 def present(frame: pd.DataFrame) -> list[str]:
     """The growth rules of a frame in their usual order."""
     return [rule for rule in STRATEGIES if rule in set(frame["strategy"])]
-
-
-def _band(ax: Axes, curves: pd.DataFrame, *, colour: str, linestyle: Any, label: str, marker: str = "") -> None:
-    """Mean over the columns, one per seed, and a band of one standard deviation."""
-    mean = curves.mean(axis=1)
-    if curves.shape[1] > 1:
-        spread = curves.std(axis=1, ddof=1)
-        ax.fill_between(curves.index, mean - spread, mean + spread, color=colour, alpha=0.2, linewidth=0)
-    ax.plot(curves.index, mean, color=colour, linestyle=linestyle, label=label, marker=marker, markersize=3.5)

@@ -121,9 +121,7 @@ def figure_b7(explored: pd.DataFrame, reliable: pd.DataFrame) -> tuple[Figure, p
     fig, axes = plt.subplots(1, len(panels), figsize=(7 if len(panels) == 2 else 5, 3.3), squeeze=False)
     for ax, letter, (panel, frame) in zip(axes[0], "ab", panels.items(), strict=False):
         for rule in (rule for rule in STRATEGIES if rule in set(frame["strategy"])):
-            mine = frame[frame["strategy"] == rule]
-            wide = mine.pivot(index="epoch", columns="seed", values="percent")
-            style.seed_band(ax, wide.index, wide.to_numpy().T, rule)
+            style.seed_lines(ax, frame[frame["strategy"] == rule], "epoch", "percent", rule)
         names = {"explored": "ever connected (% of all places)", "reliable": "outlived a pruning (% of places)"}
         ax.set(xlabel="epoch", title=f"({letter}) {panel}", ylabel=names[panel])
         ax.set_ylim(bottom=0)

@@ -6,13 +6,13 @@ Whole records of all these runs would be too large to ship; these tables are not
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 
@@ -25,6 +25,7 @@ from regrow_companion.section8 import cases
 from regrow_companion.section8.cases import Measuring, Performed, labelled
 from regrow_companion.session import Session
 from regrow_companion.study import SHIPPED, STRATEGIES
+from regrow_companion.style import Style
 
 NEEDS = ("schedules", "batches", "schedules300", "batches300")
 TABLE = ""  # the only one of each need
@@ -99,8 +100,9 @@ KIND = Measuring((TABLE,), _measure, whole=lambda record: len(record.steps) > 2)
 
 USUAL = "usual"
 VARIED = {"update_interval": "update interval", "prune_rate": "prune rate", "prune_schedule": "decay"}
-# A value below the usual one or of another kind, the usual one, and one above: colour and dashes.
-LOOK = (("#0072B2", (0, (4, 1.5))), ("#000000", "-"), ("#D55E00", (0, (1, 1.2))))
+# A value below the usual one or of another kind, the usual one, and one above.
+LOOK = (Style("#0072B2", "", (0, (4, 1.5)), "below"), Style("#000000", "", "-", USUAL),
+        Style("#D55E00", "", (0, (1, 1.2)), "above"))
 MARKS = ("o", "s", "^", "D", "v", "P")
 
 
@@ -130,10 +132,10 @@ def figure_b11(table: pd.DataFrame, runs: list[RunConfig], column: str = "hubs")
     fig, axes = plt.subplots(len(groups), len(rules), figsize=(7, 5.4), sharex=True, sharey="col", squeeze=False)
     for row, (key, names) in zip(axes, groups.items(), strict=True):
         for ax, rule in zip(row, rules, strict=True):
-            for name, (colour, dashes) in zip(names, LOOK, strict=True):
+            for name, look in zip(names, LOOK, strict=True):
                 panel = table[(table["strategy"] == rule) & (table["option"] == name)]
                 label = NAMES[key].format(getattr(runs[0], key)) if name == USUAL else name
-                _line(ax, panel.pivot(index="epoch", columns="seed", values=column), colour, dashes, label)
+                style.seed_lines(ax, panel, "epoch", column, look, label=label)
             if key == next(iter(groups)):
                 ax.set_title(style.style_of(rule).label)
         row[0].set_ylabel(f"{VARIED[key]}\ntop 1 % of neurons (%)")
@@ -160,7 +162,7 @@ def figure_b12(last: pd.DataFrame, runs: list[RunConfig]) -> tuple[Figure, pd.Da
             how = style.style_of(rule)
             mine = last[last["strategy"] == rule]
             at = np.array([names.index(name) for name in mine["option"]]) + shift
-            ax.plot(mine[column], at, linestyle="none", marker=".", markersize=3, color=how.colour, alpha=0.6)
+            style.strips(ax, mine[column], at, replace(how, marker="o"), size=3, orient="h")
             mean = mine.groupby("option")[column].mean()
             ax.plot(mean, [names.index(name) + shift for name in mean.index], linestyle="none", marker=how.marker,
                     color=how.colour, label=f"{how.label} (N={mine['seed'].nunique()})")
@@ -188,15 +190,12 @@ def figure_b13(agreement: pd.DataFrame, batches: pd.DataFrame, usual: RunConfig)
     fig, axes = plt.subplots(1, 3, figsize=(7, 3.1))
     by_batch, by_average = (agreement[agreement["of"] == of] for of in ("batch", "average"))
     moments = sorted(agreement["epoch"].round(1).unique())
-    colours = plt.get_cmap("viridis")(np.linspace(0, 0.85, len(moments)))
+    colours = map(to_hex, plt.get_cmap("viridis")(np.linspace(0, 0.85, len(moments))))
     for epoch, colour, mark in zip(moments, colours, MARKS, strict=False):
         for ax, column in zip(axes, ("with another", "with all"), strict=False):
-            seeds = by_batch[by_batch["epoch"].round(1) == epoch].groupby(["size", "seed"])[column].mean().unstack()
-            ax.plot(seeds.index, 100 * seeds.mean(axis=1), color=colour, marker=mark, label=f"epoch {epoch:g}")
-            if seeds.shape[1] > 1:
-                spread = seeds.std(axis=1, ddof=1)
-                ax.fill_between(seeds.index, 100 * (seeds.mean(axis=1) - spread), 100 * (seeds.mean(axis=1) + spread),
-                                color=colour, alpha=0.2, linewidth=0)
+            seeds = by_batch[by_batch["epoch"].round(1) == epoch].groupby(["size", "seed"])[[column]].mean() * 100
+            look = Style(colour, mark, "-", f"epoch {epoch:g}")
+            style.seed_lines(ax, seeds.reset_index(), "size", column, look, label=look.label, markevery=1)
         mean = by_average[by_average["epoch"].round(1) == epoch].groupby("size")["with all"].mean()
         averaged = usual.batch_size * (1 + mean.index) / (1 - mean.index)
         axes[1].plot(averaged, 100 * mean, linestyle="none", marker="x", color=colour)
@@ -214,20 +213,11 @@ def figure_b13(agreement: pd.DataFrame, batches: pd.DataFrame, usual: RunConfig)
 def _accuracy(ax: Axes, batches: pd.DataFrame, usual: RunConfig) -> None:
     sizes = batches["option"].replace(USUAL, f"batch {usual.batch_size}").str.removeprefix("batch ").astype(int)
     for rule, mine in batches.assign(size=sizes).groupby("strategy", sort=False):
-        wide = mine.pivot(index="size", columns="seed", values="validation %").sort_index()
-        style.seed_band(ax, wide.index, wide.to_numpy().T, str(rule))
+        style.seed_lines(ax, mine, "size", "validation %", str(rule))
     ax.set(title="(c) accuracy", xscale="log", xlabel="batch size", ylabel="validation accuracy (%)")
     ax.set_xticks(sorted(set(sizes)), [str(size) for size in sorted(set(sizes))], minor=False)
     ax.minorticks_off()
     ax.legend()
-
-
-def _line(ax: Axes, wide: pd.DataFrame, colour: str, dashes: Any, label: str) -> None:
-    mean = wide.mean(axis=1)
-    ax.plot(wide.index, mean, color=colour, linestyle=dashes, label=label)
-    if wide.shape[1] > 1:
-        spread = wide.std(axis=1, ddof=1)
-        ax.fill_between(wide.index, mean - spread, mean + spread, color=colour, alpha=0.2, linewidth=0)
 
 
 def _usual_name(usual: RunConfig) -> str:

@@ -186,9 +186,9 @@ def figure_b14(layers: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     for panels, layer in zip(axes, rows, strict=True):
         for ax, kind in zip(panels, kinds, strict=True):
             mine = layers[(layers["layer"] == layer) & (layers["kind"] == kind)]
+            mine = mine.assign(connections=mine["connections"] / 1000)
             for strategy in _strategies(mine):
-                wide = mine[mine["strategy"] == strategy].pivot(index="epoch", columns="seed", values="connections")
-                style.seed_band(ax, wide.index, wide.to_numpy().T / 1000, strategy)
+                style.seed_lines(ax, mine[mine["strategy"] == strategy], "epoch", "connections", strategy)
             if layer == rows[0]:
                 ax.set_title(NAMES[kind], fontsize=9)
             ax.margins(y=0.15)

@@ -113,8 +113,7 @@ def _votes(laws: pd.Series) -> str:
 
 def _curve(ax: Axes, mine: pd.DataFrame, look: Style) -> None:
     """A seed band over density, and the chance of it where it is known."""
-    wide = mine.pivot(index="density", columns="seed", values="value").sort_index(ascending=False)
-    style.seed_band(ax, wide.index, wide.to_numpy().T, look).set_markevery(1)
+    style.seed_lines(ax, mine, "density", "value", look, markevery=1)
     if mine["chance"].notna().all():
         chance = mine.groupby("density")["chance"].first()
         ax.plot(chance.index, chance, color=look.colour, **CHANCE)

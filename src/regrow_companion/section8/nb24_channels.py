@@ -218,8 +218,7 @@ def figure_b19(nodes: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
             ax.axhline(1, color=GREY, linewidth=1, linestyle=DASHED)
             mine = frame[(frame["model"] == model) & (frame["nodes"] == kind)]
             for rule in _rules(mine):
-                wide = mine[mine["strategy"] == rule].pivot(index="epoch", columns="seed", values="ratio")
-                style.seed_band(ax, wide.index, wide.to_numpy().T, rule)
+                style.seed_lines(ax, mine[mine["strategy"] == rule], "epoch", "ratio", rule)
         row[0].set_ylabel(f"{MODEL_NAMES[model]}\nsd / sd by chance")
         row[0].set_ylim(bottom=0)
     _titles(axes[0])

@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from regrow.config import RunConfig
@@ -47,10 +48,17 @@ def small(record: Record, prunings: tuple[str, ...] = study.PRUNING, seeds: int 
             for seed in range(seeds)]
 
 
+def dots(ax: Axes) -> list[tuple[float, float]]:
+    """Places of all points for single runs."""
+    return [(float(x), float(y)) for points in ax.collections for x, y in np.asarray(points.get_offsets())]
+
+
 def drawn(fig: Figure, filled: bool = True) -> list[float]:
-    """Heights of all dots, that is, of the lines that are markers alone, or of all open marks."""
+    """Heights of all dots, or of all open marks, which are lines of markers alone."""
+    if filled:
+        return sorted(y for ax in fig.axes for _, y in dots(ax))
     return sorted(float(y) for ax in fig.axes for line in ax.lines if line.get_linestyle() == "None"
-                  and (line.get_markerfacecolor() != "none") == filled for y in np.atleast_1d(line.get_ydata()))
+                  and line.get_markerfacecolor() == "none" for y in np.atleast_1d(line.get_ydata()))
 
 
 def texts(fig: Figure) -> list[str]:
@@ -77,8 +85,7 @@ def test_every_seed_is_a_dot_and_the_bar_is_their_mean(tiny: Record) -> None:
 def test_dots_stand_over_their_pruning_rule(tiny: Record) -> None:
     configs = small(tiny, seeds=1)
     fig, frame = pruning.figure13(outcomes(tiny, configs))
-    at = {float(np.asarray(line.get_ydata())[0]): float(np.asarray(line.get_xdata())[0]) for line in fig.axes[0].lines
-          if line.get_linestyle() == "None"}
+    at = {y: x for x, y in dots(fig.axes[0])}
     for _, row in frame.iterrows():
         place = at[row["last"]]
         assert round(place) == study.PRUNING.index(row["pruning"])

@@ -79,27 +79,30 @@ def test_figure_shows_the_matrices_from_light_to_dark(records):
     fig, frame = rank.figure20(records)
     assert [ax.get_title() for ax in fig.axes[:3]] == [f"({c}) {s} (N=2)" for c, s in zip("abc", study.STRATEGIES,
                                                                                       strict=True)]
-    image = fig.axes[1].get_images()[0]
+    image = fig.axes[1].collections[0]
     np.testing.assert_array_equal(image.get_array(), rank.matrix_of(frame, "gradient")[1])
     assert image.get_clim() == (0, 1)
     light, dark = (mpl.colors.rgb_to_hsv(image.cmap(x)[:3])[2] for x in (0.0, 1.0))
     assert light > 0.9 and dark < 0.4
-    left, right, bottom, top = image.get_extent()
-    last = records[0].epochs_at[-1]
-    assert left < 0 < last < right and (bottom, top) == (right, left)  # cells are centred on their updates
+    epochs = records[0].epochs_at
+    assert fig.axes[1].get_xlim() == (0, len(epochs)) == fig.axes[1].get_ylim()[::-1]
+    for axis in (fig.axes[1].xaxis, fig.axes[0].yaxis):  # cells are centred on their updates
+        said = [float(label.get_text()) for label in axis.get_ticklabels()]
+        places = np.array(axis.get_ticklocs()) - 0.5
+        assert len(said) > 2 and np.interp(places, range(len(epochs)), epochs).tolist() == pytest.approx(said)
     assert len(fig.axes) == 3 and image.colorbar is None  # the last panel alone has a colour bar
-    assert fig.axes[2].get_images()[0].colorbar.ax.get_ylabel() == "Kendall's τ-b"
+    assert fig.axes[2].collections[0].colorbar.ax.get_ylabel() == "Kendall's τ-b"
     assert style.unlabelled_axes(fig) == []
 
 
 def test_negative_values_are_kept_in_the_frame_and_visible_in_the_picture(records):
     fig, frame = rank.figure20([turned(records[0])])
     assert rank.means(frame).min() < -0.3 and rank.matrix_of(frame, "random")[1].min() < -0.3
-    image = fig.axes[0].get_images()[0]
+    image = fig.axes[0].collections[0]
     assert mpl.colors.to_hex(image.cmap(image.norm(-0.5))) == rank.NEGATIVE.lower()
     assert image.colorbar.extend == "min"
     fig, frame = rank.figure20(records)
-    bar = fig.axes[-1].get_images()[0].colorbar
+    bar = fig.axes[-1].collections[0].colorbar
     assert (rank.means(frame) >= 0).all() == (bar.extend == "neither")
 
 
