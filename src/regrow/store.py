@@ -129,8 +129,7 @@ class Store:
         """Keep the error of a run that failed: a log that ends in one line which says it."""
         path = self.failure_path(config.key)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+            files.write(path, text.encode())
         except OSError as error:
             raise StoreError(f"Cannot write {path}: {error.strerror}; free space or mend the permissions.") from error
 

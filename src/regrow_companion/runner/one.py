@@ -162,7 +162,7 @@ def prepare(options: Options) -> None:
     try:
         for folder in (*(options.folder / name for name in ("notebooks", "logs", "stamps")), kernel):
             folder.mkdir(parents=True, exist_ok=True)
-        (kernel / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
+        files.write(kernel / "kernel.json", json.dumps(spec).encode())
     except OSError as error:
         raise RegrowError(f"{options.folder} cannot be written ({error.strerror}): run where you may write.") from None
 

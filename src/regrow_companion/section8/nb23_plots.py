@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from regrow_companion import style
+from regrow_companion.paper import DATASET_NAMES
 from regrow_companion.section8 import strength
 from regrow_companion.style import Style
 
@@ -49,7 +50,7 @@ def figure_b17(rounds: pd.DataFrame, layers: pd.DataFrame) -> tuple[Figure, pd.D
                 mine = some[(some["panel"] == panel) & (some["curve"] == curve)]
                 if len(mine):
                     _curve(ax, mine, look)
-            ax.set(xscale="log", title=f"({letter}) {panel}, {_called(dataset)}")
+            ax.set(xscale="log", title=f"({letter}) {panel}, {DATASET_NAMES[dataset]}")
         row[0].set_ylabel("test accuracy (%)")
         row[1].set_ylabel("Gini coefficient of degrees")
         row[1].set_ylim(bottom=0)
@@ -86,7 +87,7 @@ def figure_b18(neurons: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
                 _tails(row, mine, look)
                 _against(row[2], mine[mine["layer"] == FITTED[0]], look, fits.loc[(dataset, kind, *FITTED)])
         for ax, letter, what in zip(row, "abc", ("degree", "strength", "hidden 1, incoming"), strict=True):
-            ax.set(xscale="log", yscale="log", title=f"({letter}) {what}\n{_called(dataset)}")
+            ax.set(xscale="log", yscale="log", title=f"({letter}) {what}\n{DATASET_NAMES[dataset]}")
         row[0].set_ylabel("share of hidden neurons\nas large or larger")
         row[2].set_ylabel("strength $s$")
         row[2].legend(loc="lower right", fontsize=6, handlelength=1, borderpad=0, labelspacing=0.2)
@@ -135,7 +136,3 @@ def _against(ax: Axes, mine: pd.DataFrame, look: Style, fit: pd.Series) -> None:
     ends = np.array([k.min(), k.max()])
     line = np.exp(np.log(s).mean() + fit["beta"] * (np.log(ends) - np.log(k).mean()))
     ax.plot(ends, line, color=look.colour, linestyle=look.linestyle, label=f"β = {fit['beta']:.2f}", zorder=3)
-
-
-def _called(dataset: str) -> str:
-    return {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}.get(dataset, "Fashion-MNIST (small)")

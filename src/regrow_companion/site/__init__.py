@@ -115,7 +115,7 @@ class _Writer:
     def _thumbnail(self, product: Product) -> tuple[str, int, int]:
         content, width, height = products.thumbnail(product.path("png"))
         (self.site / "thumbnails").mkdir(exist_ok=True)
-        (self.site / "thumbnails" / f"{product.stem}.png").write_bytes(content)
+        files.write(self.site / "thumbnails" / f"{product.stem}.png", content)
         return f"thumbnails/{product.stem}.png", width, height
 
     def _committed(self, stem: str) -> str | None:

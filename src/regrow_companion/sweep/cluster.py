@@ -251,7 +251,7 @@ def _home(store: Store) -> str:
     path = store.root / "cluster-id"
     with suppress(FileNotFoundError):
         return path.read_text().strip()
-    path.write_text(secrets.token_hex(8))
+    files.write(path, secrets.token_hex(8).encode())
     return path.read_text().strip()
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from regrow import cost, provenance, schedule, train
+from regrow import cost, files, provenance, schedule, train
 from regrow.config import RunConfig
 from regrow.data import Dataset, ImageSet
 from regrow.datasets import known
@@ -180,7 +180,7 @@ class StepTimes:
         text = json.dumps({"format": FORMAT, "hardware": self.hardware, "device": self.device, "jobs": self.jobs,
                            "seconds": round(self.seconds, 1), "times": rows}, indent=2)
         try:
-            path.write_text(text + "\n")
+            files.write(path, f"{text}\n".encode())
         except OSError as error:
             raise RegrowError(f"Cannot write {path}: {error.strerror}.") from error
 
