@@ -98,7 +98,7 @@ def test_saved_and_read(tmp_path):
     measured.save(tmp_path / "times.json")
     assert step_times.load(tmp_path / "times.json") == measured
     with pytest.raises(RegrowError, match="Cannot write"):
-        measured.save(tmp_path / "no" / "times.json")
+        measured.save(tmp_path / "times.json" / "times.json")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "another"}', '{"format": "regrow step times 1"}',
