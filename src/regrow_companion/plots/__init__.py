@@ -1,1 +1,1 @@
-"""One module per family of figures: records in, a figure and the data behind it out."""
+"""The pictures and tables of every notebook, by its number: records in, a figure and the data behind it out."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -33,13 +32,6 @@ def series() -> pd.DataFrame:
                         **{f"ratio {name}": -8.0 if name == "log-normal" else rng.normal() for name in NAMES},
                         **{f"p {name}": 0.01 if name == "log-normal" else 0.5 for name in NAMES}})
     return pd.DataFrame(rows)
-
-
-@pytest.fixture(autouse=True)
-def close():
-    style.use_style()
-    yield
-    plt.close("all")
 
 
 def test_figure7_is_the_mean_over_seeds_with_a_band(series):

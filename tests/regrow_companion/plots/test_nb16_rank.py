@@ -5,32 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import kendalltau
 
-from regrow.config import RunConfig
 from regrow.errors import RegrowError
 from regrow.record import Record
-from regrow.store import Store
 from regrow_companion import study, style
 from regrow_companion.plots import nb16_rank as rank
 
 
-@pytest.fixture(scope="module")
-def records(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
-    store = Store(tmp_path_factory.mktemp("store"))
-    config = RunConfig(hidden=(20, 10), train_limit=256, epochs=2, update_interval=1, sparsity=0.8)
-    return [store.ensure(config.but(grow=grow, seed=seed)) for grow in study.STRATEGIES for seed in (0, 1)]
-
-
-@pytest.fixture(autouse=True)
-def close():
-    style.use_style()
-    yield
-    plt.close("all")
+@pytest.fixture
+def records(six_runs: list[Record]) -> list[Record]:
+    return six_runs
 
 
 def turned(record: Record) -> Record:
