@@ -27,6 +27,23 @@ stage() { # NAME COMMAND...: run it, and remember if it failed
     "$@" || failed="$failed${failed:+, }$name"
 }
 
+beside() { # NAME COMMAND...: start it beside the next stage, for one that mostly waits; `join` shows what it said
+    beside=$1
+    shift
+    say "$beside, beside the next"
+    mkdir -p build
+    "$@" >build/beside.log 2>&1 &
+    beside_process=$!
+    trap 'kill "$beside_process" 2>/dev/null' EXIT # Ctrl-C does not reach what runs in the background
+}
+
+join() { # wait for what runs beside, and remember if it failed
+    wait "$beside_process" || failed="$failed${failed:+, }$beside"
+    trap - EXIT
+    say "$beside:"
+    cat build/beside.log
+}
+
 prepare_browser() { # get playwright and a Chromium, where they can be had; the tests skip what is missing and say so
     local name
     "$python" -c 'import playwright' 2>/dev/null ||
@@ -68,8 +85,9 @@ stage ruff "$python" -m ruff check .
 stage mypy "$python" -m mypy
 stage "unit tests" env OMP_NUM_THREADS=1 "$python" -m pytest -n 2 -m "not browser and not cluster" tests
 prepare_browser
+beside "cluster tests" env OMP_NUM_THREADS=1 "$python" -m pytest -rs -m cluster tests
 stage "browser tests" env OMP_NUM_THREADS=1 "$python" -m pytest -rs -m browser tests
-stage "cluster tests" env OMP_NUM_THREADS=1 "$python" -m pytest -rs -m cluster tests
+join
 stage "quick training" "$python" -m regrow run --profile quick --store "$store"
 stage notebooks env OMP_NUM_THREADS=1 REGROW_PROFILE=quick REGROW_STORE="$store" \
     "$python" -m pytest --nbval-lax --nbval-current-env -n 2 --dist loadfile notebooks

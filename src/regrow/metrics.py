@@ -1,4 +1,4 @@
-"""A sparse network as a graph (Sections 4.4 and 4.5): degrees, their distribution, adjacency and pixel maps.
+"""A sparse network as a graph (Sections 4.4 and 4.5): degrees, pixel maps, k-shells, rank correlation, dormancy.
 
 A mask is a boolean weight [n_out, n_in] ([out, in, h, w] for a convolution) that is True where a connection exists.
 "Node layers" are the layers of neurons: L masks in forward order join L + 1 of them, input first.

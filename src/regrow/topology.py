@@ -1,4 +1,7 @@
-"""One prune-and-regrow step (Section 4.3): the skeleton that every strategy shares."""
+"""One prune-and-regrow step (Section 4.3), which every strategy shares, and the wiring of a network while it trains.
+
+`rewire` is the step of one layer, pure; `Topology` lays masks over dense weights and carries the steps out.
+"""
 
 from __future__ import annotations
 

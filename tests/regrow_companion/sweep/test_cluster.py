@@ -31,12 +31,12 @@ RUN = RunConfig(hidden=(20, 10), train_limit=256, epochs=240, batch_size=64, upd
 RUNS = [RUN.but(seed=seed) for seed in range(4)]
 DRIVER = """
 import sys
-from regrow import sweep
+from regrow_companion.sweep import drive
 from regrow.config import RunConfig
 from regrow.store import Store
 
 RUN = RunConfig(hidden=(20, 10), train_limit=256, epochs=240, batch_size=64, update_interval=2)
-sweep.run([RUN.but(seed=seed) for seed in range(4)], Store(sys.argv[1]), engine="ray", address=sys.argv[2])
+drive.run([RUN.but(seed=seed) for seed in range(4)], Store(sys.argv[1]), engine="ray", address=sys.argv[2])
 """
 
 
