@@ -61,8 +61,8 @@ def tables(records: Sequence[Record], settings: Settings, folder: Path, *, read_
     """The tables of several runs under one another, read from `folder` or `read_also`, the rest computed and kept.
 
     Columns: strategy, seed, layer ("all hidden", "hidden 1", ...), update, step, epoch, n_tail, alpha, sigma, D,
-    D sqrt(n), p, p error, p matched (see `matched.matched_p`; nan for shorter tails), best (the law of largest AIC
-    weight), weight (of the power law), and for each alternative law its ratio and p (see `alternatives.compare`).
+    D sqrt(n), p, p error, p matched (see `goodness.matched_p`; nan for shorter tails), best (the law of largest AIC
+    weight), weight (of the power law), and for each alternative law its ratio and p (see `compare.compare_laws`).
     A time point whose tail is empty or has only one value is a row of nan with n_tail.
     """
     folders = (folder, *read_also)
@@ -185,7 +185,7 @@ def tail_settings(record: Record, profile: str) -> Settings:
 
 
 def tails(records: Sequence[Record], profile: str, store: Store, *, jobs: int = 1) -> pd.DataFrame:
-    """The statistics of several runs of one network, see `tail_series.tables`: read where they are, else computed."""
+    """The statistics of several runs of one network, see `tables`: read where they are, else computed."""
     return tables(records, tail_settings(records[0], profile), store.root / FOLDER, jobs=jobs,
                               read_also=[root / FOLDER for root in store.read_also])
 

@@ -107,7 +107,7 @@ MARKS = ("o", "s", "^", "D", "v", "P")
 
 
 def options(runs: list[RunConfig]) -> dict[str, list[str]]:
-    """For each key of VARIED the names of its options as `series.option` gives them, in order, the usual one between.
+    """For each key of VARIED the names of its options as `option` gives them, in order, the usual one between.
 
     The first run is the usual one.
     """
