@@ -124,13 +124,16 @@ class Record:
 
     def hidden_layer_degrees(self, update: Any = slice(None)) -> list[Array]:
         """Total degrees of every hidden layer at all updates, [U+1, n] each, or at some (Section 4.5)."""
-        received, sent = ({name: degrees[update] for name, degrees in side.items()}
-                          for side in (self.in_degree, self.out_degree))
-        return metrics.hidden_layer_degrees(received, sent, self.layers)
+        return metrics.hidden_layer_degrees(*self._degrees_at(update), self.layers)
 
     def hidden_degrees(self, update: Any = slice(None)) -> Array:
         """The same of all hidden neurons side by side, [U+1, n_hidden] or [n_hidden]."""
-        return np.concatenate(self.hidden_layer_degrees(update), axis=-1)
+        return metrics.hidden_degrees(*self._degrees_at(update), self.layers)
+
+    def _degrees_at(self, update: Any) -> tuple[dict[str, Array], dict[str, Array]]:
+        received, sent = ({name: degrees[update] for name, degrees in side.items()}
+                          for side in (self.in_degree, self.out_degree))
+        return received, sent
 
     @property
     def thresholds(self) -> metrics.Thresholds:

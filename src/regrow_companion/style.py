@@ -10,7 +10,6 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -116,6 +115,8 @@ def seed_lines(ax: Axes, frame: pd.DataFrame, x: str, y: str, method: str | Styl
     Seeds may lack some x; mean and sample deviation are then of the others. `label` replaces the one with N, `line`
     are further arguments of Axes.plot. Call it before y becomes logarithmic: seaborn averages on the axis as it is.
     """
+    import seaborn as sns  # takes a second to import, and most notebooks draw nothing with it
+
     style = method if isinstance(method, Style) else style_of(method)
     if label is None:
         label = f"{style.label} (N={frame['seed'].nunique()})"
@@ -132,6 +133,8 @@ def strips(ax: Axes, x: Any, y: Any, look: Style, *, size: float, orient: str = 
 
     Places are the caller's, who spreads those that would hide each other: seaborn's jitter differs in every drawing.
     """
+    import seaborn as sns  # as above
+
     sns.stripplot(x=np.asarray(x), y=np.asarray(y), orient=orient, native_scale=True, jitter=False, marker=look.marker,
                   color=look.colour, size=size, alpha=0.6, linewidth=0, legend=False, ax=ax)
 
@@ -143,6 +146,8 @@ def heat_map(ax: Axes, matrix: Any, *, low: float | None = None, high: float | N
     The scale goes from `low` to `high`, by default the smallest and the largest value. Cell (i, j) lies between i and
     i + 1, j and j + 1, and there are no ticks, see cell_ticks.
     """
+    import seaborn as sns  # as above
+
     # As pixels also in an svg, where every cell would be a path.
     sns.heatmap(np.asarray(matrix), ax=ax, vmin=low, vmax=high, cmap=colours, cbar=False, square=True,
                 xticklabels=False, yticklabels=False, rasterized=True)

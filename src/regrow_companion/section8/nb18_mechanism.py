@@ -67,7 +67,7 @@ class WatchedTables:
         return self.runs[0].config
 
 
-def configs(profile: str, need: str = "fig05") -> tuple[RunConfig, ...]:
+def configs(profile: str, need: str = "topology") -> tuple[RunConfig, ...]:
     """The runs to watch: those of Sections 5.3 and 5.4, one seed of every growth rule after the other; two in quick."""
     runs = study.runs(need, "quick" if profile == "quick" else "paper")
     seeds = QUICK_SEEDS if profile == "quick" else study.SEEDS

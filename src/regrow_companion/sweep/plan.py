@@ -18,7 +18,7 @@ from regrow.errors import ConfigError
 from regrow_companion import study
 from regrow_companion.console import clock, print_json, print_table
 from regrow_companion.study import needs_of, store_of
-from regrow_companion.sweep import step_times
+from regrow_companion.sweep import heartbeat, step_times
 from regrow_companion.sweep.drive import default_jobs
 from regrow_companion.sweep.status import statuses
 from regrow_companion.sweep.step_times import StepTimes
@@ -71,7 +71,7 @@ def print_plan(arguments: Namespace) -> int:
     workers = _workers(arguments.workers)
     needs, store = needs_of(arguments), store_of(arguments)
     every = study.distinct(needs, arguments.profile)
-    stand = dict(zip(every, statuses(store, every), strict=True))
+    stand = dict(zip(every, statuses(store, every, heartbeat.read(store.root)), strict=True))
     left = [config for config in every if stand[config] != "done"]
     measured = None if arguments.no_measure or not left else _measured(arguments, left)
     device = measured.device if measured else "cpu"

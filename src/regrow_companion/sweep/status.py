@@ -46,9 +46,8 @@ class Standing:
         return {word: found.count(word) for word in WORDS}
 
 
-def statuses(store: Store, configs: Sequence[RunConfig]) -> list[str]:
+def statuses(store: Store, configs: Sequence[RunConfig], beats: Sequence[Heartbeat]) -> list[str]:
     """How each run stands: as `Store.status` says it, and running also if it gives signs of life from elsewhere."""
-    beats = heartbeat.read(store.root)
     alive = {key for beat in beats if beat.alive for key in beat.keys}
     begun = {key for beat in beats for key in beat.keys}
 
@@ -63,9 +62,9 @@ def statuses(store: Store, configs: Sequence[RunConfig]) -> list[str]:
 
 def standing(store: Store, configs: Sequence[RunConfig]) -> Standing:
     """Look at the store once."""
-    found = dict(zip(configs, statuses(store, configs), strict=True))
-    by_key = {config.key: config for config in configs}
     beats = heartbeat.read(store.root)
+    found = dict(zip(configs, statuses(store, configs, beats), strict=True))
+    by_key = {config.key: config for config in configs}
     # A training in flight says so itself; of one without a sign of its own nothing but its lock is known.
     running = tuple(beat for beat in beats if any(found.get(by_key[key]) == "running" for key in beat.keys
                                                   if key in by_key))

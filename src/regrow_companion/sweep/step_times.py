@@ -11,6 +11,7 @@ import multiprocessing
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from itertools import count, cycle
 from math import ceil
@@ -24,6 +25,7 @@ from regrow import cost, files, provenance, schedule, train
 from regrow.config import RunConfig
 from regrow.data import Dataset, ImageSet
 from regrow.datasets import known
+from regrow.determinism import one_thread
 from regrow.engines import Measured, chosen_engine
 from regrow.engines.sparse import window
 from regrow.errors import RegrowError
@@ -56,13 +58,8 @@ class Times:
 
 def probe_all(kinds: Sequence[StepKind], device: str) -> dict[StepKind, Times]:
     """Each kind in turn, on one thread of a CPU as in training."""
-    before = torch.get_num_threads()
-    if device == "cpu":
-        torch.set_num_threads(1)
-    try:
+    with one_thread() if device == "cpu" else nullcontext():
         return {kind: probe(kind, device) for kind in kinds}
-    finally:
-        torch.set_num_threads(before)
 
 
 def probe(kind: StepKind, device: str) -> Times:

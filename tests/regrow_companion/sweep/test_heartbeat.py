@@ -95,7 +95,7 @@ def test_the_store_says_how_runs_stand(tmp_path):
     store.fail(runs[2], "an earlier time")
     store.ensure(runs[0], progress=lambda step: seen.append(store.status(runs[0])))
     assert set(seen) == {"running"}
-    assert statuses(store, runs) == ["done", "running", "running", "interrupted", "waiting"]
+    assert statuses(store, runs, read(tmp_path)) == ["done", "running", "running", "interrupted", "waiting"]
     assert store.failure(runs[2]) == "an earlier time" and store.failure(runs[0]) is None
 
 
