@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 
 from regrow.tails.compare import compare_laws
 from regrow.tails.fit import fit_tail
 from regrow.tails.goodness import sample
-from regrow_companion import figures, style
+from regrow_companion import figures
 from regrow_companion.plots.nb06_power_law import survival, tail_figure, tail_frame
 
 X = np.concatenate([sample(2.3, 110, 400, np.random.default_rng(0), 3584), np.random.default_rng(1).poisson(60, 600),
                     np.zeros(24, int)])
-
-
-@pytest.fixture(autouse=True, scope="module")
-def house_style() -> Iterator[None]:
-    with mpl.rc_context():
-        style.use_style()
-        yield
 
 
 def test_laws_are_their_survival_functions() -> None:

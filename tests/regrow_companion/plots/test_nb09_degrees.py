@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,19 +15,12 @@ from scipy import stats
 from regrow import RunConfig, metrics, sparsity
 from regrow.record import Record
 from regrow.store import Store
-from regrow_companion import figures, study, style
+from regrow_companion import figures, study
 from regrow_companion.plots import nb04_initial_degrees as initial_degrees
 from regrow_companion.plots import nb09_degrees as degrees
 
 TINY = {"model": "mlp", "hidden": (20, 10), "train_limit": 256, "epochs": 2, "update_interval": 1}
 PAPER = study.runs("fig05", "paper")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def house_style() -> Iterator[None]:
-    with mpl.rc_context():
-        style.use_style()
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,6 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Record:
 
 @pytest.fixture(autouse=True)
 def close() -> Iterator[None]:
-    style.use_style()
     yield
     assert not plt.get_fignums()
 
