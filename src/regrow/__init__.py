@@ -21,7 +21,7 @@ def __getattr__(name: str) -> object:
 
         return getattr(rules, name)
     if name == "observe":
-        from regrow_companion.observation import observe  # the one room above that is part of the face; brings torch
+        from regrow_companion.watching.observation import observe  # the one room above in the face; brings torch
 
         return observe
     raise AttributeError(f"module 'regrow' has no attribute {name!r}")

@@ -74,12 +74,17 @@ def digest(arrays: Mapping[str, np.ndarray], head: Mapping[str, Any]) -> str:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], head: Mapping[str, Any], compression: int) -> None:
-    """Arrays and a head as .npz. The same contents give the same bytes. Raises StoreError if it cannot be written.
+    """Arrays and a head as .npz. The same contents give the same bytes.
+
+    Raises StoreError if it cannot be written, or if a file of somebody else's is there.
 
     `compression` is one of zipfile's: ZIP_STORED, ZIP_DEFLATED or ZIP_LZMA.
     """
     sealed = json.dumps({**head, "sha256": digest(arrays, head)}, sort_keys=True)
     members = {**arrays, HEAD: np.frombuffer(sealed.encode(), np.uint8)}
+    if _is_foreign(path):
+        raise StoreError(f"{path} is there already and was not written by regrow, so it is left alone: choose another "
+                         "name.")
     try:
         with replacing(path) as file, zipfile.ZipFile(file, "w", compression) as archive:
             for name, array in members.items():
@@ -89,6 +94,19 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], head: Mapping[str
                     np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
     except OSError as error:
         raise unwritable(path, error) from error
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether a file is somebody else's. One of ours that is damaged is not, as long as it begins as it should."""
+    try:
+        with path.open("rb") as file:
+            begins = file.read(2)
+        if begins == b"PK":
+            with zipfile.ZipFile(path) as archive:
+                return f"{HEAD}.npy" not in archive.namelist()
+        return begins != b""
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -11,7 +11,7 @@ import io
 import json
 import platform
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -118,16 +118,32 @@ def _check_stem(stem: str) -> None:
 
 
 def _write_all(out: Path, stem: str, files: Mapping[str, bytes], about: dict[str, Any]) -> None:
-    """Write the files, then the json with their digests: check_* then sees a set that was interrupted half way."""
+    """Write the json with the digests of the files, then the files: check_* sees a set that was interrupted half way,
+    and the json says of all of them that they are ours. Raises FigureError if some of these names are somebody else's.
+    """
     digests = {ext: hashlib.sha256(content).hexdigest() for ext, content in files.items()}
     text = json.dumps(about | {"sha256": digests}, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     try:
+        _refuse_foreign(out, stem, files)
         out.mkdir(parents=True, exist_ok=True)
-        for ext, content in (*files.items(), ("json", text.encode())):
+        for ext, content in (("json", text.encode()), *files.items()):
             write(out / f"{stem}.{ext}", content)
     except OSError as error:
         raise FigureError(f"{stem} cannot be written to {out} ({error.strerror or error}): free some space, mend the "
                           "permissions, or choose another folder.") from error
+
+
+def _refuse_foreign(out: Path, stem: str, kinds: Iterable[str]) -> None:
+    """Raise FigureError where writing would replace a file that this program did not write."""
+    try:
+        about = json.loads((out / f"{stem}.json").read_bytes())
+        ours = isinstance(about, dict) and about.get("stem") == stem and isinstance(about.get("sha256"), dict)
+    except (FileNotFoundError, ValueError):  # none, or something that is not JSON
+        ours = False
+    there = [name for name in (f"{stem}.json", *(f"{stem}.{kind}" for kind in kinds)) if (out / name).exists()]
+    if there and not ours:
+        raise FigureError(f"{out / there[0]} is there already and was not written by regrow, so it is left alone: "
+                          "choose another name or folder.")
 
 
 # ------------------------------------------------------------------------------------------------- the checks

@@ -215,3 +215,19 @@ def test_odd_headers_warn_nobody(tmp_path):
         warnings.simplefilter("error")
         with pytest.raises(StoreError):
             files.read_arrays(path)
+
+
+def test_a_file_of_somebody_else_is_not_replaced_and_a_damaged_one_of_ours_is(tmp_path):
+    path = tmp_path / "x.npz"
+    np.savez(path, mine=np.arange(3))
+    for content in (path.read_bytes(), b"some text"):
+        path.write_bytes(content)
+        with pytest.raises(StoreError, match="was not written by regrow, so it is left alone"):
+            files.write_arrays(path, ARRAYS, {"format": "f"}, zipfile.ZIP_DEFLATED)
+        assert path.read_bytes() == content
+    path.unlink()
+    files.write_arrays(path, ARRAYS, {"format": "f"}, zipfile.ZIP_DEFLATED)
+    for spoilt in (path.read_bytes()[:99], b""):
+        path.write_bytes(spoilt)
+        files.write_arrays(path, ARRAYS, {"format": "f"}, zipfile.ZIP_DEFLATED)
+        assert files.read_arrays(path)[1] == {"format": "f"}

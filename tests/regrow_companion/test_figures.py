@@ -317,3 +317,25 @@ def test_table_is_csv_markdown_and_json(tmp_path: Path) -> None:
     assert figures.check_table(tmp_path, "table3") == ["table3.md is missing."]
     with pytest.raises(figures.FigureError, match="caption"):
         figures.save_table(frame, "table3", out=tmp_path, profile="quick", caption="")
+
+
+@pytest.mark.parametrize("name", ["fig05.csv", "fig05.svg", "fig05.json"])
+def test_a_file_of_somebody_else_is_left_alone(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text('{"mine": 1}')
+    with pytest.raises(style.FigureError, match=f"{name} is there already and was not written by regrow"):
+        figures.save_figure(drawing(), "fig05", data=DATA, alt=ALT, out=tmp_path, profile="paper")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, '{"mine": 1}')]
+
+
+def test_a_product_that_was_interrupted_half_way_is_seen_and_drawn_again(saved: Path,
+                                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in saved.iterdir():
+        path.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(figures, "write", lambda path, content: path.write_bytes(content) if path.suffix != ".png" else
+                      (_ for _ in ()).throw(OSError("killed")))
+        with pytest.raises(style.FigureError, match="killed"):
+            figures.save_figure(drawing(), "fig05", data=DATA, alt=ALT, out=saved, profile="paper")
+    assert "fig05.png is missing." in figures.check_figure(saved, "fig05")
+    figures.save_figure(drawing(), "fig05", data=DATA, alt=ALT, out=saved, profile="paper")
+    assert figures.check_figure(saved, "fig05") == []

@@ -14,7 +14,7 @@ import pytest
 from regrow import compact, files
 from regrow.store import Store
 from regrow_companion import cli
-from torture import bad_input, books, command, damage, dependencies, disk, kills, victims
+from torture import bad_input, books, command, damage, dependencies, disk, kills, odd_models, victims
 from torture.nursery import Nursery
 from torture.promises import Stage, Tally, Watch
 from torture.said import Said
@@ -55,6 +55,10 @@ def test_eight_processes_want_the_same(tmp_path, nursery):
     tally = kills.contention(Stage(tmp_path, 1), nursery)
     kept(tally, 1)
     assert tally.counts == {"processes": 8, "records asked for": 160, "trainings": 20, "records": 20}
+
+
+def test_networks_of_other_people(tmp_path):
+    kept(odd_models.run(Stage(tmp_path, 100, seed=5)), 100)
 
 
 def test_damaged_files(tmp_path):

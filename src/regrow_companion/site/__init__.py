@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from regrow import files
+from regrow.errors import RegrowError
 from regrow_companion import claims
 from regrow_companion.runner.index import Entry
 from regrow_companion.site import books, ledger, products, shared
@@ -21,6 +22,7 @@ from regrow_companion.site.books import Book
 from regrow_companion.site.products import Product
 from regrow_companion.site.shared import SHARED, by_chapter, chapter_of, in_the_paper, render
 
+LAST_PAGE = "glossary.html"  # a folder that has it is a site of ours
 MEANING = {
     "quick": "Real training, but of small networks on few images and for few epochs, so that it takes minutes on two "
              "cores: read the shapes of curves, not their values; nothing drawn from it is at the paper's scale.",
@@ -54,8 +56,10 @@ class Written:
 
 
 def write(material: Material, site: Path) -> Written:
-    """Write the whole site into the folder `site`, in place of what was there. Raises RegrowError for a notebook that
-    cannot be read; the old site then stays."""
+    """Write the whole site into the folder `site`, in place of the one that was there. Raises RegrowError for a
+    notebook that cannot be read, the old site then stays, and for a folder that holds something else."""
+    if site.is_dir() and any(site.iterdir()) and not (site / LAST_PAGE).is_file():
+        raise RegrowError(f"{site} holds files that regrow did not write: name another folder with --build.")
     site.parent.mkdir(parents=True, exist_ok=True)
     new = Path(tempfile.mkdtemp(prefix=".site-", dir=site.parent))
     try:
@@ -95,7 +99,7 @@ class _Writer:
             if product.kind == "table":
                 self._table(product)
         pages = {book.entry.id: book.page for book in self.books}
-        self._page("glossary.html", "glossary.html.j2", terms=[
+        self._page(LAST_PAGE, "glossary.html.j2", terms=[
             (term, [(name, pages[name]) for name in term.notebooks if name in pages]) for term in shared.terms()])
         return undescribed
 

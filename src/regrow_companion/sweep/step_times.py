@@ -171,7 +171,13 @@ class StepTimes:
         return Times(*(a + place * (b - a) for a, b in zip(asdict(low).values(), asdict(high).values(), strict=True)))
 
     def save(self, path: Path) -> None:
-        """Write as JSON. Raises RegrowError if that cannot be."""
+        """Write as JSON. Raises RegrowError if that cannot be, or if the file that is there is something else."""
+        if path.exists():
+            try:
+                load(path)
+            except RegrowError:
+                raise RegrowError(f"{path} is there already and was not written by plan --save-times, so it is left "
+                                  "alone: choose another name.") from None
         rows = [{**described(kind.config), "engine": kind.engine, "runs": kind.runs, **asdict(times)}
                 for kind, times in self.times.items()]
         text = json.dumps({"format": FORMAT, "hardware": self.hardware, "device": self.device, "jobs": self.jobs,

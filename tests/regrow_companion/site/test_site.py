@@ -416,3 +416,12 @@ def test_every_product_of_the_notebooks_is_found() -> None:
     assert list(found)[:20] == [f"fig{n:02d}" for n in range(1, 21)] and "ledger" in found
     assert found["fig05"].name == "Figure 5" and found["table8"].name == "Table 8" and found["schedules"].ours
     assert found["fig07_honest"].name == "Figure 7, honest" and found["fig05"].shown
+
+
+def test_a_folder_of_somebody_else_is_not_replaced(material: site.Material, tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "index.html").write_text("mine")
+    with pytest.raises(RegrowError, match="files that regrow did not write"):
+        site.write(material, theirs)
+    assert (theirs / "index.html").read_text() == "mine"

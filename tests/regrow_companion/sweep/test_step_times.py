@@ -99,6 +99,10 @@ def test_saved_and_read(tmp_path):
     assert step_times.load(tmp_path / "times.json") == measured
     with pytest.raises(RegrowError, match="Cannot write"):
         measured.save(tmp_path / "times.json" / "times.json")
+    (tmp_path / "mine.json").write_text("{}")
+    with pytest.raises(RegrowError, match=r"mine.json is there already and was not written"):
+        measured.save(tmp_path / "mine.json")
+    assert (tmp_path / "mine.json").read_text() == "{}"
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "another"}', '{"format": "regrow step times 1"}',
