@@ -32,7 +32,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 )
 FACADE = {("regrow", f"{COMPANION}.watching.observation"), ("regrow.__main__", f"{COMPANION}.cli")}
 MOST_MODULES = 25  # in a folder
-CORE_FILES, CORE_LINES = 28, 5_500  # of regrow without the statistics of tails, which know no networks
+CORE_FILES, CORE_LINES = 28, 6_000  # of regrow without the statistics of tails, which know no networks
 TAILS_FILES, TAILS_LINES = 6, 1_400
 
 

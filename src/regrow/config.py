@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
@@ -106,6 +107,19 @@ CHOICES: dict[str, dict[str, str]] = {
     },
     "dtype": {"float32": "single precision", "float64": "double precision, for checks"},
 }
+
+# How other codes call a key of a run, and what is written here.
+KEYS_ELSEWHERE = {
+    "density": "sparsity, which is 1 - density", "learning_rate": "lr", "wd": "weight_decay", "l2": "weight_decay",
+    "drop_fraction": "prune_rate", "prune_fraction": "prune_rate", "death_rate": "prune_rate", "zeta": "prune_rate",
+    "growth": "grow", "pruning": "prune", "method": "preset, or prune and grow", "delta_t": "update_interval",
+    "update_frequency": "update_interval", "t_end": "update_until", "arch": "model", "network": "model", "net": "model",
+    "data": "dataset", "batch": "batch_size", "bs": "batch_size", "layers": "hidden", "sizes": "hidden",
+    "width": "hidden", "n_epochs": "epochs", "num_epochs": "epochs", "steps": "epochs", "iterations": "epochs",
+    "optimizer": "lr, momentum, nesterov and weight_decay of SGD", "scheduler": "lr_milestones and lr_decay",
+    "lr_schedule": "lr_milestones and lr_decay", "gamma": "lr_decay", "mixed_precision": "amp", "beta": "growth_beta",
+    "normalize": "normalise", "augmentation": "augment", "distribution": "init"}
+RULES_ELSEWHERE = {"rigl": "gradient", "set": "random", "snfs": "momentum"}
 
 # Files of the user's with rules (see rules.load_own), separated as in PATH.
 OWN_RULES = "REGROW_RULES"
@@ -270,7 +284,7 @@ class RunConfig:
         """Build from a mapping; unknown keys are refused with the nearest right one."""
         for name in values:
             if name not in _TYPES:
-                raise ConfigError(f"There is no key {name!r}{nearest(name, _TYPES)}.")
+                raise _no_key(name)
         return cls(**values)
 
     @classmethod
@@ -294,7 +308,9 @@ class RunConfig:
                     raise ConfigError("There is more than one preset: name one, and set single keys beside it.")
                 base = preset(text)
             elif name not in _TYPES:
-                raise ConfigError(f"There is no key {name!r}{nearest(name, [*_TYPES, 'preset'])}.")
+                raise _no_key(name, text)
+            elif name in values and values[name] != _parsed(name, text):
+                raise ConfigError(f"{name} is given twice, and not the same: {word} comes after another value.")
             else:
                 values[name] = _parsed(name, text)
         return cls.from_dict((base or {}) | values)
@@ -308,10 +324,27 @@ def preset(name: str) -> dict[str, Any]:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """' (did you mean X?)' or the list of what there is, to put into a sentence that refuses a name."""
+    """' (did you mean X?)' or the list of what there is, to put into a sentence that refuses a name.
+
+    Capitals, dashes and dots make no difference.
+    """
     known = list(known)
-    close = get_close_matches(str(word), known, n=1, cutoff=0.5)
-    return f" (did you mean {close[0]!r}?)" if close else f" (there are {', '.join(known)})"
+    plain = {_plain(name): name for name in reversed(known)}
+    close = get_close_matches(_plain(str(word)), plain, n=1, cutoff=0.6)
+    return f" (did you mean {plain[close[0]]!r}?)" if close else f" (there are {', '.join(known)})"
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]", "", name).lower() or name
+
+
+def _no_key(name: str, text: str = "") -> ConfigError:
+    """The sentence that refuses a key, typed with the value `text`, with what it is called here."""
+    if name == "density" and re.fullmatch(r"0?\.\d+", text):
+        return ConfigError(f"There is no key 'density': write sparsity={1 - float(text):.12g}.")
+    if (ours := KEYS_ELSEWHERE.get(str(name).lower())) is not None:
+        return ConfigError(f"There is no key {name!r}: write {ours}.")
+    return ConfigError(f"There is no key {name!r}{nearest(name, [*_TYPES, 'preset'])}.")
 
 
 _TYPES: dict[str, Any] = get_type_hints(RunConfig)
@@ -351,7 +384,10 @@ def _check_names(config: RunConfig) -> None:
         values = getattr(config, name).split(">") if name == "grow" else [getattr(config, name)]
         for value in values:
             if value not in choices:
-                raise ConfigError(f"There is no {name} {value!r}{nearest(value, choices)}.")
+                ours = RULES_ELSEWHERE.get(value.lower()) if name == "grow" else None
+                raise ConfigError(f"There is no {name} {value!r}{nearest(value, choices)}." if ours is None else
+                                  f"There is no grow {value!r}: write grow={ours}, or preset={value.lower()} for all "
+                                  "that goes with it.")
         if len(values) > 2 or (len(values) == 2 and "none" in values):
             raise ConfigError(f"grow={config.grow} must name one rule, or two like random>gradient.")
         if len(values) == 2 and values[0] == values[1]:

@@ -174,7 +174,7 @@ def _unavailable(name: str, reader: Any, root: Path, error: Exception, why: str)
     remedy = f"put {name}.npz with {', '.join(KEYS)} into {root}, or use dataset={EMBEDDED}, which needs no file."
     if any(path.is_file() for path in folder.rglob("*")):
         return DataError(f"The files of {name} in {folder} are incomplete, damaged or foreign ({_reason(error)}): "
-                         f"delete that folder and try again, {remedy}")
+                         f"name another folder with --data to fetch them anew, {remedy}")
     return DataError(f"{name} is not in {root} and {why}: {remedy}")
 
 

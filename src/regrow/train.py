@@ -9,6 +9,7 @@ seed and a counter (epoch, step), so a resumed run draws what an undisturbed one
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import time
 import zipfile
@@ -21,14 +22,16 @@ from typing import Any
 
 import torch
 
-from regrow import data, files, provenance, schedule
+from regrow import data, files, models, provenance, schedule
 from regrow.config import RunConfig
 from regrow.data import Dataset, steps_per_epoch
 from regrow.determinism import one_thread
 from regrow.engines import Engine, Measured, chosen_engine, new_engine
 from regrow.engines.batched import BatchedEngine, shared
 from regrow.errors import ConfigError, RegrowError, StoreError
+from regrow.rbm import HIDDEN_UNITS
 from regrow.record import Record, Recorder, Recorders
+from regrow.sparsity import connection_counts
 
 CHECKPOINT_FORMAT = "regrow checkpoint 1"
 
@@ -221,8 +224,10 @@ def check_ready(configs: Sequence[RunConfig], device: str, engine: str, data_roo
     for config in configs:
         check_trainable(config, device)
         chosen_engine(config, device, engine)
-        images = len(_dataset(config, device, data_root).train.labels)
+        dataset = _dataset(config, device, data_root)
+        images = len(dataset.train.labels)
         check_last_batch(config, images)
+        check_connections(config, dataset)
         total = config.epochs * steps_per_epoch(images, config.batch_size)
         if config.is_dynamic and not schedule.update_steps(config, total):
             until = f" and updates end at {config.update_until:g} of it" if config.update_until < 1 else ""
@@ -248,6 +253,22 @@ def check_last_batch(config: RunConfig, images: int) -> None:
     if config.model == "resnet50" and images % config.batch_size == 1:
         raise ConfigError(f"{images} training images leave a last batch of one image, which ResNet-50's batch "
                           "normalisation cannot take; change batch_size or train_limit by one.")
+
+
+def check_connections(config: RunConfig, dataset: Dataset) -> None:
+    """Raise ConfigError if a layer would have no connection at all, or if no update could ever move one."""
+    if config.is_rbm:
+        shapes: dict[str, tuple[int, ...]] = {"weight": (HIDDEN_UNITS[config.model], math.prod(dataset.image_shape))}
+    else:
+        shapes = models.weight_shapes(config, dataset.classes, dataset.image_shape)
+    counts = connection_counts(shapes, 1 - config.sparsity, config.init)
+    if empty := [name for name, count in counts.items() if count == 0]:
+        raise ConfigError(f"sparsity={config.sparsity:g} leaves {', '.join(empty)} without a connection, so nothing "
+                          "could be learned: lower it.")
+    if config.is_dynamic and round(config.prune_rate * max(counts.values())) == 0:
+        raise ConfigError(f"The wiring would never change, as prune_rate={config.prune_rate:g} of at most "
+                          f"{max(counts.values())} connections in a layer is none: raise it, or add prune=none "
+                          "grow=none.")
 
 
 def _dataset(config: RunConfig, device: str, data_root: Path | None) -> Dataset:

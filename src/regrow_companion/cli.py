@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from regrow import __version__
-from regrow.config import ENGINES, nearest
+from regrow.config import ENGINES, RunConfig, nearest
 from regrow.errors import RegrowError
 from regrow_companion import commands, study
 
@@ -35,8 +35,18 @@ class Command:
     epilog: Callable[[], str] | None = None  # of its help, line by line as it is
 
 
+class _Once(argparse.Action):
+    """An option that may not be given twice, since one of the two would be lost."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any,
+                 option_string: str | None = None) -> None:
+        if getattr(namespace, self.dest) != self.default and getattr(namespace, self.dest) != values:
+            parser.error(f"{option_string} is given twice, and not the same")
+        setattr(namespace, self.dest, values)
+
+
 def option(flag: str, help: str, **how: Any) -> Option:
-    return flag, {"help": help, **how}
+    return flag, {"help": help, **({"action": _Once} if flag.startswith("-") else {}), **how}
 
 
 def switch(flag: str, help: str, **how: Any) -> Option:
@@ -125,16 +135,14 @@ COMMANDS = (
         option("--seed", "other moments and places (default 0)", type=int, default=0, metavar="N"),
         option("--only", "for example kills,damage (default: every kind)", metavar="KINDS"), JSON)),
 )
-FLAGS = tuple(dict.fromkeys(flag for command in COMMANDS for flag, _ in command.options if flag.startswith("-")))
 
 
 class _Parser(argparse.ArgumentParser):
     """One sentence instead of a usage dump."""
 
     def error(self, message: str) -> NoReturn:
-        unknown = re.match(r"unrecognized arguments: (--[^ =]+)", message)
-        if unknown:
-            message = f"There is no option {unknown[1]}{nearest(unknown[1], FLAGS)}"
+        if wrong := re.match(r"argument COMMAND: invalid choice: '(.*?)'", message):
+            message = f"There is no command {wrong[1]!r}{nearest(wrong[1], [command.name for command in COMMANDS])}"
         print(f"regrow: {message}. Try '{self.prog} --help'.", file=sys.stderr)
         raise SystemExit(2)
 
@@ -154,12 +162,44 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments; KEY=VALUE words may stand between options. What is unknown is one sentence and exit code 2."""
+    top = parser()
+    arguments, rest = top.parse_known_args(argv)
+    if hasattr(arguments, "words"):
+        arguments.words += [word for word in rest if not word.startswith("-")]
+        rest = [word for word in rest if word.startswith("-")]
+    if rest:
+        top.error(_unknown(arguments.command, next((word for word in rest if word.startswith("-")), rest[0]),
+                           sys.argv[1:] if argv is None else argv))
+    return arguments
+
+
+def _unknown(name: str, word: str, argv: Sequence[str]) -> str:
+    """A word that a command does not know, as a sentence without its full stop."""
+    flag, _, value = word.partition("=")
+    key = flag.lstrip("-").replace("-", "_")
+    value = value or next(iter(argv[argv.index(word) + 1:]), "...")
+    flags = [flag for command in COMMANDS if command.name == name for flag, _ in command.options if flag[0] == "-"]
+    if word.startswith("-") and key in RunConfig.__dataclass_fields__:
+        if name == "train":
+            return f"Keys of a run are written without dashes: {key}={value}, not {word}"
+        return (f"{name} has no option {flag}; a profile says what its runs are, and 'train {key}={value}' "
+                "trains one")
+    having = [command.name for command in COMMANDS if flag in dict(command.options)]
+    if having:
+        return f"{name} has no option {flag}; {', '.join(having)} {'has' if len(having) == 1 else 'have'} it"
+    if not word.startswith("-"):
+        return f"{name} takes no {word!r}" + (f"; write --only {word}" if "--only" in flags else "")
+    return f"There is no option {flag}{nearest(flag, flags)}"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     warnings.showwarning = _say_warning
     try:
         study.load_own_rules()
-        arguments = parser().parse_args(argv)
+        arguments = parsed(argv)
         module, _, act = arguments.act.partition(":")
         return getattr(import_module(f"{__package__}.{module}"), act)(arguments)
     except RegrowError as error:

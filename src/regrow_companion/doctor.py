@@ -132,7 +132,7 @@ def check_data(root: Path | None = None) -> Check:
     brought = {name: root / f"{name}.npz" for name in datasets.DATASETS if name != datasets.EMBEDDED}
     for path in brought.values():
         if path.exists() and not zipfile.is_zipfile(path):
-            return Check("data", False, f"{path} is truncated or foreign", "write it again, or delete it")
+            return Check("data", False, f"{path} is truncated or foreign", "write it again, or move it away")
     there = [name for name, path in brought.items() if path.exists() or _official_folder(name, root).is_dir()]
     return Check("data", True, f"{', '.join([datasets.EMBEDDED + ' (embedded)', *there])}; data root {root}")
 

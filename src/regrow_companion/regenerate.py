@@ -35,12 +35,12 @@ def notebooks(arguments: Namespace) -> int:
     """What run_all.sh does: 0 fine, 1 a run or a notebook failed, 3 a figure check failed, 130 interrupted."""
     study.check_profile(arguments.profile)
     entries = read_entries()
+    chosen = many.select(entries, arguments.only, arguments.start)
     if arguments.list:
-        described = [{**asdict(entry), "path": entry.file} for entry in entries]
-        print(json.dumps(described, indent=2) if arguments.json else many.list_table(entries))
+        described = [{**asdict(entry), "path": entry.file} for entry in chosen]
+        print(json.dumps(described, indent=2) if arguments.json else many.list_table(chosen))
         return 0
     profile = arguments.profile
-    chosen = many.select(entries, arguments.only, arguments.start)
     store = Store(arguments.store or default_store(profile))
     if arguments.data is not None:
         os.environ["REGROW_DATA"] = str(arguments.data)

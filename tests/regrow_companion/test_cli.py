@@ -99,6 +99,16 @@ def test_damage_is_told_on_stderr_and_stdout_stays_json(trained, tmp_path, capsy
     assert len(err.splitlines()) == 1 and "moved to" in err and err.startswith("regrow: ")
 
 
+def test_keys_may_stand_between_options(trained, capsys):
+    code, out, _ = said(capsys, "train", *WORDS[:2], "--json", *WORDS[2:4], "--store", trained, *WORDS[4:])
+    assert code == 0 and json.loads(out)["key"] == TINY.key
+
+
+def test_a_list_of_notebooks_is_of_those_asked_for(capsys):
+    code, out, _ = said(capsys, "notebooks", "--list", "--only", "05,fig07", "--json")
+    assert code == 0 and [entry["id"] for entry in json.loads(out)] == ["05", "10"]
+
+
 # ---- mistakes ----
 
 MISTAKES = [  # command line, what the sentence must name
@@ -116,15 +126,29 @@ MISTAKES = [  # command line, what the sentence must name
     (["train", "nesterov=perhaps"], "nesterov"),
     (["train", "sparsity=0"], "preset=dense"),
     (["train", "hidden=20,x"], "hidden"),
-    (["train", *WORDS, "update_interval=9"], "update_interval"),
+    (["train", *WORDS[:-1], "update_interval=9"], "update_interval"),
     (["train", *WORDS, "update_until=0.1"], "0.1"),
     (["train", *WORDS, "--store", ""], "--store"),
     (["status", "--only", ","], "--only"),
     (["torture", "--minutes", "0"], "--minutes"),
     (["train", "model=rbm-big", "dataset=mnist", "image_format=rgb32"], "RBM"),
     (["train", *WORDS, "--device", "gpu"], "cpu"),
-    (["train", *WORDS, "train_limit=999999"], "10800"),
-    (["trian"], "train"),
+    (["train", "train_limit=999999", *WORDS[2:]], "10800"),
+    (["trian"], "did you mean 'train'"),
+    (["train", "density=0.05"], "write sparsity=0.95."),
+    (["train", "learning_rate=0.1"], "write lr."),
+    (["train", "grow=RigL"], "write grow=gradient, or preset=rigl"),
+    (["train", "dataset=CIFAR-10"], "did you mean 'cifar10'"),
+    (["train", "--epochs", "1"], "without dashes: epochs=1"),
+    (["train", "--seed=3", "lr=1"], "without dashes: seed=3"),
+    (["train", *WORDS, "epochs=3"], "epochs is given twice"),
+    (["train", *WORDS, "--store", "a", "--store", "b"], "--store is given twice"),
+    (["train", *WORDS, "sparsity=0.99999"], "fc1, fc2, fc3 without a connection"),
+    (["train", *WORDS, "prune_rate=0"], "prune_rate=0 of at most"),
+    (["train", "--only", "table4"], "train has no option --only; plan, run"),
+    (["run", "--epochs", "3"], "'train epochs=3' trains one"),
+    (["run", "table4"], "write --only table4"),
+    (["notebooks", "--list", "--only", "nonsense"], "'nonsense'"),
     ([], "COMMAND"),
     (["plan", "--profile", "papre"], "'paper'"),
     (["plan", "--only", "fig21"], "fig20"),
@@ -172,7 +196,7 @@ def test_a_store_that_is_a_file(tmp_path, capsys):
 def test_missing_data_is_one_sentence(tmp_path, capsys):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "cifar10.npz").write_bytes(b"no images")
-    code, out, err = said(capsys, "train", *WORDS, "dataset=cifar10", "hidden=30")
+    code, out, err = said(capsys, "train", *WORDS, "dataset=cifar10")
     assert (code, out) == (2, "") and len(err.splitlines()) == 1 and "cifar10.npz" in err
 
 
