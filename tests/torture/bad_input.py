@@ -45,7 +45,8 @@ CLASHES: tuple[tuple[str, ...], ...] = (
     ("model=rbm-big", "dataset=cifar10"), ("model=rbm-small", "image_format=rgb32"), ("model=rbm-small", "amp=true"),
     ("grow=random>random",), ("grow=random>none",), ("grow=random>gradient>momentum",), ("grow=>random",),
     ("preset=rigl", "preset=set"), ("preset=rigle",), (*TINY[:-1], "update_interval=9"),
-    (*TINY[:-1], "update_interval=400"), (*TINY, "epochs=3"), (*TINY, "update_until=0.1"), ("update_interval=1000000",), ("train_limit=10801",), ("train_limit=999999999",),
+    (*TINY[:-1], "update_interval=400"), (*TINY, "epochs=3"), (*TINY, "update_until=0.1"),
+    ("update_interval=1000000",), ("train_limit=10801",), ("train_limit=999999999",),
     ("model=rbm-small", "update_interval=100000"), ("epochs=1", "update_interval=86"))
 
 
