@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike
 
 from regrow.errors import DataError
 from regrow.tails.compare import compare_laws
-from regrow.tails.fit import fit_tail, select_xmin, whole_numbers
+from regrow.tails.fit import fit_tail
+from regrow.tails.given import whole_numbers
 from regrow.tails.goodness import goodness_of_fit
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def report(x: ArrayLike, xmin: int | None = None, xmax: int | None = None, *, se
     ConfigError as fit_tail and goodness_of_fit do, which includes a tail whose values are all equal.
     """
     values = whole_numbers(x)
-    fit = select_xmin(values, xmax)[0] if xmin is None else fit_tail(values, xmin, xmax)
+    fit = fit_tail(values, xmin, xmax)
     null = "reselect" if xmin is None else "tail"
     tested = goodness_of_fit(values, fit, n_sets, null, seed)
     comparison = compare_laws(values, fit)
