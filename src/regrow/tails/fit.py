@@ -70,7 +70,7 @@ class TailFit:
                          for j in ks.ravel().tolist()]).reshape(ks.shape)
 
     def log_pmf(self, k: ArrayLike) -> NDArray[np.float64]:
-        """log P(X = k) of the fitted law for numbers k of any shape: -inf outside xmin ... xmax and between integers."""
+        """log P(X = k) of the fitted law for numbers k of any shape: -inf where it has no probability."""
         start, end = ends(self.xmin, self.xmax)
 
         def log_mass(j: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -45,7 +45,7 @@ def whole_numbers(x: Any, axes: int = 1) -> NDArray[np.int64]:
                             "first.")
     if given.min() < 0:
         raise DataError(f"A tail needs whole numbers of 0 or more, but {given.min():g} is among them.")
-    if given.max() > LARGEST:
+    if given.max().item() > LARGEST:
         raise DataError(f"A tail needs whole numbers up to 2 ** 53, but {given.max():g} is among them.")
     return given.astype(np.int64)
 
@@ -84,12 +84,12 @@ def _array(x: Any) -> NDArray[Any]:
 
 
 def _whole_value(value: Any) -> int:
-    """One entry of a column of objects."""
+    """One entry of an array of objects."""
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
         value = value.item()  # a tensor or array of one number
     if value is None or str(value) in ("nan", "NaN", "<NA>", "NaT", "--"):
         raise DataError(f"A tail needs whole numbers, but {value} is among them; leave missing values out.")
-    if isinstance(value, bool) or not isinstance(value, numbers.Real | decimal.Decimal):
+    if not _is_number(value):
         raise DataError(f"A tail needs whole numbers, but {_named(value)} is among them; convert it first.")
     if not 0 <= value <= LARGEST:
         raise DataError(f"A tail needs whole numbers from 0 to 2 ** 53, but {value!s:.60} is among them.")
@@ -98,12 +98,15 @@ def _whole_value(value: Any) -> int:
     return int(value)
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real | decimal.Decimal) and not isinstance(value, bool)
+
+
 def whole(name: str, value: Any, least: int = 1, *, why: str = "") -> int:
     """`value` of the argument `name` as an int. Raises ConfigError unless it is a whole number, `least` or more."""
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
         value = value.item()
-    if (isinstance(value, bool) or not isinstance(value, numbers.Real) or value != value or abs(value) == np.inf
-            or value != int(value)):
+    if not _is_number(value) or value != value or abs(value) == np.inf or value != int(value):
         raise ConfigError(f"{name} must be a whole number, not {_named(value)}{why and f'; {why}'}.")
     if value > LARGEST:
         raise ConfigError(f"{name} must be 2 ** 53 or less, not {value!s:.60}.")

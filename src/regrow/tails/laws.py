@@ -158,7 +158,7 @@ def negative_binomial(tail: Tail) -> Law:
     def fit(log_shape: float) -> Law:
         nonlocal theta  # a good start for the next shape
         shape = float(np.exp(log_shape))
-        scale = float(gammaln(tail.start + shape)) if tail.start < FAR else log_rising(np.array(tail.start), shape, 0.0)
+        scale = float(gammaln(tail.start + shape) if tail.start < FAR else log_rising(np.array([tail.start]), shape)[0])
         theta, log_sum = tilt((x - tail.start)[None], log_rising(x, shape, scale), w, target,
                               np.minimum(theta, -1e-12), capped=True)
         slope = float(theta[0])
@@ -183,7 +183,7 @@ def logarithmic(tail: Tail) -> Law:
                     lambda k: slope[0] * (k - tail.start) - np.log(k / tail.start) - log_sum, "logarithmic")
 
 
-def log_rising(k: Array, shape: float, scale: float) -> Array:
+def log_rising(k: Array, shape: float, scale: float = 0.0) -> Array:
     """log of Gamma(k + shape) / k! - scale, by Stirling's series where the difference would be noise."""
     near = gammaln(k + shape) - scale - gammaln(k + 1)
     far = (shape - 1) * np.log(k) + (k + shape - 0.5) * np.log1p(shape / k) - shape - scale
@@ -214,7 +214,8 @@ def truncated_power_law(tail: Tail, alpha: float) -> Law:
     theta, log_sum = tilt(at_x, np.zeros_like(x), w, target, np.array([-alpha, -scale / tail.k[-1]]), capped=True)
     if theta[0] > 0:  # the likelihood is concave, so the best law with alpha >= 0 has alpha = 0
         return without_power
-    law = tail.law({"alpha": -float(theta[0]), "rate": -float(theta[1]) / scale}, lambda k: theta @ statistics(k) - log_sum)
+    law = tail.law({"alpha": -float(theta[0]), "rate": -float(theta[1]) / scale},
+                   lambda k: theta @ statistics(k) - log_sum)
     return law if law.log_likelihood(tail) - limit.log_likelihood(tail) >= LIMIT_GAIN else limit
 
 
@@ -226,8 +227,11 @@ def tilt(statistics: Array, base: Array, weights: Array, target: Array, start: A
     Newton's method with step halving; with `capped` the last component stays at or below 0.
     """
     def evaluate(theta: Array) -> tuple[float, float, Array]:
-        exponents = base + theta @ statistics
+        with np.errstate(over="ignore", invalid="ignore"):  # a step that goes too far is no step up
+            exponents = base + theta @ statistics
         top = exponents.max()
+        if not np.isfinite(top):
+            return -np.inf, np.inf, weights
         mass = weights * np.exp(exponents - top)
         total = mass.sum()
         log_sum = float(top + np.log(total))
