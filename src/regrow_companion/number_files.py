@@ -26,7 +26,7 @@ from regrow.tails.given import LARGEST
 
 LARGEST_FILE = 2**30  # bytes of text, unpacked
 MOST_VALUES = 5 * 10**7  # of a table of counts, written out
-PACKED = {b"\x1f\x8b": gzip.GzipFile, b"BZh": bz2.BZ2File, b"\xfd7zXZ": lzma.LZMAFile}
+PACKED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 FOREIGN = {b"PK": "a zip archive, an Excel workbook or an .npz file", b"\x93NUMPY": "an array of numpy",
            b"\x28\xb5\x2f\xfd": "packed by zstd", b"\xd0\xcf\x11\xe0": "an Excel workbook", b"%PDF": "a PDF",
            b"PAR1": "a Parquet file", b"\x89HDF": "an HDF5 file", b"SQLite": "a database"}
@@ -39,6 +39,7 @@ NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,6})?"
 # A whole number in groups of digits, up to 2 ** 53: with a comma, point, space or apostrophe, also as in India.
 GROUPS = re.compile(r"""[+-]?[0-9]{1,3}(?:([,.'_\u2019\u00a0\u202f\u2009 ])[0-9]{2,3}){0,6}
                         (?(1)\1|[,.'_\u2019\u00a0\u202f\u2009 ])[0-9]{3}""", re.VERBOSE)
+CELL_ERROR = re.compile(r"[^#]*(#(?:N/A|DIV/0!|REF!|VALUE!|NAME\?|NUM!|NULL!))")  # of spreadsheets, no comments
 MISSING = {"", "nan", "na", "n/a", "<na>", "null", "none", "nil", "missing", ".", "-", "--", "?"}
 COUNTED = {"count", "counts", "n", "freq", "frequency", "frequencies", "number", "weight", "weights", "size"}
 
@@ -53,6 +54,9 @@ def read_numbers(path: Path, column: str | None = None, counts: bool = False) ->
     with # % // and what follows a # are left out. Raises DataError for everything else.
     """
     lines = [line for line in enumerate(re.split("\r\n|\n|\r", _text(path)), 1) if line[1] and not line[1].isspace()]
+    for number, line in lines:
+        if "#" in line and (error := CELL_ERROR.match(line)):
+            _refuse(error[1], number, path, "a missing value of a spreadsheet; leave such lines out")
     lines = [(number, line) for number, line in lines if not line.lstrip().startswith(COMMENT_LINES)]
     lines = [(number, line.partition("#")[0]) if "#" in line else (number, line) for number, line in lines]
     if not lines:
@@ -110,7 +114,12 @@ class _Table:
         self.texts = [line.strip(" \t") for _, line in lines]
         self.rows = [self._cells(number, line) for number, line in lines]
         self.names: list[str] = []
-        if _is_head(self.rows[0]):
+        # pandas leaves the index without a name, and may call the columns 0, 1, 2.
+        unnamed = len(self.rows) > 1 and not self.rows[0][0] and self.rows[1][0]
+        if unnamed and not _is_head(self.rows[0]) and self.rows[1][0] != "0":
+            raise DataError(f"Line {lines[0][0]} of {path} begins with nothing where others do not; write a name for "
+                            "each column, or leave the line out.")
+        if unnamed or _is_head(self.rows[0]):
             self.names, self.lines, self.texts = self.rows[0], self.lines[1:], self.texts[1:]
             self.rows = self.rows[1:]
             if not self.rows:
@@ -150,25 +159,23 @@ class _Table:
                 _is_head([cell]) and NUMBER.fullmatch(below) for cell, below in zip(*self.rows[:2], strict=True)):
             raise DataError(f"Line {self.lines[0]} of {self.path} mixes names and numbers ({self.texts[0]!r:.40}); "
                             "write names only in the first line, or leave it out.")
-        self.may_be_groups = len(self.names) < self.width and self.separator in ", " and all(
-            map(GROUPS.fullmatch, self.texts))
         names = self.names
         while len(names) > self.width and not names[-1]:
             names = names[:-1]
         if self.width == 1 and len(names) > 1:
             names = [" ".join(names)]
-        if names and len(names) == self.width - 1 and self.separator in " \t":  # R names no column of row numbers
-            names = ["", *names]
         if names and len(names) != self.width:
             raise DataError(f"The first line of {self.path} names {len(names)} columns, but there are {self.width}; "
                             "write a name for each.")
         self.names = names
+        if self.separator == "," and not names and self.width > 1 and len(self.rows) > 1:
+            for number, row, text in zip(self.lines, self.rows, self.texts, strict=True):
+                if '"' not in text and any(" " in cell or "\t" in cell for cell in row):
+                    raise DataError(f"Line {number} of {self.path} mixes commas and spaces ({text!r:.40}); separate "
+                                    "columns by tabs, or name them in a first line.")
 
     def numbers(self, column: str | None, counts: bool) -> NDArray[np.int64]:
         one_row = len(self.rows) == 1 and not self.names
-        if self.width > 1 and self.may_be_groups and (not one_row or column is not None or counts):
-            raise DataError(f"{self.path} may hold numbers in groups of digits, such as {self.texts[0]!r:.40}, or "
-                            "columns; write numbers without groups, or name the columns in a first line.")
         if column is None and not counts and self.width > 1:
             if one_row:
                 return self._row()
@@ -212,13 +219,20 @@ class _Table:
 
     def _row(self) -> NDArray[np.int64]:
         """Several numbers in one row."""
-        words = [word.strip(",;") for word in re.split("[ \t]+", self.texts[0])]
-        if any(map(GROUPS.fullmatch, (*words, self.texts[0].rstrip(",; \t")))):
-            raise DataError(f"Line {self.lines[0]} of {self.path} may be one number in groups of digits, or several; "
-                            "write one number a line, without groups.")
+        whole = self.texts[0].rstrip(",; \t")
+        words = [word.strip(",;") for word in re.split("[ \t]+", whole)]
+        mixed = len(words) > 1 and any("," in word for word in words)
+        if mixed or any(map(GROUPS.fullmatch, (*words, whole))) or re.fullmatch("[0-9]+,[0-9]+", whole):
+            raise DataError(f"Line {self.lines[0]} of {self.path} may hold numbers with commas or groups of digits, "
+                            "or more of them; write one number a line, as plain digits.")
         return self._parsed([(self.lines[0], cell) for cell in self.rows[0]])
 
     def _column(self, at: int) -> NDArray[np.int64]:
+        for left in (at - 1, at):
+            if self.separator in ", " and not self.names and 0 <= left < self.width - 1 and all(
+                    GROUPS.fullmatch(f"{row[left]},{row[left + 1]}") for row in self.rows):
+                raise DataError(f"{self.path} may hold numbers in groups of digits, such as {self.texts[0]!r:.40}, or "
+                                "columns; write numbers without groups, or name the columns in a first line.")
         return self._parsed([(number, row[at]) for number, row in zip(self.lines, self.rows, strict=True)])
 
     def _parsed(self, cells: Sequence[tuple[int, str]]) -> NDArray[np.int64]:
@@ -234,8 +248,6 @@ def _is_head(cells: Sequence[str]) -> bool:
         return cell.lower() not in MISSING and bool(re.match(r"[^\W\d]", cell)) and not re.match(
             r"(?i)[+-]?inf(inity)?$", cell)
 
-    if len(cells) > 1 and not cells[0] and all(cells[1:]):  # pandas, whose columns may be called 0, 1, 2
-        return True
     return any(map(is_name, cells)) and all(not cell or is_name(cell) for cell in cells)
 
 
