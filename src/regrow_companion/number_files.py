@@ -13,10 +13,10 @@ import io
 import lzma
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,8 @@ from regrow.tails.given import LARGEST
 
 LARGEST_FILE = 2**30  # bytes of text, unpacked
 MOST_VALUES = 5 * 10**7  # of a table of counts, written out
-PACKED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+PACKED: dict[bytes, Callable[[BinaryIO], Any]] = {
+    b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 FOREIGN = {b"PK": "a zip archive, an Excel workbook or an .npz file", b"\x93NUMPY": "an array of numpy",
            b"\x28\xb5\x2f\xfd": "packed by zstd", b"\xd0\xcf\x11\xe0": "an Excel workbook", b"%PDF": "a PDF",
            b"PAR1": "a Parquet file", b"\x89HDF": "an HDF5 file", b"SQLite": "a database"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 SETS, FEWEST_SETS = 2500, 40
 WORK = 600_000_000  # values drawn, sorted and fitted; half a minute or less on one core
+LONG = WORK // 20  # from here on a bar shows how far it is
 FEWER = "note         So many values take long: the synthetic sets are fewer than 2,500; --sets N tests N."
 PICTURES = (".svg", ".png", ".csv", ".json")  # all four are written
 
@@ -32,8 +34,12 @@ def usual_sets(n: int, distinct: int, null: str) -> int:
 
     The work of a set grows with its n values and, where xmin is chosen anew, with its distinct ones.
     """
-    work = n + distinct * (20 if null == "reselect" else 2)
-    return int(min(SETS, max(FEWEST_SETS, WORK // max(work, 1))))
+    return int(min(SETS, max(FEWEST_SETS, WORK // max(_work(n, distinct, null), 1))))
+
+
+def _work(n: int, distinct: int, null: str) -> int:
+    """Of one synthetic set, in values drawn."""
+    return n + distinct * (20 if null == "reselect" else 2)
 
 
 def report(x: ArrayLike, xmin: int | None = None, xmax: int | None = None, *, seed: int = 0, n_sets: int | None = None
@@ -48,10 +54,11 @@ def report(x: ArrayLike, xmin: int | None = None, xmax: int | None = None, *, se
     values = whole_numbers(x)
     fit = fit_tail(values, xmin, xmax)
     null = "reselect" if xmin is None else "tail"
-    usual = usual_sets(fit.n if null == "reselect" else fit.n_tail, np.unique(values).size, null)
+    size = (fit.n if null == "reselect" else fit.n_tail, np.unique(values).size, null)
+    usual = usual_sets(*size)
     sets = usual if n_sets is None else whole("n_sets", n_sets)
-    with Progress(sets, "synthetic sets") as bar:
-        tested = goodness_of_fit(values, fit, sets, null, seed, tell=bar.set)
+    with Progress(sets, "synthetic sets") if sets * _work(*size) > LONG else nullcontext() as bar:
+        tested = goodness_of_fit(values, fit, sets, null, seed, tell=bar.set if bar else None)
     comparison = compare_laws(values, fit)
     goodness = {name: getattr(tested, name) for name in
                 ("p", "p_error", "D", "D_sqrt_n", "verdict_usual", "verdict_paper")} | {"verdicts": tested.verdicts}

@@ -14,7 +14,7 @@ import random
 import re
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,8 @@ from torture.said import command
 
 ENDS = ("\n", "\r\n", "\r")
 GROUPINGS = (",", ".", "'", "_", " ", "\u00a0", "\u202f", "’")
-SPOILED = ("NA", "nan", "", "-", "null", "-4", "2.5", "twelve", "0x1f", "1e400", "inf", "1;2", "12abc", "#N/A", "#DIV/0!", "٣",
-           str(2**53 + 1), "1/2", "3%", "1e-3", "TRUE")
+SPOILED = ("NA", "nan", "", "-", "null", "-4", "2.5", "twelve", "0x1f", "1e400", "inf", "1;2", "12abc", "#N/A",
+           "#DIV/0!", "٣", str(2**53 + 1), "1/2", "3%", "1e-3", "TRUE")
 WORDS = ("alice", "b7", "x-1", "Zoë", "node", "größer")
 ENCODINGS = ("utf-8", "utf-8", "utf-8", "utf-8-sig", "utf-16", "utf-32", "latin-1")
 PACKERS: tuple[tuple[str, Callable[[bytes], bytes]], ...] = (
@@ -237,7 +237,8 @@ def _answer_broke(made: OddFile, code: int, out: str, err: str, raised: str) -> 
         return f"exit code {code} {raised}"
     if code == 2:
         tail = [k for k in made.values or () if k >= 1]
-        return what_broke(made if len(set(tail)) > 1 else OddFile(**made.__dict__ | {"plain": False}), None, err.strip())
+        no_tail = len(set(tail)) < 2  # which the command refuses for another reason
+        return what_broke(replace(made, plain=made.plain and not no_tail), None, err.strip())
     if made.values is None:
         return f"read as {out[:80]!r}, but it must be refused"
     answer: dict[str, Any] = json.loads(out)
