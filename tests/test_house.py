@@ -20,7 +20,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("regrow.errors",),
     ("regrow.tails",),
     ("regrow",),
-    ("console", "style", "study", "paper"),
+    ("console", "style", "study", "paper", "number_files"),
     ("figures",),
     ("tail_tables",),
     ("sweep",),
@@ -33,7 +33,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 FACADE = {("regrow", f"{COMPANION}.watching.observation"), ("regrow.__main__", f"{COMPANION}.cli")}
 MOST_MODULES = 25  # in a folder
 CORE_FILES, CORE_LINES = 28, 6_000  # of regrow without the statistics of tails, which know no networks
-TAILS_FILES, TAILS_LINES = 6, 1_400
+TAILS_FILES, TAILS_LINES = 7, 1_800
 
 
 @cache

@@ -115,10 +115,17 @@ COMMANDS = (
         switch("--details", "with the effect and interval behind every verdict"), STORE, JSON)),
     Command("tails", "fit a power law to the tail of whole numbers, test it, compare it with other laws",
             "commands:tails", (
-        option("file", "text file of whole numbers, one a line", type=Path, metavar="FILE"),
+        option("file", "text file of whole numbers, one a line or all in one row; .gz, .bz2 and .xz are unpacked; what "
+               "follows # is left out, and so are lines that begin with %% or //", type=Path, metavar="FILE"),
+        option("--column", "which column of a table: its number from 1, or its name in the first line",
+               metavar="N|NAME"),
+        switch("--counts", "a table of values and counts: values in --column (default: the first), counts in the next, "
+               "or in the other of two"),
         option("--xmin", "where the tail begins (default: auto, where data and fit are nearest)", default="auto",
                metavar="N|auto"),
         option("--xmax", "the largest value possible (default: no end)", type=int, metavar="N"),
+        option("--sets", "synthetic sets behind p (default: 2,500, fewer for more than some ten thousand values)",
+               type=int, metavar="N"),
         option("--picture", "also draw it: PATH.svg .png .csv .json", type=Path, metavar="PATH"), JSON)),
     Command("beyond", "watch training runs for a question of Section 8 and write the tables of its notebook",
             "section8.command:beyond", (

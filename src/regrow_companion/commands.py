@@ -138,13 +138,16 @@ def run(arguments: Namespace) -> int:
 
 def tails(arguments: Namespace) -> int:
     """Print what the tail of a file's whole numbers is like; draw it if asked."""
-    from regrow_companion import tails_report  # numba and pandas
+    from regrow_companion import number_files, tails_report  # numba and pandas
 
-    if arguments.xmin != "auto" and not arguments.xmin.isdecimal():
+    if arguments.xmin != "auto" and not (
+            arguments.xmin.isascii() and arguments.xmin.isdigit() and len(arguments.xmin) < 20):
         raise ConfigError(f"--xmin must be auto or a whole number of 1 or more, not {arguments.xmin!r}.")
-    numbers = tails_report.read_numbers(arguments.file)
+    if arguments.picture:
+        tails_report.check_picture(arguments.picture, arguments.file)
+    numbers = number_files.read_numbers(arguments.file, arguments.column, arguments.counts)
     xmin = None if arguments.xmin == "auto" else int(arguments.xmin)
-    report = tails_report.report(numbers, xmin, arguments.xmax)
+    report = tails_report.report(numbers, xmin, arguments.xmax, n_sets=arguments.sets)
     if arguments.json:
         print_json(report)
     else:

@@ -3,62 +3,68 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
-from regrow.errors import DataError
+from regrow.errors import ConfigError
 from regrow.tails.compare import compare_laws
-from regrow.tails.fit import fit_tail, select_xmin, whole_numbers
+from regrow.tails.fit import fit_tail
+from regrow.tails.given import whole, whole_numbers
 from regrow.tails.goodness import goodness_of_fit
+from regrow_companion.console import Progress
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+SETS, FEWEST_SETS = 2500, 40
+WORK = 600_000_000  # values drawn, sorted and fitted; half a minute or less on one core
+LONG = WORK // 20  # from here on a bar shows how far it is
+FEWER = "note         So many values take long: the synthetic sets are fewer than 2,500; --sets N tests N."
 PICTURES = (".svg", ".png", ".csv", ".json")  # all four are written
 
 
-def read_numbers(path: Path) -> list[int | float]:
-    """Numbers of a text file, separated by spaces, commas or line ends; '#' begins a comment. Raises DataError."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}); name a text file of whole numbers.") from None
-    except UnicodeDecodeError:
-        raise DataError(f"{path} is no text; name a text file of whole numbers.") from None
-    return [_number(word, i, path) for i, line in enumerate(lines, 1)
-            for word in line.partition("#")[0].replace(",", " ").split()]
+def usual_sets(n: int, distinct: int, null: str) -> int:
+    """How many synthetic sets are tested if nobody says: 2,500, fewer for so many values that they would take minutes.
+
+    The work of a set grows with its n values and, where xmin is chosen anew, with its distinct ones.
+    """
+    return int(min(SETS, max(FEWEST_SETS, WORK // max(_work(n, distinct, null), 1))))
 
 
-def _number(word: str, line: int, path: Path) -> int | float:
-    for kind in (int, float):
-        try:
-            return kind(word)
-        except ValueError:
-            continue
-    raise DataError(f"Line {line} of {path} holds {word!r}, which is no number; give one whole number a line.")
+def _work(n: int, distinct: int, null: str) -> int:
+    """Of one synthetic set, in values drawn."""
+    return n + distinct * (20 if null == "reselect" else 2)
 
 
-def report(x: ArrayLike, xmin: int | None = None, xmax: int | None = None, *, seed: int = 0, n_sets: int = 2500
+def report(x: ArrayLike, xmin: int | None = None, xmax: int | None = None, *, seed: int = 0, n_sets: int | None = None
            ) -> dict[str, Any]:
     """Everything about the tail of x, ready for JSON (None instead of nan and infinities).
 
-    xmin = None chooses it with select_xmin, and p then accounts for the choice (null="reselect"). Keys: n, zeros,
-    largest, xmin_chosen, null, n_sets, seed, fit, remarks, goodness, alternatives, best. Raises DataError and
-    ConfigError as fit_tail and goodness_of_fit do, which includes a tail whose values are all equal.
+    xmin = None chooses it with select_xmin, and p then accounts for the choice (null="reselect"); n_sets = None is
+    `usual_sets`. Keys: n, zeros, largest, xmin_chosen, null, n_sets, fewer_sets (whether they are fewer than usual for
+    the size of the data), seed, fit, remarks, goodness, alternatives, best. Raises DataError and ConfigError as
+    fit_tail and goodness_of_fit do, which includes a tail whose values are all equal.
     """
     values = whole_numbers(x)
-    fit = select_xmin(values, xmax)[0] if xmin is None else fit_tail(values, xmin, xmax)
+    fit = fit_tail(values, xmin, xmax)
     null = "reselect" if xmin is None else "tail"
-    tested = goodness_of_fit(values, fit, n_sets, null, seed)
+    size = (fit.n if null == "reselect" else fit.n_tail, np.unique(values).size, null)
+    usual = usual_sets(*size)
+    sets = usual if n_sets is None else whole("n_sets", n_sets)
+    with Progress(sets, "synthetic sets") if sets * _work(*size) > LONG else nullcontext() as bar:
+        tested = goodness_of_fit(values, fit, sets, null, seed, tell=bar.set if bar else None)
     comparison = compare_laws(values, fit)
     goodness = {name: getattr(tested, name) for name in
                 ("p", "p_error", "D", "D_sqrt_n", "verdict_usual", "verdict_paper")} | {"verdicts": tested.verdicts}
     return _plain({"n": values.size, "zeros": int((values == 0).sum()), "largest": int(values.max()),
-                   "xmin_chosen": xmin is None, "null": null, "n_sets": n_sets, "seed": seed, "fit": asdict(fit),
+                   "xmin_chosen": xmin is None, "null": null, "n_sets": tested.n_sets,
+                   "fewer_sets": n_sets is None and usual < SETS, "seed": seed, "fit": asdict(fit),
                    "remarks": fit.remarks, "goodness": goodness, "alternatives": comparison.rows(),
                    "best": comparison.best})
 
@@ -77,7 +83,8 @@ def text(report: dict[str, Any]) -> str:
              f"logL         {fit['log_likelihood']:.3f}",
              f"p            {goodness['p']:.4g} ± {goodness['p_error']:.2g} from {sets}",
              *(f"             {verdict}" for verdict in goodness["verdicts"]),
-             *(f"note         {remark}" for remark in report["remarks"]), "",
+             *(f"note         {remark}" for remark in report["remarks"]),
+             *([FEWER] if report["fewer_sets"] else []), "",
              f"{'law':22}  {'logL':>12}  {'ratio':>10}  {'z':>7}  {'p':>7}  {'AIC weight':>10}  favours"]
     for row in report["alternatives"]:
         favours = row["verdict"] if row["name"] != "power law" else ""
@@ -90,6 +97,22 @@ def text(report: dict[str, Any]) -> str:
                       "power law is nested in the", "truncated one, whose p is that of chi-square; z is Vuong's."])
 
 
+def check_picture(path: Path, source: Path) -> None:
+    """Raise ConfigError if one of the four files of a picture would replace `source`, the file of numbers."""
+    for target in (path.parent / f"{_stem(path)}{ending}" for ending in PICTURES):
+        try:
+            same = target.samefile(source)
+        except (OSError, ValueError):  # one of them is not there
+            same = False
+        if same:
+            raise ConfigError(f"--picture {path} would write {target}, which is the file of numbers itself; give the "
+                              "picture another name.")
+
+
+def _stem(path: Path) -> str:
+    return path.stem if path.suffix.lower() in PICTURES else path.name
+
+
 def picture(x: ArrayLike, report: dict[str, Any], path: Path, name: str) -> Path:
     """Draw the tail into path without its ending .svg .png .csv .json, all four; returns the path of the png."""
     from regrow_companion.figures import save_figure  # matplotlib, for those who ask for a picture
@@ -99,10 +122,9 @@ def picture(x: ArrayLike, report: dict[str, Any], path: Path, name: str) -> Path
     use_style()
     fit = fit_tail(x, report["fit"]["xmin"], report["fit"]["xmax"])
     drawn: tuple[Figure, pd.DataFrame] = tail_figure(x, fit, compare_laws(x, fit))
-    stem = path.stem if path.suffix.lower() in PICTURES else path.name
     alt = (f"Share of the values of {name} that are k or more, over k, both axes logarithmic, with the power law "
            f"(alpha = {fit.alpha:.3g}) fitted from {fit.xmin} on and six other laws.")
-    return save_figure(drawn[0], stem, data=drawn[1], alt=alt, out=path.parent, profile="tails")
+    return save_figure(drawn[0], _stem(path), data=drawn[1], alt=alt, out=path.parent, profile="tails")
 
 
 def _shown(value: float | None, form: str) -> str:

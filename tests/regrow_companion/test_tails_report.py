@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from regrow.tails.fit import fit_tail, select_xmin
 from regrow.tails.goodness import goodness_of_fit, sample
 from regrow_companion import cli
 from regrow_companion.figures import check_figure
-from regrow_companion.tails_report import read_numbers, report, text
+from regrow_companion.tails_report import FEWEST_SETS, report, text, usual_sets
 
 X = np.concatenate([sample(2.4, 30, 200, np.random.default_rng(0)), np.arange(30), [0, 0]])
 
@@ -82,10 +84,72 @@ def test_picture(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
         assert check_figure((tmp_path / target).parent, stem) == []
 
 
-def test_numbers_are_read_as_people_write_them(tmp_path: Path) -> None:
-    path = tmp_path / "x.csv"
-    path.write_text("# degrees\n3, 4.0 5\r\n\n6 # the last\n", encoding="utf-8-sig")
-    assert read_numbers(path) == [3, 4.0, 5, 6]
+def test_a_picture_does_not_replace_the_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor by another way to the same file; and nothing is computed or written before."""
+    source, content = tmp_path / "degrees.csv", "\n".join(map(str, X))
+    source.write_text(content)
+    (tmp_path / "here").symlink_to(tmp_path)
+    (tmp_path / "link.json").symlink_to(source)
+    (tmp_path / "hard.png").hardlink_to(source)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("regrow_companion.tails_report.report", None)
+    before = sorted(tmp_path.iterdir())
+    for target in ("degrees", "degrees.png", "degrees.csv", "./degrees.svg", tmp_path / "degrees", "here/degrees",
+                   "link", "hard", tmp_path / "here" / ".." / tmp_path.name / "degrees.json"):
+        code, out, err = said(capsys, "degrees.csv", "--xmin", 30, "--picture", target)
+        assert code == 2 and out == "" and "which is the file of numbers itself" in err and len(err.splitlines()) == 1
+    assert sorted(tmp_path.iterdir()) == before and source.read_text() == content
+
+
+def test_columns_and_counts(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plain = said(capsys, file, "--xmin", 30, "--sets", 50, "--json")[1]
+    table, counted = tmp_path / "table.csv", tmp_path / "counted.tsv.gz"
+    table.write_text("node,degree\n" + "".join(f"n{i},{k}\n" for i, k in enumerate(X)))
+    k, counts = np.unique(X, return_counts=True)
+    counted.write_bytes(gzip.compress("".join(f"{a}\t{b}\n" for a, b in zip(k, counts, strict=True)).encode()))
+    for argv in ((table, "--column", "degree"), (table, "--column", "2"), (counted, "--counts")):
+        assert said(capsys, *argv, "--xmin", 30, "--sets", 50, "--json")[:2] == (0, plain)
+    for path in (table, counted):
+        code, out, err = said(capsys, path, "--xmin", 30)
+        assert (code, out) == (2, "") and "has 2 columns" in err and "--column" in err and "--counts" in err
+
+
+def test_the_number_of_sets_follows_the_size_of_the_data(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever the machine is doing; small data are tested with 2,500 sets as ever."""
+    assert usual_sets(10_000, 10_000, "reselect") == usual_sets(100_000, 2_000, "reselect") == 2500
+    assert 500 <= usual_sets(10**6, 2000, "reselect") < 1000 and usual_sets(10**6, 10**6, "reselect") == FEWEST_SETS
+    assert usual_sets(10**6, 10**6, "tail") == 200 and usual_sets(0, 0, "tail") == 2500
+    answer = json.loads(said(capsys, file, "--sets", 33, "--json")[1])
+    assert answer["n_sets"] == 33 and not answer["fewer_sets"]
+    assert "33 synthetic sets" in said(capsys, file, "--sets", 33)[1]
+
+
+def test_fewer_sets_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("regrow_companion.tails_report.WORK", 100 * (len(X) + 20 * np.unique(X).size))
+    answer = report(X)
+    assert answer["n_sets"] == 100 and answer["fewer_sets"]
+    assert "fewer than 2,500; --sets N tests N." in text(answer) and "100 synthetic sets" in text(answer)
+
+
+def test_progress_is_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("regrow_companion.console.LOG_SECONDS", 0.0)
+    monkeypatch.setattr("regrow_companion.console.interactive", lambda: False)
+    monkeypatch.setattr("regrow_companion.tails_report.LONG", 0)
+    monkeypatch.setattr("regrow.tails.goodness.CHUNK", 10 * len(X))
+    report(X, n_sets=30)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(" %")[0] for line in lines] == ["synthetic sets: 33", "synthetic sets: 67",
+                                                           "synthetic sets: 100"]
+
+
+def test_a_million_values_take_seconds() -> None:
+    """Sums over the values, scans of all for every one and the default number of sets once took minutes."""
+    rng = np.random.default_rng(1)
+    for x in (np.minimum(sample(2.1, 3, 300_000, rng), 10**6), rng.integers(1, 10**9, 150_000)):
+        began = time.process_time()
+        report(x, n_sets=4)
+        assert time.process_time() - began < 20
 
 
 MISTAKES = [  # content, options, what the sentence must name
@@ -100,6 +164,11 @@ MISTAKES = [  # content, options, what the sentence must name
     (b"3\n-4\n5\n", [], "-4"),
     (b"3\n4.5\n5\n", [], "4.5"),
     (b"3\nnan\n5\n", [], "NaN"),
+    (b"3 5\n4 5\n", [], "2 columns"),
+    (b"3\n4\n5\n", ["--column", "2"], "--column '2'"),
+    (b"3\n4\n5\n", ["--counts"], "--counts"),
+    (b"3\n4\n5\n7\n", ["--sets", "0"], "n_sets must be 1 or more"),
+    (b"3\n4\n5\n7\n", ["--sets", "few"], "--sets"),
     (b"3\ninf\n5\n", [], "inf"),
     (b"3\n4\n5\n", ["--xmin", "5", "--xmax", "4"], "xmax = 4"),
     (b"3\n4\n5\n", ["--xmin", "0"], "xmin must be 1 or more"),

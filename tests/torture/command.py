@@ -20,7 +20,7 @@ from regrow.config import nearest
 from regrow.determinism import ONE_EACH
 from regrow.errors import ConfigError
 from regrow_companion.console import clock
-from torture import bad_input, books, damage, dependencies, disk, kills, odd_models
+from torture import bad_input, books, damage, dependencies, disk, kills, odd_files, odd_models
 from torture.nursery import Nursery
 from torture.promises import Stage, Tally
 
@@ -43,9 +43,10 @@ KINDS = {
     "damage": Kind(300, 0.10, lambda stage, _: damage.run(stage)),
     "input": Kind(300, 0.18, lambda stage, _: bad_input.run(stage)),
     "models": Kind(2000, 0.03, lambda stage, _: odd_models.run(stage)),
-    "kills": Kind(200, 0.25, kills.run),
+    "files": Kind(200, 0.04, lambda stage, _: odd_files.run(stage)),
+    "kills": Kind(200, 0.24, kills.run),
     "commands": Kind(8, 0.11, kills.commands),
-    "notebooks": Kind(8, 0.22, lambda stage, nursery: books.run(stage, nursery.undisturbed)),
+    "notebooks": Kind(8, 0.19, lambda stage, nursery: books.run(stage, nursery.undisturbed)),
     "dependencies": Kind(1, 0.0, lambda stage, _: dependencies.run(stage)),
 }
 

@@ -13,8 +13,8 @@ import pytest
 
 from regrow import compact, files
 from regrow.store import Store
-from regrow_companion import cli
-from torture import bad_input, books, command, damage, dependencies, disk, kills, odd_models, victims
+from regrow_companion import cli, number_files
+from torture import bad_input, books, command, damage, dependencies, disk, kills, odd_files, odd_models, victims
 from torture.nursery import Nursery
 from torture.promises import Stage, Tally, Watch
 from torture.said import Said
@@ -76,6 +76,19 @@ def test_disks_places_and_the_clock(tmp_path):
 
 def test_mistakes(tmp_path):
     kept(bad_input.run(Stage(tmp_path, 60, seed=5)), 60)
+
+
+def test_odd_files_of_numbers(tmp_path):
+    tally = odd_files.run(Stage(tmp_path, 50, seed=2))
+    kept(tally, 50)
+    assert tally.counts["read"] > 10 and tally.counts["refused"] > 10
+
+
+def test_other_numbers_than_the_files_would_be_noticed(tmp_path, monkeypatch):
+    read = number_files.read_numbers
+    monkeypatch.setattr(number_files, "read_numbers", lambda *file: read(*file)[1:])
+    tally = odd_files.run(Stage(tmp_path, 20, seed=2))
+    assert tally.broken and "n, zeros, largest and tail are" in tally.broken[0]
 
 
 def test_runs_that_go_wrong_are_counted(tmp_path):

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from regrow.errors import DataError
 from regrow.tails import laws
-from regrow.tails.fit import TailFit, ends, tail_of, whole_numbers
+from regrow.tails.fit import TailFit, check_fitted, ends, tail_of
+from regrow.tails.given import whole_numbers
 from regrow.tails.laws import Law, Tail
 
 SIGNIFICANT = 0.1  # below this p the sign of a ratio means something (Clauset, Shalizi and Newman)
@@ -87,17 +87,13 @@ class Comparison:
 def compare_laws(x: ArrayLike, fit: TailFit) -> Comparison:
     """Fit the alternatives to the tail of x that `fit` was fitted to, and compare each with the power law.
 
-    Raises DataError for an empty or degenerate tail, and if x is not what was fitted.
+    Raises DataError for an empty or degenerate tail, and if x is not what was fitted, see fit.check_fitted.
     """
     values = whole_numbers(x)
-    for flag, remark in zip(fit.flags, fit.remarks, strict=True):
-        if flag in ("empty", "degenerate"):
-            raise DataError(remark)
-    if values.size != fit.n:
-        raise DataError(f"The fit is of {fit.n} values, but {values.size} were given; pass those that were fitted.")
+    check_fitted(values, fit)
     k, counts = np.unique(tail_of(values, fit.xmin, fit.xmax), return_counts=True)
     tail = Tail(k.astype(np.float64), counts.astype(np.float64), fit.xmin, ends(fit.xmin, fit.xmax)[1])
-    found = {"power law": Law({"alpha": fit.alpha}, fit.log_pmf)}
+    found = {"power law": laws.power_law(tail, fit.alpha)}
     for name in NAMES:
         found[name] = laws.truncated_power_law(tail, fit.alpha) if name == NESTED else LAWS[name](tail)
     aics = {name: 2 * len(law.parameters) - 2 * law.log_likelihood(tail) for name, law in found.items()}

@@ -15,11 +15,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from regrow.errors import ConfigError, DataError
 from regrow.tails import kernels
+from regrow.tails.given import at_whole_numbers, bounds, whole_numbers
 
 PAPER_XMIN = 110  # Section 5.4
 FEW = 50  # values in a tail, below which alpha and p say little
 USUAL = (1.5, 8.0)  # exponents outside are flagged
-LARGEST = 2**53  # whole numbers are exact in double precision up to here
 
 
 @dataclass(frozen=True)
@@ -59,17 +59,28 @@ class TailFit:
         return tuple(said[flag] for flag in self.flags)
 
     def survival(self, k: ArrayLike) -> NDArray[np.float64]:
-        """P(X >= k) of the fitted law, for whole numbers k of any shape."""
+        """P(X >= k) of the fitted law for real numbers k of any shape: 1 up to xmin, 0 above xmax, steps in between."""
         start, end = ends(self.xmin, self.xmax)
-        whole = kernels.power_sum(self.alpha, start, start, end)
-        ks = np.maximum(np.asarray(k, dtype=np.float64), start)
-        return np.array([kernels.power_sum(self.alpha, j, start, end) / whole for j in ks.ravel()]).reshape(ks.shape)
+        ks = np.ceil(np.asarray(k, dtype=np.float64))
+        if not np.isfinite(self.alpha):  # all at one end
+            above = np.where(np.isnan(ks) | np.isnan(self.alpha), np.nan, 1.0)
+            return np.where(ks > (start if self.alpha > 0 else end - 1), 0.0, above)[()]
+        norm = kernels.power_sum(self.alpha, start, start, end)
+        return np.array([kernels.power_sum(self.alpha, max(j, start), start, end) / norm if j == j else np.nan
+                         for j in ks.ravel().tolist()]).reshape(ks.shape)
 
     def log_pmf(self, k: ArrayLike) -> NDArray[np.float64]:
-        """log P(X = k) of the fitted law, for whole numbers k within xmin ... xmax."""
+        """log P(X = k) of the fitted law for numbers k of any shape: -inf where it has no probability."""
         start, end = ends(self.xmin, self.xmax)
-        log_sum, _, _ = kernels.log_moments(self.alpha, start, end)
-        return -self.alpha * np.log(np.asarray(k, dtype=np.float64) / start) - log_sum
+
+        def log_mass(j: NDArray[np.float64]) -> NDArray[np.float64]:
+            if np.isnan(self.alpha):
+                return np.full_like(j, np.nan)
+            if np.isinf(self.alpha):
+                return np.where(j == (start if self.alpha > 0 else end - 1), 0.0, -np.inf)
+            return -self.alpha * np.log(j / start) - kernels.log_moments(self.alpha, start, end)[0]
+
+        return at_whole_numbers(log_mass, k, start, end)
 
 
 @dataclass(frozen=True)
@@ -108,15 +119,19 @@ class XminCurve:
     n_tail: NDArray[np.int64]
 
 
-def fit_tail(x: ArrayLike, xmin: int = PAPER_XMIN, xmax: int | None = None) -> TailFit:
+def fit_tail(x: ArrayLike, xmin: int | None = PAPER_XMIN, xmax: int | None = None) -> TailFit:
     """Exact maximum-likelihood fit of a discrete power law to the values of x in xmin ... xmax (Section 4.6, step 1).
 
-    x is any sequence of whole numbers, 0 or more; the default xmin is the paper's. Raises DataError for values that are
-    negative, fractional, NaN or beyond 2 ** 53 and for an empty tail, ConfigError for xmin < 1 or xmax < xmin. What is
-    merely doubtful is flagged, see TailFit.
+    x is any sequence of whole numbers, 0 or more; the default xmin is the paper's, and None chooses it as select_xmin
+    does. Raises DataError for values that are negative, fractional, missing or beyond 2 ** 53 and for an empty tail,
+    ConfigError for xmin < 1 or xmax < xmin and for ends that are no whole numbers. What is merely doubtful is flagged,
+    see TailFit.
     """
     values = whole_numbers(x)
-    fit = _fit(values, *_checked(xmin, xmax))
+    if xmin is None:
+        return _fit(values, chosen_xmin(values, xmax), bounds(1, xmax)[1])
+    xmin, xmax = bounds(xmin, xmax)
+    fit = _fit(values, xmin, xmax)
     if not fit.n_tail:
         largest = f"the largest of {fit.n} values is {values.max()}" if fit.n else "there are no values at all"
         raise DataError(f"The tail is empty: no value lies in {_range(xmin, xmax)} ({largest}); choose another xmin.")
@@ -128,7 +143,7 @@ def fit_tails(xs: ArrayLike, xmin: int = PAPER_XMIN, xmax: int | None = None) ->
     that an empty tail is flagged "empty", with nan in its place.
     """
     rows = whole_numbers(xs, axes=2)
-    xmin, xmax = _checked(xmin, xmax)
+    xmin, xmax = bounds(xmin, xmax)
     fits = [_fit(row, xmin, xmax) for row in rows]
 
     def column(name: str, dtype: type = np.float64) -> NDArray:
@@ -143,48 +158,61 @@ def select_xmin(x: ArrayLike, xmax: int | None = None) -> tuple[TailFit, XminCur
     """Choose xmin among the values of x as Clauset, Shalizi and Newman do: where fitted tail and data are nearest.
 
     "Nearest" is the smallest D_observed, the first if several are equal, among all values that leave three distinct
-    ones in the tail; so xmin is the one that plfit, igraph and powerlaw choose. Errors as in fit_tail.
+    ones in the tail; so xmin is the one that plfit, igraph and powerlaw choose. The curve takes time by the square of
+    the number of distinct values; fit_tail with xmin = None makes none. Errors as in fit_tail.
     """
     values = whole_numbers(x)
-    _, xmax = _checked(1, xmax)
-    end = ends(1, xmax)[1]
-    distinct, counts = np.unique(values[(values >= 1) & (values < end)], return_counts=True)
-    if not distinct.size:
-        raise DataError(f"The tail is empty: none of {values.size} values lies in {_range(1, xmax)}.")
+    _, xmax = bounds(1, xmax)
+    distinct, counts, end = _candidates(values, xmax)
     floats = distinct.astype(np.float64)
     alphas, everywhere, observed = np.empty((3, distinct.size))
-    best = kernels.scan(floats, counts, np.log(floats), end, False, alphas, everywhere, observed)
+    best = kernels.scan(floats, counts, np.log(floats), end, alphas, everywhere, observed)
     m = max(distinct.size - 2, 1)
     tails = counts[::-1].cumsum()[::-1]
     return (_fit(values, int(distinct[best]), xmax),
             XminCurve(distinct[:m], alphas[:m], everywhere[:m], observed[:m], tails[:m]))
 
 
-def whole_numbers(x: ArrayLike, axes: int = 1) -> NDArray[np.int64]:
-    """x as int64 with so many axes. Raises DataError for anything but whole numbers 0 ... 2 ** 53."""
-    try:
-        given = np.asarray(x)
-    except ValueError:
-        raise DataError("The rows of a series must all have the same length.") from None
-    if given.ndim != axes:
-        raise DataError(f"A tail needs {'one sequence' if axes == 1 else 'an array [times, n]'} of whole numbers, "
-                        f"not an array of shape {given.shape}.")
-    if given.size == 0:
-        return np.empty(given.shape, np.int64)
-    if given.dtype.kind not in "iufb":
-        raise DataError(f"A tail needs whole numbers, not {given.flat[0]!r}.")
-    if given.dtype.kind == "f":
-        if np.isnan(given).any():
-            raise DataError("A tail needs whole numbers, but NaN is among them; leave missing values out.")
-        fractional = given[given != np.floor(given)]
-        if fractional.size:
-            raise DataError(f"A tail needs whole numbers, but {fractional.flat[0]:g} is among them; round or count "
-                            "first.")
-    if given.min() < 0:
-        raise DataError(f"A tail needs whole numbers of 0 or more, but {given.min():g} is among them.")
-    if given.max() > LARGEST:
-        raise DataError(f"A tail needs whole numbers up to 2 ** 53, but {given.max():g} is among them.")
-    return given.astype(np.int64)
+def chosen_xmin(values: NDArray[np.int64], xmax: int | None) -> int:
+    """The xmin that select_xmin chooses for these whole numbers, without what it compared. Errors as there."""
+    distinct, counts, end = _candidates(values, bounds(1, xmax)[1])
+    floats = distinct.astype(np.float64)
+    return int(distinct[kernels.nearest(floats, counts, np.log(floats), end)[0]])
+
+
+def _candidates(values: NDArray[np.int64], xmax: int | None) -> tuple[NDArray[np.int64], NDArray[np.int64], float]:
+    """Distinct values that may be xmin, ascending, their counts, and the first integer after the support."""
+    end = ends(1, xmax)[1]
+    distinct, counts = np.unique(values[(values >= 1) & (values < end)], return_counts=True)
+    if not distinct.size:
+        raise DataError(f"The tail is empty: none of {values.size} values lies in {_range(1, xmax)}.")
+    return distinct, counts, end
+
+
+def check_fitted(values: NDArray[np.int64], fit: TailFit) -> None:
+    """Raise DataError unless `values` are those that `fit` was fitted to, in any order, and their tail can be tested;
+    ConfigError if `fit` is no TailFit.
+
+    The tail's size, its likelihood under the law of `fit` and its distance D from it must be those of `fit`. What lies
+    outside the tail left no trace in it but its number.
+    """
+    if not isinstance(fit, TailFit):
+        raise ConfigError(f"fit must be a TailFit, as fit_tail and the first of select_xmin's two results are, not a "
+                          f"{type(fit).__name__}.")
+    for flag, remark in zip(fit.flags, fit.remarks, strict=True):
+        if flag in ("empty", "degenerate"):
+            raise DataError(remark)
+    if values.size != fit.n:
+        raise DataError(f"The fit is of {fit.n} values, but {values.size} were given; pass those that were fitted.")
+    start, end = ends(*bounds(fit.xmin, fit.xmax))
+    distinct, counts = np.unique(tail_of(values, fit.xmin, fit.xmax), return_counts=True)
+    same = counts.sum() == fit.n_tail
+    if same:
+        floats = distinct.astype(np.float64)
+        D, _ = kernels.distances(floats, counts, np.log(floats), fit.alpha, start, end)
+        same = np.allclose([float(counts @ fit.log_pmf(floats)), D], [fit.log_likelihood, fit.D], rtol=1e-9, atol=1e-9)
+    if not same:
+        raise DataError(f"The fit is of {fit.n} other values than were given; pass those that were fitted.")
 
 
 def tail_of(values: NDArray[np.int64], xmin: int, xmax: int | None) -> NDArray[np.int64]:
@@ -207,7 +235,7 @@ def _fit(values: NDArray[np.int64], xmin: int, xmax: int | None) -> TailFit:
     floats = distinct.astype(np.float64)
     mean_log = float(counts @ np.log(floats / start)) / n_tail
     alpha = kernels.exponent(mean_log, start, end)
-    D, D_observed = kernels.distances(floats, counts, np.log(floats), alpha, start, end, np.inf)
+    D, D_observed = kernels.distances(floats, counts, np.log(floats), alpha, start, end)
     sigma, log_likelihood = np.nan, 0.0  # where alpha is infinite, the law gives every value probability 1 ...
     if np.isfinite(alpha):
         log_sum, _, variance = kernels.log_moments(alpha, start, end)
@@ -218,17 +246,6 @@ def _fit(values: NDArray[np.int64], xmin: int, xmax: int | None) -> TailFit:
              "outside": not USUAL[0] <= alpha <= USUAL[1]}
     return TailFit(alpha, float(sigma), (alpha - 1) / np.sqrt(n_tail), D, D_observed, n_tail, values.size,
                    log_likelihood, xmin, xmax, tuple(flag for flag, holds in found.items() if holds))
-
-
-def _checked(xmin: int, xmax: int | None) -> tuple[int, int | None]:
-    for name, bound in (("xmin", xmin), ("xmax", xmax)):
-        if bound is not None and (isinstance(bound, bool) or bound != bound or bound != int(bound)):
-            raise ConfigError(f"{name} must be a whole number, not {bound!r}.")
-    if xmin < 1:
-        raise ConfigError(f"xmin must be 1 or more, not {xmin}: a power law has no probability at 0.")
-    if xmax is not None and xmax < xmin:
-        raise ConfigError(f"xmax = {xmax} lies below xmin = {xmin}; nothing is left between them.")
-    return int(xmin), None if xmax is None else int(xmax)
 
 
 def _range(xmin: int, xmax: int | None) -> str:

@@ -13,6 +13,8 @@ common size at random before they are tested.
 from __future__ import annotations
 
 import hashlib
+import numbers
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,7 +22,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from regrow.errors import ConfigError, DataError
 from regrow.tails import kernels
-from regrow.tails.fit import FEW, PAPER_XMIN, TailFit, fit_tail, fit_tails, select_xmin, tail_of, whole_numbers
+from regrow.tails.fit import FEW, PAPER_XMIN, TailFit, check_fitted, chosen_xmin, fit_tail, fit_tails, tail_of
+from regrow.tails.given import bounds, whole, whole_numbers, words
 
 LARGEST_TABLE = 8192  # integers above xmin whose probabilities are tabulated; beyond, draws are found by bisection
 SMALLEST_TABLE = 256
@@ -32,9 +35,10 @@ def generator(purpose: str, key: Key) -> np.random.Generator:
     """A fresh numpy generator that depends only on (purpose, key), as regrow.determinism does it for torch.
 
     `key` is a seed or a tuple such as (run, layer, update): the same key gives the same numbers on any machine.
+    Raises ConfigError for a key of another kind.
     """
-    words = "/".join(map(str, key)) if isinstance(key, tuple) else str(key)
-    return np.random.default_rng(int.from_bytes(hashlib.sha256(f"{purpose}/{words}".encode()).digest()[:16], "big"))
+    name = f"{purpose}/{'/'.join(map(str, words(key)))}"
+    return np.random.default_rng(int.from_bytes(hashlib.sha256(name.encode()).digest()[:16], "big"))
 
 
 @dataclass(frozen=True)
@@ -50,10 +54,9 @@ class Sampler:
 
 def sampler(alpha: float, xmin: int, xmax: int | None = None) -> Sampler:
     """Tables for drawing from xmin <= k <= xmax (None: unbounded). Raises ConfigError for a law that does not exist."""
-    if xmin < 1:
-        raise ConfigError(f"xmin must be a whole number of 1 or more, not {xmin}: a power law has no value at 0.")
-    if xmax is not None and xmax < xmin:
-        raise ConfigError(f"xmax = {xmax} lies below xmin = {xmin}; no integer is left between them.")
+    xmin, xmax = bounds(xmin, xmax)
+    if isinstance(alpha, bool) or not isinstance(alpha, numbers.Real):
+        raise ConfigError(f"alpha must be a number, not {alpha!r:.60}.")
     if not np.isfinite(alpha) or (xmax is None and alpha <= 1):
         raise ConfigError(f"A power law without an upper end needs a finite alpha above 1, not {alpha}; pass xmax.")
     start, end = float(xmin), np.inf if xmax is None else xmax + 1.0
@@ -72,7 +75,9 @@ def sample(alpha: float, xmin: int, size: int, rng: np.random.Generator, xmax: i
     continuous law. Draws above 2 ** 62, which only alpha < 2 can give, are returned as 2 ** 62. Raises ConfigError for
     xmin < 1, xmax < xmin, or alpha <= 1 without xmax.
     """
-    law = sampler(alpha, xmin, xmax)
+    law, size = sampler(alpha, xmin, xmax), whole("size", size, 0)
+    if not isinstance(rng, np.random.Generator):
+        raise ConfigError(f"rng must be a numpy Generator, such as np.random.default_rng(0), not {rng!r:.60}.")
     out = np.empty(size, np.int64)
     kernels.draws(1.0 - rng.random(size), law.table, law.guide, law.alpha, law.start, law.end, out)
     return out
@@ -126,7 +131,8 @@ class Goodness:
                 f"{words[self.verdict_paper]} by the paper's rule (p >= 0.95), which rejects 95 % of true power laws")
 
 
-def goodness_of_fit(x: ArrayLike, fit: TailFit, n_sets: int = 2500, null: str = "tail", key: Key = 0) -> Goodness:
+def goodness_of_fit(x: ArrayLike, fit: TailFit, n_sets: int = 2500, null: str = "tail", key: Key = 0, *,
+                    tell: Callable[[int], None] | None = None) -> Goodness:
     """Eq. 20: the fraction of synthetic sets that lie farther from their own refitted law than the data from theirs.
 
     x is what `fit` was fitted to. `null` says how a synthetic set comes about and is treated:
@@ -138,10 +144,10 @@ def goodness_of_fit(x: ArrayLike, fit: TailFit, n_sets: int = 2500, null: str = 
 
     The result depends on `key` alone: a seed, or (run, layer, update). Raises DataError for a degenerate or empty
     tail and if x is not what was fitted, ConfigError for an unknown null, n_sets < 1, or a fit that select_xmin would
-    not have chosen.
+    not have chosen, and for arguments of another kind. `tell` is called with the number of sets done, now and then.
     """
     values = whole_numbers(x)
-    _check(values, fit, n_sets, null)
+    n_sets = _check(values, fit, n_sets, null)
     rng = generator(f"goodness/{null}", key)
     law = sampler(fit.alpha, fit.xmin, fit.xmax)
     sizes = np.full(n_sets, fit.n_tail)
@@ -158,9 +164,11 @@ def goodness_of_fit(x: ArrayLike, fit: TailFit, n_sets: int = 2500, null: str = 
         us, tables = 1.0 - rng.random(total), (law.table, law.guide, law.alpha, law.start, law.end)
         if null == "reselect":
             kernels.reselect_sets(us, sizes[chunk], fit.n, rest, *tables, alphas[chunk], distances[chunk],
-                                       xmins[chunk])
+                                  xmins[chunk])
         else:
             kernels.refit_sets(us, sizes[chunk], *tables, alphas[chunk], distances[chunk])
+        if tell is not None:
+            tell(min(at + step, n_sets))
     D = fit.D_observed if null == "reselect" else fit.D
     farther = int(np.sum(distances > D))
     # With one success and one failure added, so that p = 0 out of 2,500 is not certain either.
@@ -169,18 +177,16 @@ def goodness_of_fit(x: ArrayLike, fit: TailFit, n_sets: int = 2500, null: str = 
                     alphas, xmins)
 
 
-def _check(values: NDArray[np.int64], fit: TailFit, n_sets: int, null: str) -> None:
-    if null not in NULLS:
-        raise ConfigError(f"There is no null {null!r}; choose among {', '.join(NULLS)}.")
-    if n_sets < 1:
+def _check(values: NDArray[np.int64], fit: TailFit, n_sets: int, null: str) -> int:
+    """n_sets, if a test is possible."""
+    if not isinstance(null, str) or null not in NULLS:
+        raise ConfigError(f"There is no null {null!r:.60}; choose among {', '.join(NULLS)}.")
+    if (n_sets := whole("n_sets", n_sets, 0)) < 1:
         raise ConfigError(f"A p-value needs 1 synthetic set or more, not {n_sets}.")
-    for flag, remark in zip(fit.flags, fit.remarks, strict=True):
-        if flag in ("empty", "degenerate"):
-            raise DataError(remark)
-    if values.size != fit.n:
-        raise DataError(f"The fit is of {fit.n} values, but {values.size} were given; pass those that were fitted.")
-    if null == "reselect" and (best := select_xmin(values, fit.xmax)[0].xmin) != fit.xmin:
+    check_fitted(values, fit)
+    if null == "reselect" and (best := chosen_xmin(values, fit.xmax)) != fit.xmin:
         raise ConfigError(f"null='reselect' tests the xmin that select_xmin chooses, {best}, not {fit.xmin}.")
+    return n_sets
 
 
 @dataclass(frozen=True)
@@ -201,18 +207,19 @@ def matched_p(series: ArrayLike, n: int | None = None, *, xmin: int = PAPER_XMIN
     equal counts as p = nan. Raises DataError where no tail holds n values, and as fit_tails does.
     """
     rows = whole_numbers(series, axes=2)
+    xmin, xmax = bounds(xmin, xmax)
     sizes = fit_tails(rows, xmin, xmax).n_tail
-    if draws < 1:
+    if (draws := whole("draws", draws, 0)) < 1:
         raise ConfigError(f"matched_p needs 1 draw or more, not {draws}.")
     if n is None:
         n = int(sizes[sizes >= FEW].min(initial=np.iinfo(np.int64).max))
-    if n < 2:
+    if (n := n if n == np.iinfo(np.int64).max else whole("n", n, 0)) < 2:
         raise ConfigError(f"A common tail needs 2 values or more, not {n}.")
     if not (sizes >= n).any():
         wanted = f"{FEW} values or more" if n == np.iinfo(np.int64).max else f"{n} values"
         raise DataError(f"No tail of the series holds {wanted} from xmin = {xmin} on; choose a smaller n or xmin.")
     p = np.full((draws, len(rows)), np.nan)
-    parts = key if isinstance(key, tuple) else (key,)
+    parts = words(key)
     for u in np.flatnonzero(sizes >= n):
         tail = tail_of(rows[u], xmin, xmax)
         rng = generator("matched", (*parts, u))

@@ -199,67 +199,197 @@ FAR = 2**62  # draws beyond this are returned as this; only laws with s < 2 ever
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def distances(values, counts, logs, s, start, end, limit):
+def law_before(k, log_k, s, log_start, end, norm, whole, beyond, terms):
+    """P(X < k) and the weight of k, for k from `asymptotic_from` on; the last four are from `law_constants`."""
+    weight = np.exp(-s * (log_k - log_start))
+    area = k * (whole if np.isinf(end) else integral(s, np.log(end) - log_k))
+    return 1.0 - (weight * (area + correction(terms, k)) - beyond) / norm, weight
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def law_constants(s, start, end):
+    """The sum of all weights, the integral without an end, the sum's part beyond the end, the series' terms."""
+    terms = np.empty(TERMS)
+    coefficients(s, terms)
+    beyond = 0.0 if np.isinf(end) else np.exp(-s * (np.log(end) - np.log(start))) * correction(terms, end)
+    whole = integral(s, np.inf) if np.isinf(end) else 0.0
+    return power_sum(s, start, start, end), whole, beyond, terms
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def weights_between(below, j, k, s, start):
+    """`below` and the weights of j ... k - 1, added one by one until they no longer show."""
+    while j < k:
+        weight = np.exp(-s * np.log(j / start))
+        below += weight
+        if weight <= 1e-17 * below:
+            break
+        j += 1.0
+    return below
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def distances(values, counts, logs, s, start, end):
     """(D, D_observed): the largest |data CDF - law's CDF| over all integers, and over k - 1 for observed k only.
 
     The data's CDF is flat between observed values while the law's rises, so over all integers the largest difference is
-    at an observed value or just before the next one. `limit` ends the search as soon as D_observed exceeds it.
+    at an observed value or just before the next one.
     """
     n = counts.sum()
     if np.isinf(s):
         return 0.0, 0.0
-    norm = power_sum(s, start, start, end)
-    first = asymptotic_from(s, start)
-    log_start, log_end = np.log(start), np.log(end)
-    terms = np.empty(TERMS)
-    coefficients(s, terms)
-    beyond = 0.0 if np.isinf(end) else np.exp(-s * (log_end - log_start)) * correction(terms, end)
-    whole = integral(s, np.inf) if np.isinf(end) else 0.0
+    norm, whole, beyond, terms = law_constants(s, start, end)
+    first, log_start = asymptotic_from(s, start), np.log(start)
     everywhere, observed, seen = 0.0, 0.0, 0
     below, j = 0.0, start  # sum of the law's weights before j, as long as j < first
     for i in range(values.shape[0]):
-        k = values[i]
-        weight = np.exp(-s * (logs[i] - log_start))
-        if k < first:
-            while j < k:
-                below += np.exp(-s * np.log(j / start))
-                j += 1.0
-            before = below / norm
+        if values[i] < first:
+            below = weights_between(below, j, values[i], s, start)
+            j = values[i]
+            before, weight = below / norm, np.exp(-s * (logs[i] - log_start))
         else:
-            area = k * (whole if np.isinf(end) else integral(s, log_end - logs[i]))
-            before = 1.0 - (weight * (area + correction(terms, k)) - beyond) / norm
+            before, weight = law_before(values[i], logs[i], s, log_start, end, norm, whole, beyond, terms)
         left = abs(seen / n - before)
         seen += counts[i]
         right = abs(seen / n - before - weight / norm)
         observed = max(observed, left)
         everywhere = max(everywhere, left, right)
-        if observed > limit:
-            break
     return everywhere, observed
 
 
+HALVINGS = 64  # more than any array has
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
-def scan(values, counts, logs, end, best_only, alphas, everywhere, observed):
+def farthest(values, seen, logs, at, s, start, end, everywhere, limit, hints):
+    """D (`everywhere`) or D_observed of the tail values[at:], to the last bit as `distances`, and an index of it.
+
+    Seldom looks at more than a few hundred values: both CDFs rise, so what they differ by between two values is bounded
+    by what they are there, and halves of the tail that cannot hold the largest difference are left out. seen[i] counts
+    the data before values[i]. The search ends as soon as the difference exceeds `limit`; `hints` are indices to look at
+    first.
+    """
+    m = values.shape[0]
+    if np.isinf(s):
+        return 0.0, at
+    base, n = seen[at], seen[m] - seen[at]
+    norm, whole, beyond, terms = law_constants(s, start, end)
+    first, log_start = asymptotic_from(s, start), np.log(start)
+    most, place = 0.0, at
+    below, j, i = 0.0, start, at
+    while i < m and values[i] < first:
+        below = weights_between(below, j, values[i], s, start)
+        j = values[i]
+        before = below / norm
+        gap = abs((seen[i] - base) / n - before)
+        if everywhere:
+            weight = np.exp(-s * (logs[i] - log_start))
+            gap = max(gap, abs((seen[i + 1] - base) / n - before - weight / norm))
+        if gap > most:
+            most, place = gap, i
+            if most > limit:
+                return most, place
+        i += 1
+    if i == m:
+        return most, place
+    lows, highs = np.empty(HALVINGS, np.int64), np.empty(HALVINGS, np.int64)
+    law_lows, law_highs = np.empty(HALVINGS), np.empty(HALVINGS)
+    depth, slack = 0, 1e-12 + abs(s) * 1e-14  # what rounding may do to the law's rise
+    law_low, law_high = 0.0, 1.0
+    for look in range(hints.shape[0] + 2):  # hints, both ends
+        k = i if look == hints.shape[0] else m - 1 if look > hints.shape[0] else hints[look]
+        if k < i:
+            continue
+        before, weight = law_before(values[k], logs[k], s, log_start, end, norm, whole, beyond, terms)
+        gap = abs((seen[k] - base) / n - before)
+        if everywhere:
+            gap = max(gap, abs((seen[k + 1] - base) / n - before - weight / norm))
+        if gap > most:
+            most, place = gap, k
+            if most > limit:
+                return most, place
+        if look == hints.shape[0]:
+            law_low = before
+        law_high = before
+    lows[0], highs[0], law_lows[0], law_highs[0] = i, m - 1, law_low, law_high
+    depth = 1
+    while depth:
+        depth -= 1
+        low, high, law_low, law_high = lows[depth], highs[depth], law_lows[depth], law_highs[depth]
+        bound = max((seen[high] - base) / n - law_low, law_high - (seen[min(low + 1, m)] - base) / n)
+        if high - low < 2 or bound + slack <= most:
+            continue
+        k = low + (high - low) // 2
+        before, weight = law_before(values[k], logs[k], s, log_start, end, norm, whole, beyond, terms)
+        gap = abs((seen[k] - base) / n - before)
+        if everywhere:
+            gap = max(gap, abs((seen[k + 1] - base) / n - before - weight / norm))
+        if gap > most:
+            most, place = gap, k
+            if most > limit:
+                return most, place
+        lows[depth], highs[depth], law_lows[depth], law_highs[depth] = low, k, law_low, before
+        lows[depth + 1], highs[depth + 1], law_lows[depth + 1], law_highs[depth + 1] = k, high, before, law_high
+        depth += 2
+    return most, place
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def scan(values, counts, logs, end, alphas, everywhere, observed):
     """Fit the tail from every distinct value on; return the index of the smallest D_observed (the first if equal).
 
-    As plfit and powerlaw do, a tail must keep three distinct values. With `best_only` a candidate is left as soon as it
-    is worse than the best so far, and the arrays [len(values)] hold nothing meaningful for it.
+    As plfit and powerlaw do, a tail must keep three distinct values.
     """
-    above = values.shape[0]
+    tails, log_sums = tail_sums(counts, logs)
+    best = 0
+    for i in range(max(values.shape[0] - 2, 1)):
+        alphas[i] = exponent(log_sums[i] / tails[i] - logs[i], values[i], end)
+        everywhere[i], observed[i] = distances(values[i:], counts[i:], logs[i:], alphas[i], values[i], end)
+        if observed[i] < observed[best]:
+            best = i
+    return best
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def tail_sums(counts, logs):
+    """For every distinct value how many are there from it on, and the sum of their logarithms."""
     total, log_total = 0, 0.0
-    best, smallest = 0, np.inf
-    tails, log_sums = np.empty(above, np.int64), np.empty(above)
-    for i in range(above - 1, -1, -1):
+    tails, log_sums = np.empty(counts.shape[0], np.int64), np.empty(counts.shape[0])
+    for i in range(counts.shape[0] - 1, -1, -1):
         total += counts[i]
         log_total += counts[i] * logs[i]
         tails[i], log_sums[i] = total, log_total
-    for i in range(max(above - 2, 1)):
-        alphas[i] = exponent(log_sums[i] / tails[i] - logs[i], values[i], end)
-        everywhere[i], observed[i] = distances(values[i:], counts[i:], logs[i:], alphas[i], values[i], end,
-                                               smallest if best_only else np.inf)
-        if observed[i] < smallest:
-            best, smallest = i, observed[i]
-    return best
+    return tails, log_sums
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def nearest(values, counts, logs, end):
+    """Index, alpha and D_observed of the candidate that `scan` finds, in far less than the square of the values.
+
+    Candidates are looked at from coarse to fine, and each is left as soon as it is worse than the best so far; where
+    its neighbours were bad is looked at first.
+    """
+    candidates = max(values.shape[0] - 2, 1)
+    tails, log_sums = tail_sums(counts, logs)
+    seen = np.zeros(values.shape[0] + 1, np.int64)
+    seen[1:] = counts.cumsum()
+    places = np.zeros(candidates, np.int64)
+    best, best_alpha, smallest = candidates, np.nan, np.inf
+    step = 1
+    while 2 * step < candidates:
+        step *= 2
+    begin, stride, hints = 0, step, np.zeros(2, np.int64)
+    while step:
+        for i in range(begin, candidates, stride):
+            hints[0] = places[max(i - step, 0)]
+            hints[1] = places[i + step] if i + step < candidates else 0
+            alpha = exponent(log_sums[i] / tails[i] - logs[i], values[i], end)
+            gap, places[i] = farthest(values, seen, logs, i, alpha, values[i], end, False, smallest, hints)
+            if gap < smallest or (gap == smallest and i < best):
+                best, best_alpha, smallest = i, alpha, gap
+        stride, step = step, step // 2
+        begin = step
+    return best, best_alpha, smallest
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -299,19 +429,35 @@ def draw(u, table, guide, s, start, end):
     low = np.int64(start) + i
     if i < last or low >= end - 1:
         return low
-    level = u * power_sum(s, start, start, end)
+    level, c = u * power_sum(s, start, start, end), s - 1.0
     top = np.int64(FAR) if np.isinf(end) else np.int64(min(end - 1.0, float(FAR)))
-    high = low
-    while True:  # doubled until beyond, then bisected
-        if high >= top // 2:
-            high = top
-            if power_sum(s, float(high), start, end) >= level:
-                return high
-            break
-        high *= 2
-        if power_sum(s, float(high), start, end) < level:
-            break
-        low = high
+    # Near the place from which on the integral has this size; then the integer is searched in growing steps.
+    if c == 0.0:
+        x = (end - 0.5) / start * np.exp(-level / start)
+    else:
+        x = (c * level / start + (0.0 if np.isinf(end) else ((end - 0.5) / start) ** -c)) ** (-1.0 / c)
+    near = start * x + 0.5
+    guess, step = (np.int64(near) if near < top else top) if near > low else low, np.int64(1)
+    if guess > low and power_sum(s, float(guess), start, end) < level:
+        high = guess
+        while high - low > step:
+            if power_sum(s, float(high - step), start, end) >= level:
+                low = high - step
+                break
+            high -= step
+            step *= 2
+    else:
+        if guess == top:
+            return top
+        low = guess
+        while True:
+            high = low + step if step < top - low else top
+            if power_sum(s, float(high), start, end) < level:
+                break
+            if high == top:
+                return top
+            low = high
+            step *= 2
     while high - low > 1:
         middle = low + (high - low) // 2
         if power_sum(s, float(middle), start, end) >= level:
@@ -329,14 +475,15 @@ def draws(us, table, guide, s, start, end, out):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _collect(tally, lowest, big, values, counts, logs, log_table):
-    """Distinct values of a tally (tally[i] of lowest + i) and of the sorted list `big`; the tally is emptied."""
-    m = 0
+def _collect(tally, tallied, tallied_logs, big, m, values, counts, logs):
+    """Append the distinct values of a tally (tally[i] of tallied[i]; it is emptied) and of the sorted list `big` to the
+    m that are there already; return how many there are.
+    """
     for i in range(tally.shape[0]):
         if tally[i]:
-            values[m] = lowest + i
+            values[m] = tallied[i]
             counts[m] = tally[i]
-            logs[m] = log_table[i]
+            logs[m] = tallied_logs[i]
             tally[i] = 0
             m += 1
     for k in big:
@@ -357,10 +504,10 @@ def refit_sets(us, sizes, table, guide, s, start, end, alphas, everywhere):
     A set that no finite exponent fits (all values equal to start, or none at all) has D = 0: the law fits it exactly.
     """
     most = sizes.max()
-    tally = np.zeros(table.shape[0], np.int64)
-    log_table = np.log(start + np.arange(table.shape[0]))
-    big = np.empty(most)
-    values, logs, counts = np.empty(most), np.empty(most), np.empty(most, np.int64)
+    tally, near = np.zeros(table.shape[0], np.int64), start + np.arange(table.shape[0])
+    near_logs = np.log(near)
+    big, no_hints = np.empty(most), np.empty(0, np.int64)
+    values, logs, counts, seen = np.empty(most), np.empty(most), np.empty(most, np.int64), np.zeros(most + 1, np.int64)
     p = 0
     for i in range(sizes.shape[0]):
         far, log_sum = 0, 0.0
@@ -370,17 +517,19 @@ def refit_sets(us, sizes, table, guide, s, start, end, alphas, everywhere):
             place = k - np.int64(start)
             if place < tally.shape[0]:
                 tally[place] += 1
-                log_sum += log_table[place]
+                log_sum += near_logs[place]
             else:
                 big[far] = k
                 far += 1
                 log_sum += np.log(float(k))
         big[:far].sort()
-        m = _collect(tally, start, big[:far], values, counts, logs, log_table)
+        m = _collect(tally, near, near_logs, big[:far], 0, values, counts, logs)
         alphas[i], everywhere[i] = np.nan, 0.0
         if sizes[i]:
-            alphas[i] = exponent(log_sum / sizes[i] - log_table[0], start, end)
-            everywhere[i] = distances(values[:m], counts[:m], logs[:m], alphas[i], start, end, np.inf)[0]
+            seen[1:m + 1] = counts[:m].cumsum()
+            alphas[i] = exponent(log_sum / sizes[i] - near_logs[0], start, end)
+            everywhere[i], _ = farthest(values[:m], seen[:m + 1], logs[:m], 0, alphas[i], start, end, True, np.inf,
+                                        no_hints)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -388,32 +537,37 @@ def reselect_sets(us, sizes, n, rest, table, guide, s, start, end, alphas, obser
     """As refit_sets for whole data sets of n: n - sizes[i] values are drawn from `rest` (all outside the tail, with
     replacement), and xmin is chosen anew. Out: alphas, D_observed and xmins.
     """
-    reach = int(start) + table.shape[0]
-    tally = np.zeros(reach - 1, np.int64)  # of the values 1, 2, ...; others are no candidates
-    log_table = np.log(np.arange(1.0, reach))
-    big = np.empty(n)
+    below = np.unique(rest[(rest >= 1) & (rest < end)]).astype(np.float64)  # others are no candidates
+    places = np.searchsorted(below, rest)
+    for j in range(rest.shape[0]):
+        if rest[j] < 1 or rest[j] >= end:
+            places[j] = -1
+    below_logs, below_tally = np.log(below), np.zeros(below.shape[0], np.int64)
+    near = start + np.arange(table.shape[0])
+    near_logs, tally = np.log(near), np.zeros(table.shape[0], np.int64)
+    big, nothing = np.empty(n), np.empty(0)
     values, logs, counts = np.empty(n), np.empty(n), np.empty(n, np.int64)
-    a, d, e = np.empty(n), np.empty(n), np.empty(n)
     p = 0
     for i in range(sizes.shape[0]):
         far = 0
         for j in range(n):
             u = us[p]
             p += 1
-            if j < sizes[i]:
-                k = draw(u, table, guide, s, start, end)
-            else:
-                k = rest[min(int((1.0 - u) * rest.shape[0]), rest.shape[0] - 1)]
-            if k < 1 or k >= end:
+            if j >= sizes[i]:
+                place = places[min(int((1.0 - u) * rest.shape[0]), rest.shape[0] - 1)]
+                if place >= 0:
+                    below_tally[place] += 1
                 continue
-            if k < reach:
-                tally[k - 1] += 1
+            k = draw(u, table, guide, s, start, end)
+            if k - np.int64(start) < tally.shape[0]:
+                tally[k - np.int64(start)] += 1
             else:
                 big[far] = k
                 far += 1
         big[:far].sort()
-        m = _collect(tally, 1, big[:far], values, counts, logs, log_table)
+        m = _collect(below_tally, below, below_logs, nothing, 0, values, counts, logs)
+        m = _collect(tally, near, near_logs, big[:far], m, values, counts, logs)
         alphas[i], observed[i], xmins[i] = np.nan, 0.0, 0
         if m:
-            best = scan(values[:m], counts[:m], logs[:m], end, True, a, d, e)
-            alphas[i], observed[i], xmins[i] = a[best], e[best], np.int64(values[best])
+            best, alphas[i], observed[i] = nearest(values[:m], counts[:m], logs[:m], end)
+            xmins[i] = np.int64(values[best])

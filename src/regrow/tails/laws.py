@@ -16,10 +16,13 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import optimize
 from scipy.linalg import eigh_tridiagonal
 from scipy.special import erfc, erfcx, exprel, gammaln
+
+from regrow.tails import kernels
+from regrow.tails.given import at_whole_numbers
 
 # Sums of smooth functions over ranges of whole numbers, infinite ones too, as a few hundred weighted terms. The first
 # integers are taken one by one. After them come blocks with a Gauss rule each for the sum over its integers: nodes are
@@ -67,6 +70,7 @@ def _block(size: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 Array = NDArray[np.float64]
 SHAPES = np.linspace(-8.0, 14.0, 12)  # logarithms of negative binomial shapes; 0 is the logarithmic law, inf Poisson's
+FAR = 1e8  # from here on the logarithms of two gamma functions are too large to be subtracted
 LIMIT_GAIN = 1e-3  # log-likelihood; a law that gains less than this on its own limiting law has run into it
 
 
@@ -91,20 +95,38 @@ class Tail:
         """Nodes and weights for sums over the support."""
         return gauss_sum(self.start, self.end, round(self.mean(self.k)))
 
+    def law(self, parameters: dict[str, float], log_mass: Callable[[Array], Array], limit: str = "") -> Law:
+        """A law on this support."""
+        return Law(parameters, log_mass, self.start, self.end, limit)
+
 
 @dataclass(frozen=True)
 class Law:
-    """A fitted law: its parameters, log P(k) as a function of an array of k, and the law at the edge of its family
-    that it ran into, if any ("power law", "exponential", "Poisson", "logarithmic", "uniform").
+    """A fitted law on start <= k < end: its parameters, and the law at the edge of its family that it ran into, if any
+    ("power law", "exponential", "Poisson", "logarithmic", "uniform").
+
+    `log_mass` is log P(k) as a smooth function of k within the support, as sums by Gauss's rule need it.
     """
 
     parameters: dict[str, float]
-    log_pmf: Callable[[Array], Array] = field(repr=False)
+    log_mass: Callable[[Array], Array] = field(repr=False)
+    start: float
+    end: float
     limit: str = ""
+
+    def log_pmf(self, k: ArrayLike) -> Array:
+        """log P(X = k) for numbers k of any shape: -inf outside the support and between whole numbers."""
+        return at_whole_numbers(self.log_mass, k, self.start, self.end)
 
     def log_likelihood(self, tail: Tail) -> float:
         """Of all the data."""
-        return tail.n * tail.mean(self.log_pmf(tail.k))
+        return tail.n * tail.mean(self.log_mass(tail.k))
+
+
+def power_law(tail: Tail, alpha: float) -> Law:
+    """P(k) ~ k ** -alpha."""
+    log_sum, _, _ = kernels.log_moments(alpha, float(tail.start), tail.end)
+    return tail.law({"alpha": alpha}, lambda k: -alpha * np.log(k / tail.start) - log_sum)
 
 
 def exponential(tail: Tail) -> Law:
@@ -113,7 +135,7 @@ def exponential(tail: Tail) -> Law:
     excess = tail.mean(tail.k - tail.start)
     theta, log_sum = tilt((x - tail.start)[None], np.zeros_like(x), w, np.array([excess]),
                           np.array([-1 / (1 + excess)]), capped=True)
-    return Law({"rate": -float(theta[0])}, lambda k: theta[0] * (k - tail.start) - log_sum,
+    return tail.law({"rate": -float(theta[0])}, lambda k: theta[0] * (k - tail.start) - log_sum,
                "" if theta[0] else "uniform")
 
 
@@ -123,31 +145,49 @@ def poisson(tail: Tail) -> Law:
     scale = gammaln(tail.start + 1.0)  # keeps numbers small
     theta, log_sum = tilt((x - tail.start)[None], scale - gammaln(x + 1), w, np.array([tail.mean(tail.k - tail.start)]),
                           np.array([np.log(tail.mean(tail.k))]))
-    return Law({"mean": float(np.exp(theta[0]))},
+    return tail.law({"mean": float(np.exp(theta[0]))},
                lambda k: scale - gammaln(k + 1) + theta[0] * (k - tail.start) - log_sum)
 
 
 def negative_binomial(tail: Tail) -> Law:
     """P(k) ~ Gamma(k + shape) / k! (mean / (mean + shape)) ** k: Poisson with a mean that varies among the values."""
     x, w = tail.sums()
-    target, factorials = np.array([tail.mean(tail.k - tail.start)]), gammaln(x + 1)
+    target = np.array([tail.mean(tail.k - tail.start)])
     theta = np.array([-1 / (1 + target[0])])
 
     def fit(log_shape: float) -> Law:
         nonlocal theta  # a good start for the next shape
         shape = float(np.exp(log_shape))
-        scale = gammaln(tail.start + shape)
-        theta, log_sum = tilt((x - tail.start)[None], gammaln(x + shape) - scale - factorials, w, target,
+        scale = float(gammaln(tail.start + shape) if tail.start < FAR else log_rising(np.array([tail.start]), shape)[0])
+        theta, log_sum = tilt((x - tail.start)[None], log_rising(x, shape, scale), w, target,
                               np.minimum(theta, -1e-12), capped=True)
         slope = float(theta[0])
-        return Law({"mean": float(shape / np.expm1(-slope)) if slope else np.inf, "shape": shape},
-                   lambda k: gammaln(k + shape) - scale - gammaln(k + 1) + slope * (k - tail.start) - log_sum,
-                   "logarithmic" if log_shape < SHAPES[0] + 0.5 else "")
+        return tail.law({"mean": float(shape / np.expm1(-slope)) if slope else np.inf, "shape": shape},
+                        lambda k: log_rising(k, shape, scale) + slope * (k - tail.start) - log_sum)
 
-    law, limit = fit(best_of(lambda v: -fit(v).log_likelihood(tail), SHAPES)), poisson(tail)
-    if law.log_likelihood(tail) - limit.log_likelihood(tail) < LIMIT_GAIN:
-        return Law(limit.parameters | {"shape": np.inf}, limit.log_pmf, "Poisson")
-    return law
+    law = fit(best_of(lambda v: -fit(v).log_likelihood(tail), SHAPES))
+    random = poisson(tail)
+    limits = (logarithmic(tail),
+              tail.law(random.parameters | {"shape": np.inf}, random.log_mass, "Poisson"))
+    limit = max(limits, key=lambda one: one.log_likelihood(tail))
+    return law if law.log_likelihood(tail) - limit.log_likelihood(tail) >= LIMIT_GAIN else limit
+
+
+def logarithmic(tail: Tail) -> Law:
+    """P(k) ~ theta ** k / k, 0 < theta <= 1: negative binomials of mean 0 end here as their shape goes to 0."""
+    x, w = tail.sums()
+    excess = tail.mean(tail.k - tail.start)
+    slope, log_sum = tilt((x - tail.start)[None], -np.log(x / tail.start), w, np.array([excess]),
+                          np.array([-1 / (1 + excess)]), capped=True)
+    return tail.law({"theta": float(np.exp(slope[0])), "shape": 0.0},
+                    lambda k: slope[0] * (k - tail.start) - np.log(k / tail.start) - log_sum, "logarithmic")
+
+
+def log_rising(k: Array, shape: float, scale: float = 0.0) -> Array:
+    """log of Gamma(k + shape) / k! - scale, by Stirling's series where the difference would be noise."""
+    near = gammaln(k + shape) - scale - gammaln(k + 1)
+    far = (shape - 1) * np.log(k) + (k + shape - 0.5) * np.log1p(shape / k) - shape - scale
+    return np.where(k < FAR, near, far)
 
 
 def truncated_power_law(tail: Tail, alpha: float) -> Law:
@@ -156,7 +196,7 @@ def truncated_power_law(tail: Tail, alpha: float) -> Law:
     Without alpha >= 0 the family would be that of all gamma laws, and would win where nothing is like a power law.
     """
     cut = exponential(tail)  # alpha = 0
-    without_power = Law({"alpha": 0.0} | cut.parameters, cut.log_pmf, "exponential")
+    without_power = tail.law({"alpha": 0.0} | cut.parameters, cut.log_mass, "exponential")
     if alpha <= 0:  # possible if there is an upper end
         return without_power
     x, w = tail.sums()
@@ -168,13 +208,14 @@ def truncated_power_law(tail: Tail, alpha: float) -> Law:
     at_x, target = statistics(x), np.array([tail.mean(row) for row in statistics(tail.k)])
     weights = w * np.exp(-alpha * at_x[0])
     log_whole = np.log(weights.sum())
-    limit = Law({"alpha": alpha, "rate": 0.0}, lambda k: -alpha * np.log(k / tail.start) - log_whole, "power law")
+    limit = tail.law({"alpha": alpha, "rate": 0.0}, lambda k: -alpha * np.log(k / tail.start) - log_whole, "power law")
     if (weights @ at_x[1]) / weights.sum() <= target[1]:  # a cut-off would only lower the likelihood
         return limit
     theta, log_sum = tilt(at_x, np.zeros_like(x), w, target, np.array([-alpha, -scale / tail.k[-1]]), capped=True)
     if theta[0] > 0:  # the likelihood is concave, so the best law with alpha >= 0 has alpha = 0
         return without_power
-    law = Law({"alpha": -float(theta[0]), "rate": -float(theta[1]) / scale}, lambda k: theta @ statistics(k) - log_sum)
+    law = tail.law({"alpha": -float(theta[0]), "rate": -float(theta[1]) / scale},
+                   lambda k: theta @ statistics(k) - log_sum)
     return law if law.log_likelihood(tail) - limit.log_likelihood(tail) >= LIMIT_GAIN else limit
 
 
@@ -186,8 +227,11 @@ def tilt(statistics: Array, base: Array, weights: Array, target: Array, start: A
     Newton's method with step halving; with `capped` the last component stays at or below 0.
     """
     def evaluate(theta: Array) -> tuple[float, float, Array]:
-        exponents = base + theta @ statistics
+        with np.errstate(over="ignore", invalid="ignore"):  # a step that goes too far is no step up
+            exponents = base + theta @ statistics
         top = exponents.max()
+        if not np.isfinite(top):
+            return -np.inf, np.inf, weights
         mass = weights * np.exp(exponents - top)
         total = mass.sum()
         log_sum = float(top + np.log(total))
@@ -218,9 +262,11 @@ def tilt(statistics: Array, base: Array, weights: Array, target: Array, start: A
 
 def best_of(cost: Callable[[float], float], grid: Array) -> float:
     """The minimum of a smooth function of one variable, which has one minimum around the best point of a grid."""
-    i = int(np.argmin([cost(float(v)) for v in grid]))
+    costs = [cost(float(v)) for v in grid]
+    i = int(np.argmin(costs))
     around = (float(grid[max(i - 1, 0)]), float(grid[min(i + 1, len(grid) - 1)]))
-    return float(optimize.minimize_scalar(cost, bounds=around, method="bounded", options={"xatol": 1e-8}).x)
+    found = optimize.minimize_scalar(cost, bounds=around, method="bounded", options={"xatol": 1e-8})
+    return float(found.x) if found.fun <= costs[i] else float(grid[i])
 
 
 Mass = Callable[[Array, Array], Array]  # log of the mass from one position on over some width, up to a constant
@@ -245,7 +291,7 @@ def log_normal(tail: Tail) -> Law:
     starts = [np.array([slope + 2 * v * centre / spread, v]) for v in (1e-6, 1e-2)] + [np.array([0.0, 0.5])]
     best = law(_climb(lambda v: law(v).log_likelihood(tail) / tail.n, starts, [(None, None), (1e-9, None)]))
     if best.log_likelihood(tail) - limit.log_likelihood(tail) < LIMIT_GAIN:
-        return Law({"mu": -np.inf, "sigma": np.inf}, limit.log_pmf, "power law")
+        return tail.law({"mu": -np.inf, "sigma": np.inf}, limit.log_mass, "power law")
     return best
 
 
@@ -265,7 +311,7 @@ def stretched_exponential(tail: Tail) -> Law:
     best = law(_climb(lambda v: law(v).log_likelihood(tail) / tail.n, starts, [(-30, 30), (1e-9, 100)]))
     limit = _power_law(tail)
     if best.log_likelihood(tail) - limit.log_likelihood(tail) < LIMIT_GAIN:
-        return Law({"rate": np.inf, "beta": 0.0}, limit.log_pmf, "power law")
+        return tail.law({"rate": np.inf, "beta": 0.0}, limit.log_mass, "power law")
     return best
 
 
@@ -281,7 +327,7 @@ def _power_law(tail: Tail) -> Law:
 def _rounded(tail: Tail, mass: Mass, parameters: dict[str, float]) -> Law:
     origin = tail.start - 0.5
     whole = mass(np.zeros(1), np.log(np.array([(tail.end - 0.5) / origin])))
-    return Law(parameters, lambda k: mass(np.log((k - 0.5) / origin), np.log1p(1 / (k - 0.5))) - whole)
+    return tail.law(parameters, lambda k: mass(np.log((k - 0.5) / origin), np.log1p(1 / (k - 0.5))) - whole)
 
 
 def _positions(tail: Tail) -> tuple[Array, float]:

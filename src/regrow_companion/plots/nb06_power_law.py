@@ -17,7 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from regrow import metrics
 from regrow.record import Record
 from regrow.tails.compare import Comparison
-from regrow.tails.fit import TailFit, fit_tail, tail_of, whole_numbers
+from regrow.tails.fit import TailFit, fit_tail, tail_of
+from regrow.tails.given import whole_numbers
 from regrow.tails.laws import Law, gauss_sum
 from regrow_companion.plots.nb09_degrees import DATA, OTHER_THEORY, THEORY, bin_centres, binned, log_bins
 from regrow_companion.style import style_of
@@ -227,5 +228,5 @@ def survival(law: Law, grid: NDArray[np.int64]) -> NDArray[np.float64]:
     masses = [0.0]
     for first, last in pairwise(grid.tolist()):
         nodes, weights = gauss_sum(first, float(last), (first + last) / 2)
-        masses.append(float(weights @ np.exp(law.log_pmf(nodes))))
+        masses.append(float(weights @ np.exp(law.log_mass(nodes))))
     return np.maximum(1 - np.cumsum(masses), 0.0)

@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
 from regrow.errors import RegrowError
-from regrow.tails.fit import PAPER_XMIN, TailFit, fit_tail, tail_of, whole_numbers
+from regrow.tails.fit import PAPER_XMIN, TailFit, fit_tail, tail_of
+from regrow.tails.given import whole_numbers
 from regrow.tails.goodness import Goodness, goodness_of_fit
 from regrow_companion.style import style_of
 from regrow_companion.widgets import examples

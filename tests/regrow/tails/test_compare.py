@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from regrow.errors import DataError
+from regrow.errors import ConfigError, DataError
 from regrow.tails.compare import NAMES, compare_laws
-from regrow.tails.fit import fit_tail
+from regrow.tails.fit import fit_tail, select_xmin
 from regrow.tails.goodness import sample
 
 RNG = np.random.default_rng(0)
@@ -133,3 +133,7 @@ def test_what_cannot_be_compared_is_refused() -> None:
         compare_laws([120] * 9, fit_tail([120] * 9))
     with pytest.raises(DataError, match="fit is of 700 values, but 699"):
         compare_laws(x[1:], fit_tail(x))
+    with pytest.raises(DataError, match="fit is of 700 other values"):
+        compare_laws(x + 1, fit_tail(x))
+    with pytest.raises(ConfigError, match="not a tuple"):
+        compare_laws(x, select_xmin(x))

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import warnings
+from decimal import Decimal
+from fractions import Fraction
 
 import networkx as nx
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, special
 
 from regrow.errors import ConfigError, DataError, RegrowError
 from regrow.tails.fit import PAPER_XMIN, TailFit, fit_tail, fit_tails, select_xmin
-from regrow.tails.goodness import sample
+from regrow.tails.goodness import matched_p, sample, sampler
 
 RNG_SETS = 20
 
@@ -143,6 +147,24 @@ def test_survival_and_log_pmf_are_the_law() -> None:
         assert xmax is None or fit.survival(401) == 0
 
 
+@pytest.mark.parametrize("xmax", [None, 400])
+def test_survival_is_a_step_function_and_nothing_lies_outside(xmax: int | None) -> None:
+    fit = fit_tail(sample(2.5, 50, 300, np.random.default_rng(2), xmax), 50, xmax)
+    assert fit.survival([49.2, -3, -np.inf, 50]).tolist() == [1, 1, 1, 1]
+    np.testing.assert_array_equal(fit.survival([50.01, 50.5, 51, 99.9]), fit.survival([51, 51, 51, 100]))
+    beyond = [np.inf, *([400.5, 401, 1e12] if xmax else [])]
+    assert not fit.survival(beyond).any() and (fit.log_pmf(beyond) == -np.inf).all()
+    assert (fit.log_pmf([49, 0, -1, 50.5]) == -np.inf).all() and fit.log_pmf([50, 60]).max() < 0
+    for of in (fit.survival, fit.log_pmf):
+        assert np.isnan(of([np.nan, 60])).tolist() == [True, False] and of([[60, 70]]).shape == (1, 2)
+
+
+def test_laws_of_one_value() -> None:
+    low, high = fit_tail([110] * 60), fit_tail([200] * 60, 110, 200)
+    assert low.survival([110, 111]).tolist() == [1, 0] and high.survival([150, 200, 201]).tolist() == [1, 1, 0]
+    assert np.exp(low.log_pmf([110, 111])).tolist() == [1, 0] and np.exp(high.log_pmf([150, 200])).tolist() == [0, 1]
+
+
 # ---- many tails at once ----
 
 
@@ -258,6 +280,87 @@ def test_a_mistake_is_one_sentence(values: list, options: dict, said: str) -> No
     message = str(caught.value)
     assert said in message and message.endswith(".") and "\n" not in message
     assert message[0].isupper() or message.startswith(("xmin ", "xmax "))
+
+
+X = [1, 1, 1, 2, 2, 3, 4, 8]
+READ = {  # as people bring them
+    "object": np.array(X, object), "values of a dictionary": dict(enumerate(X)).values(), "generator": (k for k in X),
+    "bfloat16": torch.tensor(X, dtype=torch.bfloat16), "gradient": torch.tensor(X, dtype=torch.float32,
+                                                                                requires_grad=True),
+    "sparse": torch.tensor(X).to_sparse(), "list of tensors": list(torch.tensor(X)), "tuple": tuple(X),
+    "Int64": pd.Series(X, dtype="Int64"), "Series": pd.Series(X, index=range(5, 13)),
+    "column": pd.DataFrame({"k": X})["k"],
+    "Decimal": [Decimal(k) for k in X], "uint64": np.array(X, np.uint64), "float16": np.array(X, np.float16),
+    "masked": np.ma.masked_equal([*X, 99], 99), "nothing masked": np.ma.array(X), "map": map(int, X),
+    "fractions": [Fraction(k) for k in X], "mixed": [np.int8(1), 1.0, *X[2:]],
+}
+
+
+@pytest.mark.parametrize("kind", READ)
+def test_whole_numbers_of_every_kind_are_read(kind: str) -> None:
+    assert fit_tail(READ[kind], 1) == fit_tail(X, 1)
+
+
+REFUSED = {
+    "text": (["1", "2"], "text such as 1"), "one text": ("123", "one sequence"),
+    "truth": ([True, False], "truth values"),
+    "complex": ([1j, 2], "complex128"), "dates": (np.array(["2020-01-01"], "M8[D]"), "2020-01-01"),
+    "one number": (5, "not 5"), "nothing": (None, "not None"), "ragged": ([[1, 2], [3]], "same length"),
+    "NA": (pd.Series([1, None], dtype="Int64"), "among them; leave missing values out"),
+    "None": ([1, None, 2], "None is among them"), "huge": ([1, 2**63], "up to 2 .. 53"),
+    "very huge": ([1, 10**400], "2 .. 53"), "dictionary": ({1: 2}, "pass its values"), "set": ({1, 2}, "only once"),
+    "object": (object(), "a object"), "Decimal": ([Decimal("1.5"), 2], "1.5 is among them"),
+    "mixed": (np.array([1, "a"], object), "'a' is among them"), "masked in a list": ([1, np.ma.masked], "missing"),
+    "masked rows": (np.ma.masked_equal([[1, 2]], 1), "Masked|one sequence"), "lists": (np.array([[1], [2, 3]], object),
+                                                                                     "a list is among them"),
+    "meta": (torch.empty(3, device="meta"), "cannot be made an array"),
+    "table": (pd.DataFrame({"a": X, "b": X}), "shape"),
+    "object NaN": (np.array([1, float("nan")], object), "nan is among them"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_is_no_sequence_of_whole_numbers_is_named(kind: str) -> None:
+    given, said = REFUSED[kind]
+    with pytest.raises(DataError, match=said) as caught:
+        fit_tail(given, 1)
+    assert "\n" not in str(caught.value) and str(caught.value).endswith(".") and len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(("ends", "said"), [
+    ({"xmin": "auto"}, "xmin .* not 'auto'; select_xmin"), ({"xmin": (1, 3)}, "xmin .* not a tuple"),
+    ({"xmax": np.inf}, "xmax .* not inf; None stands for no upper end"), ({"xmin": True}, "not True"),
+    ({"xmin": 10**400}, "2 \\*\\* 53 or less"), ({"xmax": 2**60}, "2 \\*\\* 53 or less"), ({"xmin": [1]}, "not a list"),
+    ({"xmax": "9"}, "not '9'"), ({"xmin": 1j}, "not 1j"), ({"xmin": np.array([1, 2])}, "not a numpy.ndarray")])
+def test_ends_of_another_kind_are_named(ends: dict, said: str) -> None:
+    for of, x in ((fit_tail, X), (fit_tails, [X]), (matched_p, [X])):
+        with pytest.raises(ConfigError, match=said):
+            of(x, **ends)
+    with pytest.raises(ConfigError):
+        sampler(2.5, ends.get("xmin", 1), ends.get("xmax"))
+
+
+def test_ends_that_are_whole_numbers_of_other_kinds() -> None:
+    for one in (1.0, np.int16(1), np.float32(1), torch.tensor(1), np.array(1), Decimal(1)):
+        assert fit_tail(X, one, 9.0) == fit_tail(X, 1, 9)
+
+
+def test_no_xmin_chooses_it() -> None:
+    x = degree_sequences()["barabasi_albert"]
+    assert fit_tail(x, None) == select_xmin(x)[0] and fit_tail(x, None, 50) == select_xmin(x, 50)[0]
+    with pytest.raises(DataError, match="tail is empty"):
+        fit_tail([0, 0], None)
+    with pytest.raises(ConfigError, match="xmin must be a whole number, not None; select_xmin chooses one"):
+        fit_tails([x], None)
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    (("x", 1, 5, 0), "alpha must be a number, not 'x'"), ((2.5, 1, "5", 0), "size"),
+    ((2.5, 1, -1, 0), "size must be 0 or"),
+    ((2.5, 1, 5, 0), "rng must be a numpy Generator")])
+def test_samples_of_other_kinds(arguments: tuple, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        sample(*arguments)
 
 
 def test_select_xmin_refuses_the_same() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import networkx as nx
 import numpy as np
 import pytest
 
 from regrow.errors import ConfigError, DataError
-from regrow.tails.fit import fit_tail, select_xmin
+from regrow.tails.fit import TailFit, fit_tail, fit_tails, select_xmin
 from regrow.tails.goodness import NULLS, RULES, goodness_of_fit, sample
 
 
@@ -100,6 +102,52 @@ def test_verdicts_name_their_false_rejection_rates() -> None:
     assert "10 %" in usual and "95 %" in paper
     assert tested.verdict_usual == usual.startswith("not") and tested.verdict_paper == paper.startswith("not")
     assert tested.p == np.mean(tested.distances > tested.D), "Eq. 20"
+
+
+def test_work_does_not_grow_with_the_values() -> None:
+    """Two thousand values of any size, xmin chosen anew in a thousand sets, once took minutes and all memory."""
+    for scale in (50_000, 10**9, 10**12):
+        x = np.floor(scale * (1 - np.random.default_rng(2).random(2000)) ** (-1 / 1.3))
+        x = x[x <= 2**53].astype(np.int64)
+        began = time.process_time()
+        chosen = goodness_of_fit(x, fit_tail(x, None), 200, "reselect")
+        goodness_of_fit(x, fit_tail(x, scale), 200)
+        assert chosen.xmins.min() >= scale and time.process_time() - began < 10, scale
+
+
+def test_a_fit_of_other_data_is_not_tested() -> None:
+    x, other = (sample(2.5, 110, 300, np.random.default_rng(seed)) for seed in (8, 9))
+    x, fit = np.append(x, [3, 0]), fit_tail(np.append(x, [3, 0]))
+    shuffled = np.random.default_rng(0).permutation(x)
+    rebuilt = TailFit(**{name: getattr(fit, name) for name in TailFit.__dataclass_fields__})
+    assert goodness_of_fit(shuffled, rebuilt, 50).p == goodness_of_fit(x, fit, 50).p
+    assert goodness_of_fit(x, fit_tails([x, x])[1], 50).p == goodness_of_fit(x, fit, 50).p
+    one_more = x.copy()
+    one_more[0] += 1
+    for wrong in (np.append(other, [3, 0]), one_more, np.append(x[:-1], 110)):
+        with pytest.raises(DataError, match="The fit is of 302 other values"):
+            goodness_of_fit(wrong, fit, 50)
+    for no_fit in (select_xmin(x), None, 2.5):
+        with pytest.raises(ConfigError, match="fit must be a TailFit"):
+            goodness_of_fit(x, no_fit, 50)
+
+
+@pytest.mark.parametrize(("options", "said"), [
+    ({"n_sets": "many"}, "n_sets must be a whole number, not 'many'"), ({"n_sets": 2.5}, "not 2.5"),
+    ({"n_sets": None}, "not None"), ({"null": None}, "no null None"), ({"null": ["tail"]}, "no null"),
+    ({"key": None}, "key must be .* not None"), ({"key": [1, 2]}, "not a list"), ({"key": (1, object())}, "not a obj"),
+])
+def test_arguments_of_another_kind(options: dict, said: str) -> None:
+    x = sample(2.5, 110, 100, np.random.default_rng(7))
+    with pytest.raises(ConfigError, match=said):
+        goodness_of_fit(x, fit_tail(x), **options)
+
+
+def test_it_tells_how_far_it_is(monkeypatch) -> None:
+    x, told = sample(2.5, 110, 100, np.random.default_rng(7)), []
+    monkeypatch.setattr("regrow.tails.goodness.CHUNK", 1000)
+    goodness_of_fit(x, fit_tail(x), 25, tell=told.append)
+    assert told == [10, 20, 25]
 
 
 def test_what_cannot_be_tested_is_refused() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from scipy import special
@@ -62,23 +64,46 @@ def test_reselected_sets_are_selections() -> None:
         assert fit.D_observed == pytest.approx(observed[i], abs=1e-12)
 
 
-def test_leaving_bad_candidates_early_changes_nothing() -> None:
+def odd_sets() -> Iterator[tuple[np.ndarray, int | None]]:
+    """Power laws on bodies, ties, huge and crowded values, with an upper end and without."""
     rng = np.random.default_rng(10)
     for _ in range(20):
-        x = np.concatenate([sample(rng.uniform(1.8, 3), 30, 200, rng), rng.integers(1, 40, 300)])
+        yield np.concatenate([sample(rng.uniform(1.8, 3), 30, 200, rng), rng.integers(1, 40, 300)]), None
+        yield rng.integers(1, 10 ** rng.integers(1, 15), 200), None
+        yield 10**9 + rng.integers(0, 10 ** rng.integers(1, 9), 300), None
+        yield np.floor(10 ** rng.uniform(0, 12) * rng.random(300) ** -0.7).astype(int) + 1, None
+        yield sample(rng.uniform(0.5, 3), 20, 300, rng, 500), 500
+        yield rng.integers(1, 4, 30), None
+
+
+def test_leaving_bad_candidates_early_changes_nothing() -> None:
+    """Not the last bit: the p-values of shipped tables depend on it."""
+    for x, xmax in odd_sets():
         values, counts, logs = collected(x)
-        full, early = np.empty((3, len(values))), np.empty((3, len(values)))
-        best = kernels.scan(values, counts, logs, np.inf, False, *full)
-        assert best == kernels.scan(values, counts, logs, np.inf, True, *early)
-        assert np.array_equal(full[:, best], early[:, best])
-        assert best == np.argmin(full[2, :-2])
+        curve, end = np.empty((3, len(values))), np.inf if xmax is None else xmax + 1.0
+        best = kernels.scan(values, counts, logs, end, *curve)
+        found, alpha, observed = kernels.nearest(values, counts, logs, end)
+        assert (found, alpha, observed) == (best, curve[0, best], curve[2, best])
+        assert best == np.argmin(curve[2, :max(len(values) - 2, 1)])
+
+
+def test_the_farthest_value_is_found_without_looking_at_all() -> None:
+    for x, xmax in odd_sets():
+        values, counts, logs = collected(x)
+        end = np.inf if xmax is None else xmax + 1.0
+        seen = np.append(0, counts.cumsum())
+        for s in (1.2, 2.5, 7.0, 40.0):
+            both = kernels.distances(values, counts, logs, s, values[0], end)
+            found = [kernels.farthest(values, seen, logs, 0, s, values[0], end, whole, np.inf, np.empty(0, int))[0]
+                     for whole in (True, False)]
+            assert found == list(both)
 
 
 def test_distances_of_a_law_without_values_in_between() -> None:
     """By hand: P(1) = 2/3, P(2) = 1/3 (s = 1 on 1, 2); data 1, 2, 2, 2."""
     values, counts, logs = collected(np.array([1, 2, 2, 2]))
-    D, observed = kernels.distances(values, counts, logs, 1.0, 1.0, 3.0, np.inf)
+    D, observed = kernels.distances(values, counts, logs, 1.0, 1.0, 3.0)
     assert (D, observed) == pytest.approx((2 / 3 - 1 / 4, 2 / 3 - 1 / 4), abs=1e-15)
     values, counts, logs = collected(np.array([1, 1, 1, 1]))
-    D, observed = kernels.distances(values, counts, logs, 1.0, 1.0, 3.0, np.inf)
+    D, observed = kernels.distances(values, counts, logs, 1.0, 1.0, 3.0)
     assert (D, observed) == pytest.approx((1 / 3, 0), abs=1e-15), "seen only after the observed value"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import mpmath
 import numpy as np
 import pytest
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
 from regrow.tails import laws
 from regrow.tails.fit import ends, fit_tail, tail_of
@@ -123,6 +124,58 @@ def test_limits_are_told() -> None:
     assert FITS["truncated power law"](narrow).limit == "exponential", "no negative exponents"
     flat = tail(np.arange(110, 400), 110, 399)
     assert FITS["exponential"](flat).limit == "uniform" and FITS["exponential"](flat).parameters["rate"] == 0
+
+
+@pytest.mark.parametrize("xmax", [None, 400])
+@pytest.mark.parametrize("name", ["power law", *FITS])
+def test_no_probability_outside_the_support_and_between_integers(name: str, xmax: int | None) -> None:
+    data = tail(DATA["log-normal"], 110, xmax)
+    law = laws.power_law(data, alpha_of(data)) if name == "power law" else FITS[name](data)
+    outside = [-5, 0, 50, 109, 110.5, 200.25, np.inf, -np.inf, *([401, 1e9] if xmax else [])]
+    assert (law.log_pmf(outside) == -np.inf).all() and np.isnan(law.log_pmf([np.nan, 120])).tolist() == [True, False]
+    inside = np.arange(110, 401)
+    assert np.array_equal(law.log_pmf(inside), law.log_mass(inside.astype(float))) and (law.log_pmf(inside) <= 0).all()
+    assert law.log_pmf([[110, 111], [3, 112.5]]).shape == (2, 2) and law.log_pmf(109) == -np.inf
+
+
+def brute_negative_binomial(data: Tail, log_shape: float, slope: float) -> float:
+    """The log-likelihood by a plain sum; shape 0 is P(k) ~ e ** (slope k) / k, slope 0 leaves no end to it."""
+    support = np.arange(data.start, min(data.end, 40_000.0))
+    shape = np.exp(log_shape)
+    masses = [special.gammaln(k + shape) - special.gammaln(k + 1) + slope * k for k in (data.k, support)]
+    return float(data.counts @ (masses[0] - special.logsumexp(masses[1])))
+
+
+@pytest.mark.parametrize("xmax", [None, 900])
+@pytest.mark.parametrize("source", [*DATA, "steep"])
+def test_the_negative_binomial_is_never_less_likely_than_its_members(source: str, xmax: int | None) -> None:
+    """The logarithmic law at shape 0, the geometric one at shape 1, Poisson's at infinity."""
+    data = tail(sample(2.2, 1, 500, np.random.default_rng(3), 800) if source == "steep" else DATA[source],
+                1 if source == "steep" else 110, xmax)
+    found = FITS["negative binomial"](data).log_likelihood(data)
+    for log_shape in (-np.inf, 0.0, 1.5):
+        best = optimize.minimize_scalar(lambda v, at=log_shape: -brute_negative_binomial(data, at, -np.exp(v)),
+                                        bounds=(-9, 2), method="bounded")
+        assert found >= -best.fun - 2 * laws.LIMIT_GAIN, log_shape
+    for member in (laws.logarithmic, laws.poisson, laws.exponential):
+        assert found >= member(data).log_likelihood(data) - laws.LIMIT_GAIN, member
+
+
+def test_the_logarithmic_limit_is_reached() -> None:
+    data = tail(sample(2.5, 1, 400, np.random.default_rng(4)), 1)
+    law = FITS["negative binomial"](data)
+    k = np.arange(1.0, 2e6)
+    expected = k * np.log(law.parameters["theta"]) - np.log(k)
+    assert law.limit == "logarithmic" and law.parameters["shape"] == 0
+    np.testing.assert_allclose(law.log_pmf(k[:99]), (expected - special.logsumexp(expected))[:99], rtol=1e-9)
+
+
+def test_the_rising_factorial_of_huge_numbers() -> None:
+    with mpmath.workdps(40):
+        for k, shape in ((99_999_999, 0.3), (100_000_001, 0.3), (10**12, 2.5), (10**15, 1e-3), (10**9, 1e4)):
+            exact = float(mpmath.loggamma(k + mpmath.mpf(shape)) - mpmath.loggamma(k + 1))
+            found = laws.log_rising(np.array([float(k)]), shape)[0]
+            assert found == pytest.approx(exact, abs=1e-5 * max(1, shape), rel=1e-9)
 
 
 def test_steep_and_tiny_tails() -> None:
