@@ -207,3 +207,14 @@ def test_network_drawing_labels_every_neuron_with_its_degree():
     texts = [text.get_text() for text in initial_degrees.network_drawing(masks).axes[0].texts]
     assert sorted(t for t in texts if t.isdigit()) == sorted("1214312")
     assert {"input", "hidden 1", "output"} <= set(texts)
+
+
+def test_figure5s_band_is_the_deviation_of_a_sample(records: list[Record]):
+    _, data = degrees.figure5(records)
+    edges = degrees.log_bins(max(int(record.hidden_degrees().max()) for record in records))
+    for row in (1, 5):
+        shown = data[(data["row"] == row) & (data["strategy"] == "momentum") & (data["what"] == "P(k)")]
+        lines = [degrees.binned(record.hidden_degrees(record.update_at(row)), edges) for record in records
+                 if record.config.grow == "momentum"]
+        assert shown["sd"].to_numpy() == pytest.approx(np.abs(lines[0] - lines[1]) / np.sqrt(2))  # of two seeds
+        assert shown["value"].to_numpy() == pytest.approx((lines[0] + lines[1]) / 2) and shown["sd"].max() > 0

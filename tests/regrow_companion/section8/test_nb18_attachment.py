@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -224,3 +225,56 @@ def test_only_runs_of_one_experiment_are_compared() -> None:
                like.but(sparsity=0.0, prune="none", grow="none")]
     records = [SimpleNamespace(config=config, key=config.key) for config in configs]
     assert exploration.comparable(records, like) == [records[7], *records[1:4]]
+
+
+# ---- small cases by hand
+
+
+def few(**counts: list[list[int]]) -> dict[str, np.ndarray]:
+    """The six counts of three neurons at some updates; what is not given is 0."""
+    rows = len(next(iter(counts.values())))
+    return {name: np.array(counts.get(name, np.zeros((rows, 3), int)), np.int16) for name in COUNTS}
+
+
+def test_what_lasts_is_known_at_the_next_update() -> None:
+    of = few(degree=[[5, 3, 2], [6, 3, 1], [4, 4, 2]], kept=[[4, 2, 2], [3, 3, 1], [4, 3, 0]],
+             grown=[[2, 1, 0], [1, 1, 1], [0, 1, 2]], young=[[0, 0, 0], [2, 1, 0], [1, 1, 1]],
+             young_lost=[[0, 0, 0], [1, 0, 0], [0, 1, 1]])
+    found = attachment.outcomes(of, 10)
+    events, chance = found["lasting"]
+    assert events.tolist() == [[1, 1, 0], [1, 0, 0], [0, 0, 0]]
+    # 2 of 3 grown connections last, then 1 of 3; at first 6, 8 and 8 places are free, then 7, 7 and 9.
+    assert np.allclose(chance, [[2 * 6 / 22, 2 * 8 / 22, 2 * 8 / 22], [7 / 23, 7 / 23, 9 / 23], [0, 0, 0]])
+    assert found["pruning"][0].tolist() == [[1, 1, 0], [3, 0, 0], [0, 1, 2]]
+    assert np.allclose(found["pruning"][1], [[1, 0.6, 0.4], [1.8, 0.9, 0.3], [1.2, 1.2, 0.6]])
+    assert found["infancy"][0].tolist() == of["young_lost"].tolist()
+    assert np.allclose(found["infancy"][1], [[0, 0, 0], [2 / 3, 1 / 3, 0], [2 / 3, 2 / 3, 2 / 3]])
+    assert found["settled"][0].tolist() == [[1, 1, 0], [2, 0, 0], [0, 0, 1]]
+    assert np.allclose(found["settled"][1], [[1, 0.6, 0.4], [2 * 4 / 7, 2 * 2 / 7, 2 * 1 / 7], [3 / 7, 3 / 7, 1 / 7]])
+
+
+@pytest.mark.parametrize(("side", "places"), [("in", 20), ("out", 3)])
+def test_places_are_those_of_the_other_side(side: str, places: int) -> None:
+    """A layer of 3 neurons over 20: a neuron has 20 places below it, an input has 3 above it."""
+    of = few(degree=[[1, 1, 2]], kept=[[1, 0, 2]], grown=[[1, 2, 0]])
+    seen = Watched(config=RunConfig(hidden=(3, 5)), steps_per_epoch=10, steps=np.array([10]), prune_rates=np.ones(1),
+                   counts={f"fc1/{side}/{name}": rows for name, rows in of.items()}, moment_steps=np.array([0]),
+                   neurons={}, shapes={"fc1": (3, 20), "fc2": (5, 3), "fc3": (10, 5)})
+    free = np.array([places - 1, places, places - 2]) * 3 / (3 * places - 3)
+    table = attachment.kernel(seen)
+    assert table["low"].tolist() == [1, 2] and table["nodes"].eq("hidden 1" if side == "in" else "input").all()
+    assert np.allclose(table["attachment_chance"], [free[0] + free[1], free[2]])
+    assert table["attachment"].tolist() == [3, 0] and table["neurons"].tolist() == [2, 1]
+    row = attachment.exponents(seen).iloc[0]
+    assert (row["step"], row["epoch"], row["grown"]) == (10, 1, 3)
+    lost = few(degree=[[1, 2, 2]], kept=[[1, 1, 1]], grown=[[1, 1, 0]])
+    other = replace(seen, counts={f"fc1/{side}/{name}": rows for name, rows in lost.items()})
+    expected = attachment.exponent([1, 1, 0], attachment.expected_growth([1, 1, 1], [1, 1, 0], places), [1, 2, 2])
+    assert attachment.exponents(other)["attachment"].iloc[0] == pytest.approx(expected.value)
+
+
+def test_errors_of_a_ratio_by_hand() -> None:
+    assert attachment.ratio_error([1, 2, 3], [1, 1, 1]) == pytest.approx(np.sqrt(3))  # 2 from the mean, times 3 / 2
+    assert attachment.ratio_error([1, 2, 3, 0], [2, 2, 2, 0]) == pytest.approx(np.sqrt(3))  # a fourth that cannot be
+    assert attachment.ratio_error([4], [9]) == 2
+    assert attachment.ratio_error([2, 4], [1, 2]) == 0
