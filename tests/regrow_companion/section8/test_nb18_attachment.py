@@ -278,3 +278,69 @@ def test_errors_of_a_ratio_by_hand() -> None:
     assert attachment.ratio_error([1, 2, 3, 0], [2, 2, 2, 0]) == pytest.approx(np.sqrt(3))  # a fourth that cannot be
     assert attachment.ratio_error([4], [9]) == 2
     assert attachment.ratio_error([2, 4], [1, 2]) == 0
+
+
+def test_neurons_are_told_with_the_update_that_follows() -> None:
+    """Three neurons above four inputs, at the start and before the updates at steps 10 and 20."""
+    first = few(degree=[[3, 2, 4], [4, 1, 2]], kept=[[1, 2, 3], [4, 0, 1]], grown=[[4, 0, 3], [0, 5, 1]])
+    sent = few(degree=[[9, 9, 9]] * 2, kept=[[8, 7, 6]] * 2, grown=[[9, 8, 7]] * 2)
+    second = {name: rows[:, :1] for name, rows in few(degree=[[1, 0, 0]] * 2).items()}
+    measures = {"activation": [[1, 2, 3], [0, 2, 4], [1, 1, 1]], "spread": [[1, 1, 4], [2, 2, 2], [0, 1, 2]],
+                "gradient": [[1, 2, 3]] * 3, "update": [[4, 5, 6]] * 3,
+                "in_degree": [[3, 2, 4], [3, 2, 4], [4, 1, 2]], "out_degree": [[1, 0, 1], [1, 1, 0], [0, 1, 1]]}
+    parts = {"fc1/in": first, "fc1/out": sent, "fc2/in": second}
+    seen = Watched(config=RunConfig(hidden=(3, 1)), steps_per_epoch=5, steps=np.array([10, 20]),
+                   prune_rates=np.ones(2), moment_steps=np.array([0, 10, 20]),
+                   counts={f"{part}/{name}": rows for part, of in parts.items() for name, rows in of.items()},
+                   neurons={f"fc1/{name}": np.array(rows, np.float32) for name, rows in measures.items()}
+                   | {f"fc2/{name}": np.ones((3, 1), np.float32) for name in measures},
+                   shapes={"fc1": (3, 4), "fc2": (1, 3), "fc3": (2, 1)})
+    found = dormancy.neurons(seen)
+    one = {step: group for step, group in found[found["layer"] == "fc1"].groupby("step")}
+    assert one[0][["grown", "lost"]].isna().all(axis=None)  # no update follows
+    assert one[10]["grown"].tolist() == [4, 0, 3] and one[10]["lost"].tolist() == [2, 0, 1]
+    assert one[20]["grown"].tolist() == [0, 5, 1] and one[20]["lost"].tolist() == [0, 1, 1]
+    assert one[10]["degree"].tolist() == [4, 3, 4] and one[20]["in_degree"].tolist() == [4, 1, 2]
+    assert one[10]["score"].tolist() == [0, 1, 2] and one[0]["spread"].tolist() == [0.5, 0.5, 2]
+    assert one[10]["epoch"].eq(2).all() and one[10]["nodes"].eq("hidden 1").all()
+    assert one[10]["gradient"].tolist() == [1, 2, 3] and one[10]["update"].tolist() == [4, 5, 6]
+
+
+def test_neurons_are_shown_at_a_quarter_and_at_the_end() -> None:
+    every = pd.DataFrame({"step": np.repeat([0, 20, 40, 60, 100], 2), "neuron": [0, 1] * 5})
+    assert dormancy.shown(every)["step"].tolist() == [20, 20, 100, 100]
+
+
+def ran(**changes: object) -> SimpleNamespace:
+    """What `explored` reads of a run: two layers of 100 and 50 places, 20 and 50 connections, two updates."""
+    said = {"key": "k", "config": RunConfig(hidden=(9, 5), seed=3), "shapes": {"fc1": (5, 20), "fc2": (10, 5)},
+            "connections": {"fc1": 20, "fc2": 50}, "steps": np.array([0, 4, 8]), "epochs_at": np.array([0.0, 1, 2]),
+            "explored": {"fc1": np.array([20, 40, 55]), "fc2": np.array([50, 50, 50])},
+            "prune_rates": np.array([np.nan, 0.5, 0.1]), "val_accuracy": np.array([7.0, 8]),
+            "test_accuracy": np.array([1.0, 2])}
+    return SimpleNamespace(**said | changes)
+
+
+def test_exploration_of_a_run_by_hand() -> None:
+    table = exploration.explored([ran()])
+    assert table["percent"].tolist() == pytest.approx([70 / 1.5, 90 / 1.5, 105 / 1.5])
+    # Ten grow on 90 free places, then two on 82: of 80 untried ones 80 * 8 / 9 and of those 40 in 41 stay so.
+    untried = np.array([80, 80 * 8 / 9, 80 * 8 / 9 * 40 / 41])
+    assert table["chance"].to_numpy() == pytest.approx((150 - untried) / 1.5)
+    assert table["accuracy"].eq(8).all() and table["seed"].eq(3).all() and table["epoch"].tolist() == [0, 1, 2]
+    static = ran(config=RunConfig(hidden=(9, 5), prune="none", grow="none"))
+    ends = ran(steps=np.array([0, 8]), epochs_at=np.array([0.0, 2]), prune_rates=np.array([np.nan, 0.1]),
+               explored={"fc1": np.array([20, 55]), "fc2": np.array([50, 50])})
+    for run in (static, ends):  # of a record of both ends nobody knows how often it was rewired
+        assert exploration.explored([run])["chance"].isna().all()
+
+
+def test_activity_is_measured_on_validation_images_and_gradients_on_training_images() -> None:
+    weights, biases, masks, dataset = hand_made()
+    other = ImageSet(255 - dataset.train.images, dataset.train.labels)
+    plain = watched.measure(weights, biases, masks, dataset, images=2)
+    for part, changed in (("train", {"gradient"}), ("validation", {"activation"}), ("test", set())):
+        found = watched.measure(weights, biases, masks, replace(dataset, **{part: other}), images=2)
+        differ = {name for name in ("activation", "gradient")
+                  if not np.array_equal(found[f"fc1/{name}"], plain[f"fc1/{name}"])}
+        assert differ == changed, part
