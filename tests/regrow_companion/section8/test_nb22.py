@@ -304,3 +304,8 @@ def test_regrowth_scores_what_pruning_has_left() -> None:
         assert scores[done.grown].min() >= scores[~kept & ~done.grown].max()
         different += int(old[done.grown].min() < old[~kept & ~done.grown].max())
     assert different, "otherwise this would say nothing"
+
+
+def test_the_largest_remainders_get_what_rounding_leaves() -> None:
+    room = {"a": 100, "b": 100, "c": 100}
+    assert engines.shares(10, {"a": 1, "b": 2, "c": 4}, room) == {"a": 1, "b": 3, "c": 6}  # 1.43, 2.86 and 5.71
