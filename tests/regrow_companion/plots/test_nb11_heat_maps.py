@@ -124,3 +124,13 @@ def test_figure18s_band_is_the_deviation_of_a_sample(records):
                      for record in records[2:])
     assert at["share"].to_numpy() == pytest.approx((first + second) / 2)
     assert at["sd"].to_numpy() == pytest.approx(np.abs(first - second) / np.sqrt(2)) and at["sd"].max() > 0
+
+
+def test_figure18_marks_the_mean_of_the_largest_degrees(records):
+    _, frame = plots.figure18(records)
+    for method, pair in (("random", records[:2]), ("gradient", records[2:])):
+        at = frame[(frame["method"] == method) & (frame["epoch"] == frame["epoch"].max())]
+        largest = [record.input_degrees()[5].max() for record in pair]
+        assert at["largest_degree"].unique().tolist() == [np.mean(largest)]
+    one, other = (record.input_degrees()[5].max() for record in records[2:])
+    assert one != other, "otherwise this would say nothing"
