@@ -1,4 +1,5 @@
-"""What must never change by accident: the keys of every run and case that was ever planned, and the help texts.
+"""What must never change by accident: the keys of every run and case that was ever planned, the help texts, and what
+the ledger says of the shipped records.
 
 A key names a record on somebody's disk: a changed one loses it. When a change is meant, `python tests/test_golden.py`
 writes the files anew, and git shows what became of them.
@@ -12,16 +13,20 @@ import json
 import os
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from regrow.store import Store
 from regrow_companion import study
+from regrow_companion.claims import Entry, Evidence, evaluate
 from regrow_companion.cli import parser
 from regrow_companion.section8 import nb21_noise as noise
 from regrow_companion.section8 import nb22_layers as layers
 from regrow_companion.section8 import nb23_tickets as tickets
 
-KEYS, HELP = (Path(__file__).parent / "assets" / name for name in ("golden_keys.json", "golden_help.txt"))
+KEYS, HELP, LEDGER = (Path(__file__).parent / "assets" / name
+                      for name in ("golden_keys.json", "golden_help.txt", "golden_ledger.json"))
 EXPERIMENTS = {"layers": layers, "noise": noise, "tickets": tickets}
 
 
@@ -44,6 +49,13 @@ def help_texts() -> str:
     return "\n".join(word for name, text in texts.items() for word in (f"== {name}", *text.split())) + "\n"
 
 
+def ledger(entries: list[Entry]) -> dict[str, dict[str, Any]]:
+    """By claim: its verdict, and of each effect the mean to six digits and what is claimed of it."""
+    return {claim.id: {"verdict": outcome.verdict, "effects": {
+        one.label: [float(f"{one.mean:.6g}"), f"{'above' if one.above else 'below'} {one.threshold:g}"]
+        for one in outcome.effects}} for claim, outcome in entries}
+
+
 @pytest.mark.parametrize("name", json.loads(KEYS.read_text()) if KEYS.exists() else [])
 def test_keys_of_planned_runs_are_what_they_were(name: str) -> None:
     assert keys()[name] == json.loads(KEYS.read_text())[name]
@@ -58,7 +70,20 @@ def test_help_texts_are_what_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
     assert help_texts().splitlines() == HELP.read_text().splitlines()
 
 
+def test_the_ledger_of_the_shipped_records_is_what_it_was(shipped_ledger: list[Entry]) -> None:
+    """Its verdicts to the letter; its numbers to a little less than what is written, for the sake of other machines."""
+    found, expected = ledger(shipped_ledger), json.loads(LEDGER.read_text())
+    assert {name: claim["verdict"] for name, claim in found.items()} == {
+        name: claim["verdict"] for name, claim in expected.items()}
+    for name, claim in expected.items():
+        assert list(found[name]["effects"]) == list(claim["effects"]), name
+        for label, (mean, claimed) in claim["effects"].items():
+            assert found[name]["effects"][label] == [pytest.approx(mean, rel=1e-5, abs=1e-12), claimed], (name, label)
+
+
 if __name__ == "__main__":
     os.environ["COLUMNS"] = "120"
     KEYS.write_text(json.dumps(keys(), indent=1) + "\n")
     HELP.write_text(help_texts())
+    shipped = evaluate(Evidence(Store("/nowhere", read_also=(study.SHIPPED,))))
+    LEDGER.write_text(json.dumps(ledger(shipped), indent=1, ensure_ascii=False) + "\n")

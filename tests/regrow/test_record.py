@@ -255,3 +255,21 @@ def test_a_boltzmann_machine_has_no_accuracy(reading: str):
 def test_an_unknown_reading_is_refused():
     with pytest.raises(ConfigError, match="did you mean 'best validation'"):
         made().accuracy("best validatoin")
+
+
+# ------------------------------------------------------------------------------------- the wiring in force at a moment
+
+def test_a_moment_has_the_wiring_of_the_last_update_until_then():
+    run = made()  # updates at steps 0, 4 and 8, moments at 0, 4, 4, 6, 9 and 12
+    assert [run.update_at(moment) for moment in range(6)] == [0, 1, 1, 1, 2, 2]
+    sent = np.arange(6).reshape(3, 2)
+    other = replace(run, out_degree=run.out_degree | {"conv": sent})
+    assert other.input_degrees().tolist() == sent[[0, 1, 1, 1, 2, 2]].tolist()
+
+
+def test_paths_of_inputs_are_those_of_each_moment():
+    first, second = np.array([[1, 0], [1, 1]], bool), np.array([[1, 1], [0, 1], [0, 1]], bool)
+    masks = {"fc1": [first] * 5 + [~first], "fc2": [second] * 6, "fc3": [np.ones((1, 3), bool)] * 6}
+    run = replace(made(), shapes={"fc1": (2, 2), "fc2": (3, 2), "fc3": (1, 3)},
+                  packed_masks={name: np.stack([record.pack(mask) for mask in six]) for name, six in masks.items()})
+    assert run.input_paths().tolist() == [[4, 3]] * 5 + [[0, 1]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -41,3 +42,16 @@ def test_filters_keep_their_shape_and_configs_know_the_rule() -> None:
     step = rewire(state(mask), rate=0.3, prune="magnitude", grow="l3")
     assert step.mask.shape == mask.shape and step.mask.sum() == mask.sum()
     assert RunConfig(grow="l3").method == "l3"
+
+
+def test_paths_over_a_link_that_was_just_pruned_do_not_count() -> None:
+    torch.manual_seed(2)
+    different = 0
+    for _ in range(5):
+        before = state(torch.rand(6, 9) < 0.4)
+        step = rewire(before, rate=0.4, prune="magnitude", grow="l3")
+        kept = before.mask & ~step.pruned
+        scores, old_scores = (l3_score(replace(before, mask=mask)) for mask in (kept, before.mask))
+        assert step.pruned.any() and scores[step.grown].min() >= scores[~kept & ~step.grown].max()
+        different += int(old_scores[step.grown].min() < old_scores[~kept & ~step.grown].max())
+    assert different, "otherwise this would say nothing"

@@ -15,6 +15,7 @@ from regrow.config import PRESETS, RunConfig
 from regrow.data import Dataset, ImageSet, batches, load, normalise
 from regrow.determinism import generator
 from regrow.engines import dense as dense_engine
+from regrow.errors import StoreError
 from regrow.models import maskable
 from regrow.record import Record
 
@@ -470,3 +471,60 @@ def test_every_network_of_the_paper_trains_with_exact_counts(model, stem, size, 
     assert any(moved), "the topology was rewired"
     if model == "mlp":
         assert record.connections == {"fc1": 129_918, "fc2": 48_719, "fc3": 5_120}
+
+
+# ---- what is measured on which images ----
+
+
+def unlabelled(part: ImageSet) -> ImageSet:
+    """The same images with labels of no class: every answer is wrong."""
+    return ImageSet(part.images, torch.full_like(part.labels, -1))
+
+
+@pytest.mark.parametrize("engine", ["dense", "sparse", "batched"])
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_accuracies_are_measured_on_the_images_they_are_named_after(engine, part, dataset):
+    wrong = replace(dataset, **{part: unlabelled(getattr(dataset, part))})
+    if engine == "batched":
+        record, _ = train.finish_together(train.start_together([TINY, TINY.but(seed=1)], wrong), wrong)
+    else:
+        record = train.finish(train.start(TINY, wrong, engine=engine), wrong)
+    found = {"validation": record.val_accuracy, "test": record.test_accuracy}
+    assert (found.pop(part) == 0).all() and (*found.values(),)[0].min() > 0
+
+
+@pytest.mark.parametrize("model", ["resnet56", "vgg16"])
+def test_looking_at_images_teaches_a_network_nothing(model):
+    """With batch normalisation: an answer does not depend on its neighbours, and nothing stays behind."""
+    few = images(4, evaluation=6, image_format="rgb32")
+    engine = train.start(RunConfig(model=model, train_limit=4, batch_size=4, epochs=1), few).engine
+    engine.backward(*next(engine.batches(0, start=0)), step=1)
+    with torch.no_grad():  # answers that depend on the image, as an untrained network's hardly do
+        logits = engine.model.eval()(normalise(few.test.images, few))
+        engine.model.train()
+    asked = ImageSet(few.test.images, logits.argmax(1))
+    before = {name: tensor.clone() for name, tensor in engine.model.state_dict().items()}
+    assert engine.accuracy(asked) == 100
+    engine.model.train()
+    assert [engine.accuracy(ImageSet(asked.images[i:i + 1], asked.labels[i:i + 1])) for i in range(6)] == [100] * 6
+    assert all(torch.equal(tensor, before[name]) for name, tensor in engine.model.state_dict().items())
+
+
+def test_a_resumed_run_has_taken_the_seconds_of_both_parts(dataset, tmp_path):
+    path = tmp_path / "checkpoint.npz"
+    first = train.start(TINY, dataset)
+    first.seconds = 1000.0
+    train.save_checkpoint(first, path, "dense")
+    again = train.start(TINY, dataset)
+    train.restore_checkpoint(again, path, "dense")
+    assert 1000 < train.finish(again, dataset).provenance["seconds"] < 1100
+
+
+def test_a_checkpoint_names_the_engine_it_is_of(dataset, tmp_path):
+    """Also where the networks are laid out alike."""
+    path = tmp_path / "checkpoint.npz"
+    train.save_checkpoint(train.start(TINY, dataset), path, "dense")
+    with pytest.raises(StoreError, match="not a checkpoint of this run with the compiled engine"):
+        train.restore_checkpoint(train.start(TINY, dataset), path, "compiled")
+    with pytest.raises(StoreError, match="not a checkpoint of this run"):
+        train.restore_checkpoint(train.start(TINY.but(seed=1), dataset), path, "dense")

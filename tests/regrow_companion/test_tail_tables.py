@@ -105,3 +105,17 @@ def test_a_damaged_table_is_moved_aside_and_computed_again(records: list[Record]
     assert [str(warning.message).endswith("It is not used.") for warning in told] == [False, True]
     assert [aside.read_bytes() for aside in (tmp_path / "store" / "damaged").iterdir()] == [bytes(content)]
     assert (shipped / path.name).read_bytes() == bytes(content)
+
+
+def test_every_time_point_has_random_numbers_of_its_own(records: list[Record], tmp_path: Path,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    keys: list[tuple[str, str, int]] = []
+
+    def noted(degrees: np.ndarray, settings: Settings, key: tuple[str, str, int]) -> dict[str, int]:
+        keys.append(key)
+        return {"n_tail": 0}
+
+    monkeypatch.setattr(tail_tables, "one_time_point", noted)
+    tail_tables.tables(records, FEW, tmp_path)
+    times = {POOLED: [0, 1, 2, 3, 6], "hidden 1": [0, 1, 2, 5, 6], "hidden 2": [0, 1, 2, 5, 6]}
+    assert sorted(keys) == sorted((record.key, layer, u) for record in records for layer in times for u in times[layer])

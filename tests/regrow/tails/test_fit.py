@@ -374,3 +374,22 @@ def test_select_xmin_refuses_the_same() -> None:
 
 def test_the_default_is_the_papers_threshold() -> None:
     assert PAPER_XMIN == 110 and fit_tail([109, 110, 111]).n_tail == 2
+
+
+def test_xmin_leaves_three_distinct_values_in_the_tail() -> None:
+    """Two are always near some law, and would be chosen often if they might."""
+    two = 0
+    for seed in range(30):
+        x = np.random.default_rng(seed).integers(20, 40, 30)
+        values = np.unique(x)
+        D = [fit_tail(x, int(k)).D_observed for k in values[:-1]]  # the last but one leaves two
+        fit, curve = select_xmin(x)
+        assert fit.xmin == values[np.argmin(D[:-1])] and curve.D_observed == pytest.approx(D[:-1])
+        two += D[-1] < min(D[:-1])
+    assert two > 3, "otherwise this would say nothing"
+
+
+@pytest.mark.parametrize("x", [[5, 5, 7], [5, 9, 9, 9]])
+def test_where_there_are_only_two_the_smaller_is_the_one_candidate(x: list[int]) -> None:
+    fit, curve = select_xmin(x, 20)
+    assert fit.xmin == 5 and curve.alpha.tolist() == pytest.approx([fit_tail(x, 5, 20).alpha])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import networkx as nx
 import numpy as np
 import pytest
+from scipy import stats
 
 from regrow.errors import ConfigError, DataError
 from regrow.tails.fit import TailFit, fit_tail, fit_tails, select_xmin
@@ -163,3 +165,42 @@ def test_what_cannot_be_tested_is_refused() -> None:
         goodness_of_fit(x, fit, 0)
     with pytest.raises(ConfigError, match="select_xmin chooses"):
         goodness_of_fit(x, fit_tail(x, int(np.sort(x)[-5])), null="reselect")
+
+
+def test_semi_lets_the_size_of_the_tail_vary() -> None:
+    """Three of 300 values are in the tail, so that in every twentieth set none is: 0.99 ** 300 = 4.9 %."""
+    x = np.array([1] * 297 + [110, 200, 500])
+    empty = {null: np.isnan(goodness_of_fit(x, fit_tail(x), 2000, null).alphas).mean() for null in ("tail", "semi")}
+    assert empty["tail"] == 0 and 0.03 < empty["semi"] < 0.07
+
+
+@pytest.mark.parametrize(("x", "xmin"), [([2, 2, 3], 2), ([1, 1, 2], 1)])
+def test_sets_as_far_as_the_data_are_not_farther(x: list[int], xmin: int) -> None:
+    """A quarter of the sets are the very data again."""
+    tested = goodness_of_fit(x, fit_tail(x, xmin), 2000)
+    assert np.isclose(tested.distances, tested.D, rtol=1e-9).mean() > 0.15
+    assert tested.p == np.mean(tested.distances > tested.D * (1 + 1e-9))
+
+
+def test_verdicts_at_the_edge() -> None:
+    x = sample(2.5, 110, 100, np.random.default_rng(6))
+    tested = goodness_of_fit(x, fit_tail(x), 50)
+    edges = {p: replace(tested, p=p) for p in (0.1, 0.10001, 0.94999, 0.95)}
+    assert [found.verdict_usual for found in edges.values()] == [False, True, True, True]
+    assert [found.verdict_paper for found in edges.values()] == [False, False, False, True]
+
+
+def test_reselected_sets_are_those_of_the_description() -> None:
+    """Tail from the law, all else from the values outside the tail on either side of it, xmin anew; one by one."""
+    rng = np.random.default_rng(8)
+    x = np.concatenate([sample(2.5, 10, 200, rng, 60), [5] * 4 + [6] * 3 + [7] * 2 + [8, 9], [900] * 300])
+    fit = select_xmin(x, 60)[0]
+    assert (fit.xmin, fit.n_tail) == (10, 200)
+    tested, found = goodness_of_fit(x, fit, 1000, "reselect"), []
+    for _ in range(400):
+        size = rng.binomial(fit.n, fit.n_tail / fit.n)
+        rest = rng.choice(x[(x < 10) | (x > 60)], fit.n - size)
+        again = select_xmin(np.append(sample(fit.alpha, 10, size, rng, 60), rest), 60)[0]
+        found.append((again.D_observed, again.xmin))
+    for ours, theirs in zip((tested.distances, tested.xmins), zip(*found, strict=True), strict=True):
+        assert stats.ks_2samp(ours, theirs).pvalue > 0.02

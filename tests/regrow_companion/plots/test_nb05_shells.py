@@ -119,3 +119,14 @@ def test_a_run_starts_from_initial_masks(tiny: Record):
     _, frame = plots.figure12([tiny])  # a single seed
     assert frame["seeds"].unique().tolist() == [1]
     assert (frame["neurons"] == frame["most"]).all()
+
+
+def test_figure12_shows_the_end_of_training(tiny: Record):
+    _, frame = plots.figure12([tiny])
+    shells = k_shells(tiny.masks(5).values())
+    for layer, found in zip(("visible", "hidden 1", "hidden 2"), shells, strict=False):
+        drawn = frame[(frame["layer"] == layer) & (frame["neurons"] > 0)]
+        values, counts = np.unique(found, return_counts=True)
+        assert drawn["shell"].tolist() == values.tolist() and drawn["neurons"].tolist() == counts.tolist()
+    start = k_shells(tiny.masks(0).values())
+    assert not all(np.array_equal(a, b) for a, b in zip(shells, start, strict=True))

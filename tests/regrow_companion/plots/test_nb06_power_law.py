@@ -102,3 +102,20 @@ def test_figure6_draws_the_gap_where_it_is(degrees):
     low, high = close_up.get_xlim()
     assert low <= worst["degree"] <= high
     assert style.unlabelled_axes(fig) == []
+
+
+def test_the_usual_distance_is_looked_for_just_before_observed_degrees():
+    values = np.array([1, 1, 1, 1, 1, 1, 9, 30])
+    fit = fit_tail(values, 1)
+    frame = power_law.gaps(values, fit)
+    assert frame.loc[frame["next observed"], "degree"].tolist() == [0, 8, 29]
+    assert frame.loc[frame["next observed"], "gap"].max() == pytest.approx(fit.D_observed)
+    assert frame.loc[frame["observed"], "degree"].tolist() == [1, 9, 30]
+
+
+def test_figure2_draws_both_laws_on_the_tail_that_is_drawn(degrees):
+    """Beyond xmax lie 40 of 440 values: the bounded law, fitted to the others, stands for ten elevenths."""
+    longer = np.append(degrees, np.full(40, 2 * XMAX))
+    _, frame = power_law.figure2(longer, XMIN, XMAX)
+    for name, share in (("bounded", 400 / 440), ("unbounded", 1)):
+        assert series(frame, "P(K >= k)", name)["value"].iloc[0] == pytest.approx(share)

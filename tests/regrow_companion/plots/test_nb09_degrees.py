@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.container import ErrorbarContainer
+from matplotlib.patches import StepPatch
 from scipy import stats
 
 from regrow import RunConfig, metrics, sparsity
@@ -207,3 +208,29 @@ def test_network_drawing_labels_every_neuron_with_its_degree():
     texts = [text.get_text() for text in initial_degrees.network_drawing(masks).axes[0].texts]
     assert sorted(t for t in texts if t.isdigit()) == sorted("1214312")
     assert {"input", "hidden 1", "output"} <= set(texts)
+
+
+def test_figure5s_band_is_the_deviation_of_a_sample(records: list[Record]):
+    _, data = degrees.figure5(records)
+    edges = degrees.log_bins(max(int(record.hidden_degrees().max()) for record in records))
+    for row in (1, 5):
+        shown = data[(data["row"] == row) & (data["strategy"] == "momentum") & (data["what"] == "P(k)")]
+        lines = [degrees.binned(record.hidden_degrees(record.update_at(row)), edges) for record in records
+                 if record.config.grow == "momentum"]
+        assert shown["sd"].to_numpy() == pytest.approx(np.abs(lines[0] - lines[1]) / np.sqrt(2))  # of two seeds
+        assert shown["value"].to_numpy() == pytest.approx((lines[0] + lines[1]) / 2) and shown["sd"].max() > 0
+
+
+def test_figure5s_grey_is_before_training(records: list[Record]):
+    fig, _ = degrees.figure5(records)
+    edges = degrees.log_bins(max(int(record.hidden_degrees().max()) for record in records))
+    expected = np.mean([degrees.binned(record.hidden_degrees(0), edges) for record in records], axis=0)
+    for ax in fig.axes:
+        grey, = (patch for patch in ax.patches if isinstance(patch, StepPatch))
+        assert grey.get_data().values == pytest.approx(expected) and grey.get_data().edges.tolist() == edges.tolist()
+
+
+def test_twice_the_spread_is_doubled():
+    spread = pd.DataFrame({"strategy": "random", "seed": 0, "update": [0, 1, 2], "std within": [1.0, 2.0, 3.0]})
+    assert degrees.widening(spread).loc["random", "doubled at update"] == 1
+    assert np.isnan(degrees.widening(spread[:1]).loc["random", "doubled at update"])

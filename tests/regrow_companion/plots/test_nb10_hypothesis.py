@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 
 from regrow.tails.compare import NAMES
+from regrow.tails.fit import fit_tail
+from regrow.tails.goodness import sample
 from regrow_companion import style
 from regrow_companion.plots import nb10_hypothesis as hypothesis
 from regrow_companion.study import STRATEGIES
@@ -134,3 +136,36 @@ def test_winners_figure(series):
     np.testing.assert_allclose(last["value"], -8 / 200)
     assert (ratio["epoch"] > 0).all()
     assert style.unlabelled_axes(fig) == []
+
+
+def test_nine_in_ten_samples_lie_in_the_band():
+    pooled = pd.DataFrame({"n_tail": [300, 300], "alpha": [2.5, 2.5]})
+    low, high = hypothesis.true_power_law(pooled, n_sets=400)
+    rng, inside = np.random.default_rng(1), []
+    for _ in range(400):
+        fit = fit_tail(sample(2.5, 100, 300, rng), 100)
+        inside.append(low <= fit.D * np.sqrt(300) <= high)
+    assert np.mean(inside) == pytest.approx(0.9, abs=0.03)
+
+
+def test_ratios_have_the_band_of_a_sample(series):
+    values = {0: -8.0, 1: -4.0, 2: 0.0}
+    changed = series.assign(**{"ratio log-normal": series["seed"].map(values) * series["n_tail"]})
+    _, frame = hypothesis.winners_figure(changed)
+    ratio = frame[(frame["panel"] == "ratio") & (frame["law"] == "log-normal")]
+    assert ratio["sd"].to_numpy() == pytest.approx(4) and ratio["value"].to_numpy() == pytest.approx(-4)
+
+
+def test_edges_of_the_rules(series):
+    edge = series[(series["layer"] == POOLED) & (series["update"] == 0)].assign(p=series["seed"].map(
+        {0: 0.1, 1: 0.95, 2: 0.94}))
+    table = hypothesis.passing(edge)
+    assert table["usual"].to_numpy() == pytest.approx(2 / 3) and table["paper"].to_numpy() == pytest.approx(1 / 3)
+    _, frame = hypothesis.honest_figure(series.assign(p=series["seed"].map({0: 0.1, 1: 0.95, 2: 0.94})), matched_n=50)
+    shares = frame[frame["panel"].isin(["i", "j"])].groupby("panel")["value"].unique()
+    assert shares["i"] == pytest.approx([2 / 3]) and shares["j"] == pytest.approx([1 / 3])
+
+
+def test_the_power_law_may_win(series):
+    table = hypothesis.decided(series.assign(**{"ratio log-normal": 8.0}), "log-normal")
+    assert (table["power law"] == 1).all() and (table["other"] == 0).all()

@@ -10,6 +10,7 @@ import pytest
 from regrow.config import RunConfig
 from regrow.record import Record
 from regrow.store import Store
+from regrow.tails.fit import fit_tail
 from regrow_companion import study
 from regrow_companion.figures import check_figure, save_figure
 from regrow_companion.plots import nb11_border as border
@@ -120,3 +121,12 @@ def test_the_figure_shows_mean_maps_and_marks_the_frame(records: list[Record], t
     assert (line.get_x(), line.get_y(), line.get_width(), line.get_height()) == (4, 4, 24, 24)  # cells begin at 0
     save_figure(fig, "border", data=frame, alt="maps of hand-made networks", out=tmp_path, profile="quick")
     assert check_figure(tmp_path, "border") == []
+
+
+def test_the_exponent_is_of_both_hidden_layers_and_the_isolated_of_the_first(tiny: Record) -> None:
+    record = made(tiny, even(), grow="random", augment="crop_flip")
+    record.in_degree["fc2"][-1][:3], record.out_degree["fc3"][-1][:3] = 0, 0
+    row = border.wiring([record]).iloc[0]
+    assert row["isolated"] == 4 and row["dormant"] == 4 + 3
+    degrees = np.concatenate([np.zeros(7, int), np.arange(11, 47), np.full(17, 50)])
+    assert row["alpha"] == pytest.approx(fit_tail(degrees, record.thresholds.high).alpha)

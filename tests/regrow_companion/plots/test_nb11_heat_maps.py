@@ -106,3 +106,31 @@ def test_bins_hold_whole_degrees(largest, bins):
     frame = plots._binned(np.array([[0, 1, largest, largest]], dtype=np.int16), width, largest)
     assert len(frame) == bins and frame.index[0] == (width - 1) / 2
     assert frame[0].iloc[-1] == pytest.approx(0.5 / width)
+
+
+def test_map_numbers_are_those_of_each_map(records):
+    record = records[0]
+    row, heat = plots.map_numbers([record]).iloc[-1], plots.input_maps(record)[-1]
+    assert row["mirror_overlap"] == pytest.approx(np.minimum(heat, heat[:, ::-1]).sum() / heat.sum())
+    assert row["top_bottom"] == pytest.approx(np.minimum(heat, heat[::-1]).sum() / heat.sum())
+    assert row["mirror_overlap"] != row["top_bottom"] and row["epoch"] == 2
+
+
+def test_figure18s_band_is_the_deviation_of_a_sample(records):
+    _, frame = plots.figure18(records)
+    at = frame[(frame["method"] == "gradient") & (frame["epoch"] == frame["epoch"].max())]
+    k, width = at["degree"].to_numpy()[:, None], np.diff(at["degree"])[0]
+    first, second = (np.mean(np.abs(record.input_degrees()[5] - k) < width / 2, axis=1) / width
+                     for record in records[2:])
+    assert at["share"].to_numpy() == pytest.approx((first + second) / 2)
+    assert at["sd"].to_numpy() == pytest.approx(np.abs(first - second) / np.sqrt(2)) and at["sd"].max() > 0
+
+
+def test_figure18_marks_the_mean_of_the_largest_degrees(records):
+    _, frame = plots.figure18(records)
+    for method, pair in (("random", records[:2]), ("gradient", records[2:])):
+        at = frame[(frame["method"] == method) & (frame["epoch"] == frame["epoch"].max())]
+        largest = [record.input_degrees()[5].max() for record in pair]
+        assert at["largest_degree"].unique().tolist() == [np.mean(largest)]
+    one, other = (record.input_degrees()[5].max() for record in records[2:])
+    assert one != other, "otherwise this would say nothing"

@@ -74,3 +74,16 @@ def test_summary_of_known_counts(records):
     rows = dormancy.summary(frame)
     assert len(rows) == 2 and (rows["at the end (%)"] == 31).all() and (rows["seeds"] == 2).all()
     assert rows["sd (%)"].to_numpy() == pytest.approx(np.sqrt(2)) and (rows["levels off at epoch"] == 1).all()
+
+
+def test_a_curve_at_the_edge_of_the_tolerance_has_levelled_off():
+    assert dormancy.levels_off([0, 1, 2], [8, 9, 10], 2) == 0 and dormancy.levels_off([0, 1, 2], [7, 9, 10], 2) == 1
+
+
+def test_the_mean_curve_levels_off(records):
+    """Two seeds stay, the third comes from far: the mean leaves the tolerance, the median does not."""
+    frame = dormancy.dormant_neurons([records[0]] * 3)
+    frame["seed"] = np.repeat([0, 1, 2], len(frame) // 3)
+    early = (frame["epoch"] < 1) & (frame["seed"] == 2)
+    rows = dormancy.summary(frame.assign(hidden=100, dormant=np.where(early, 90, 30)))
+    assert (rows["levels off at epoch"] == 1).all()

@@ -107,3 +107,10 @@ def test_it_can_be_saved(tiny: Record, tmp_path: Path) -> None:
     save_figure(fig, "sparsities", data=frame, alt="Accuracy against sparsity in many panels.", out=tmp_path,
                 profile="quick", records=[tiny])
     assert check_figure(tmp_path, "sparsities") == []
+
+
+def test_ours_are_dynamic_runs_after_the_last_epoch(tiny: Record) -> None:
+    static = replace(tiny, config=tiny.config.but(prune="none", grow="none"))
+    assert ours(sparsity_levels.levels([static])).empty
+    best_first = replace(tiny, val_accuracy=np.array([90.0, 1.0]), test_accuracy=np.array([80.0, 70.0]))
+    assert ours(sparsity_levels.levels([best_first]))["mean"].tolist() == [70]

@@ -108,3 +108,10 @@ def test_settled_at_is_the_first_epoch_that_agrees_with_the_end_for_good(records
     values[-2:] = 0.91, 1.0
     frame[f"{epochs[-1]:.6g}"] = values
     assert rank.settled_at(frame) == {"random": epochs[-2]}
+
+
+def test_a_tau_at_the_level_agrees(records):
+    frame = rank.rank_agreement(records[:1])
+    epochs = records[0].epochs_at
+    frame[f"{epochs[-1]:.6g}"] = np.full(len(epochs), 0.9)
+    assert rank.settled_at(frame) == {"random": epochs[0]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -224,3 +225,122 @@ def test_only_runs_of_one_experiment_are_compared() -> None:
                like.but(sparsity=0.0, prune="none", grow="none")]
     records = [SimpleNamespace(config=config, key=config.key) for config in configs]
     assert exploration.comparable(records, like) == [records[7], *records[1:4]]
+
+
+# ---- small cases by hand
+
+
+def few(**counts: list[list[int]]) -> dict[str, np.ndarray]:
+    """The six counts of three neurons at some updates; what is not given is 0."""
+    rows = len(next(iter(counts.values())))
+    return {name: np.array(counts.get(name, np.zeros((rows, 3), int)), np.int16) for name in COUNTS}
+
+
+def test_what_lasts_is_known_at_the_next_update() -> None:
+    of = few(degree=[[5, 3, 2], [6, 3, 1], [4, 4, 2]], kept=[[4, 2, 2], [3, 3, 1], [4, 3, 0]],
+             grown=[[2, 1, 0], [1, 1, 1], [0, 1, 2]], young=[[0, 0, 0], [2, 1, 0], [1, 1, 1]],
+             young_lost=[[0, 0, 0], [1, 0, 0], [0, 1, 1]])
+    found = attachment.outcomes(of, 10)
+    events, chance = found["lasting"]
+    assert events.tolist() == [[1, 1, 0], [1, 0, 0], [0, 0, 0]]
+    # 2 of 3 grown connections last, then 1 of 3; at first 6, 8 and 8 places are free, then 7, 7 and 9.
+    assert np.allclose(chance, [[2 * 6 / 22, 2 * 8 / 22, 2 * 8 / 22], [7 / 23, 7 / 23, 9 / 23], [0, 0, 0]])
+    assert found["pruning"][0].tolist() == [[1, 1, 0], [3, 0, 0], [0, 1, 2]]
+    assert np.allclose(found["pruning"][1], [[1, 0.6, 0.4], [1.8, 0.9, 0.3], [1.2, 1.2, 0.6]])
+    assert found["infancy"][0].tolist() == of["young_lost"].tolist()
+    assert np.allclose(found["infancy"][1], [[0, 0, 0], [2 / 3, 1 / 3, 0], [2 / 3, 2 / 3, 2 / 3]])
+    assert found["settled"][0].tolist() == [[1, 1, 0], [2, 0, 0], [0, 0, 1]]
+    assert np.allclose(found["settled"][1], [[1, 0.6, 0.4], [2 * 4 / 7, 2 * 2 / 7, 2 * 1 / 7], [3 / 7, 3 / 7, 1 / 7]])
+
+
+@pytest.mark.parametrize(("side", "places"), [("in", 20), ("out", 3)])
+def test_places_are_those_of_the_other_side(side: str, places: int) -> None:
+    """A layer of 3 neurons over 20: a neuron has 20 places below it, an input has 3 above it."""
+    of = few(degree=[[1, 1, 2]], kept=[[1, 0, 2]], grown=[[1, 2, 0]])
+    seen = Watched(config=RunConfig(hidden=(3, 5)), steps_per_epoch=10, steps=np.array([10]), prune_rates=np.ones(1),
+                   counts={f"fc1/{side}/{name}": rows for name, rows in of.items()}, moment_steps=np.array([0]),
+                   neurons={}, shapes={"fc1": (3, 20), "fc2": (5, 3), "fc3": (10, 5)})
+    free = np.array([places - 1, places, places - 2]) * 3 / (3 * places - 3)
+    table = attachment.kernel(seen)
+    assert table["low"].tolist() == [1, 2] and table["nodes"].eq("hidden 1" if side == "in" else "input").all()
+    assert np.allclose(table["attachment_chance"], [free[0] + free[1], free[2]])
+    assert table["attachment"].tolist() == [3, 0] and table["neurons"].tolist() == [2, 1]
+    row = attachment.exponents(seen).iloc[0]
+    assert (row["step"], row["epoch"], row["grown"]) == (10, 1, 3)
+    lost = few(degree=[[1, 2, 2]], kept=[[1, 1, 1]], grown=[[1, 1, 0]])
+    other = replace(seen, counts={f"fc1/{side}/{name}": rows for name, rows in lost.items()})
+    expected = attachment.exponent([1, 1, 0], attachment.expected_growth([1, 1, 1], [1, 1, 0], places), [1, 2, 2])
+    assert attachment.exponents(other)["attachment"].iloc[0] == pytest.approx(expected.value)
+
+
+def test_errors_of_a_ratio_by_hand() -> None:
+    assert attachment.ratio_error([1, 2, 3], [1, 1, 1]) == pytest.approx(np.sqrt(3))  # 2 from the mean, times 3 / 2
+    assert attachment.ratio_error([1, 2, 3, 0], [2, 2, 2, 0]) == pytest.approx(np.sqrt(3))  # a fourth that cannot be
+    assert attachment.ratio_error([4], [9]) == 2
+    assert attachment.ratio_error([2, 4], [1, 2]) == 0
+
+
+def test_neurons_are_told_with_the_update_that_follows() -> None:
+    """Three neurons above four inputs, at the start and before the updates at steps 10 and 20."""
+    first = few(degree=[[3, 2, 4], [4, 1, 2]], kept=[[1, 2, 3], [4, 0, 1]], grown=[[4, 0, 3], [0, 5, 1]])
+    sent = few(degree=[[9, 9, 9]] * 2, kept=[[8, 7, 6]] * 2, grown=[[9, 8, 7]] * 2)
+    second = {name: rows[:, :1] for name, rows in few(degree=[[1, 0, 0]] * 2).items()}
+    measures = {"activation": [[1, 2, 3], [0, 2, 4], [1, 1, 1]], "spread": [[1, 1, 4], [2, 2, 2], [0, 1, 2]],
+                "gradient": [[1, 2, 3]] * 3, "update": [[4, 5, 6]] * 3,
+                "in_degree": [[3, 2, 4], [3, 2, 4], [4, 1, 2]], "out_degree": [[1, 0, 1], [1, 1, 0], [0, 1, 1]]}
+    parts = {"fc1/in": first, "fc1/out": sent, "fc2/in": second}
+    seen = Watched(config=RunConfig(hidden=(3, 1)), steps_per_epoch=5, steps=np.array([10, 20]),
+                   prune_rates=np.ones(2), moment_steps=np.array([0, 10, 20]),
+                   counts={f"{part}/{name}": rows for part, of in parts.items() for name, rows in of.items()},
+                   neurons={f"fc1/{name}": np.array(rows, np.float32) for name, rows in measures.items()}
+                   | {f"fc2/{name}": np.ones((3, 1), np.float32) for name in measures},
+                   shapes={"fc1": (3, 4), "fc2": (1, 3), "fc3": (2, 1)})
+    found = dormancy.neurons(seen)
+    one = {step: group for step, group in found[found["layer"] == "fc1"].groupby("step")}
+    assert one[0][["grown", "lost"]].isna().all(axis=None)  # no update follows
+    assert one[10]["grown"].tolist() == [4, 0, 3] and one[10]["lost"].tolist() == [2, 0, 1]
+    assert one[20]["grown"].tolist() == [0, 5, 1] and one[20]["lost"].tolist() == [0, 1, 1]
+    assert one[10]["degree"].tolist() == [4, 3, 4] and one[20]["in_degree"].tolist() == [4, 1, 2]
+    assert one[10]["score"].tolist() == [0, 1, 2] and one[0]["spread"].tolist() == [0.5, 0.5, 2]
+    assert one[10]["epoch"].eq(2).all() and one[10]["nodes"].eq("hidden 1").all()
+    assert one[10]["gradient"].tolist() == [1, 2, 3] and one[10]["update"].tolist() == [4, 5, 6]
+
+
+def test_neurons_are_shown_at_a_quarter_and_at_the_end() -> None:
+    every = pd.DataFrame({"step": np.repeat([0, 20, 40, 60, 100], 2), "neuron": [0, 1] * 5})
+    assert dormancy.shown(every)["step"].tolist() == [20, 20, 100, 100]
+
+
+def ran(**changes: object) -> SimpleNamespace:
+    """What `explored` reads of a run: two layers of 100 and 50 places, 20 and 50 connections, two updates."""
+    said = {"key": "k", "config": RunConfig(hidden=(9, 5), seed=3), "shapes": {"fc1": (5, 20), "fc2": (10, 5)},
+            "connections": {"fc1": 20, "fc2": 50}, "steps": np.array([0, 4, 8]), "epochs_at": np.array([0.0, 1, 2]),
+            "explored": {"fc1": np.array([20, 40, 55]), "fc2": np.array([50, 50, 50])},
+            "prune_rates": np.array([np.nan, 0.5, 0.1]), "val_accuracy": np.array([7.0, 8]),
+            "test_accuracy": np.array([1.0, 2])}
+    return SimpleNamespace(**said | changes)
+
+
+def test_exploration_of_a_run_by_hand() -> None:
+    table = exploration.explored([ran()])
+    assert table["percent"].tolist() == pytest.approx([70 / 1.5, 90 / 1.5, 105 / 1.5])
+    # Ten grow on 90 free places, then two on 82: of 80 untried ones 80 * 8 / 9 and of those 40 in 41 stay so.
+    untried = np.array([80, 80 * 8 / 9, 80 * 8 / 9 * 40 / 41])
+    assert table["chance"].to_numpy() == pytest.approx((150 - untried) / 1.5)
+    assert table["accuracy"].eq(8).all() and table["seed"].eq(3).all() and table["epoch"].tolist() == [0, 1, 2]
+    static = ran(config=RunConfig(hidden=(9, 5), prune="none", grow="none"))
+    ends = ran(steps=np.array([0, 8]), epochs_at=np.array([0.0, 2]), prune_rates=np.array([np.nan, 0.1]),
+               explored={"fc1": np.array([20, 55]), "fc2": np.array([50, 50])})
+    for run in (static, ends):  # of a record of both ends nobody knows how often it was rewired
+        assert exploration.explored([run])["chance"].isna().all()
+
+
+def test_activity_is_measured_on_validation_images_and_gradients_on_training_images() -> None:
+    weights, biases, masks, dataset = hand_made()
+    other = ImageSet(dataset.train.images // 5, dataset.train.labels)
+    plain = watched.measure(weights, biases, masks, dataset, images=2)
+    for part, changed in (("train", {"gradient"}), ("validation", {"activation"}), ("test", set())):
+        found = watched.measure(weights, biases, masks, replace(dataset, **{part: other}), images=2)
+        differ = {name for name in ("activation", "gradient")
+                  if not np.array_equal(found[f"fc1/{name}"], plain[f"fc1/{name}"])}
+        assert differ == changed, part

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -190,3 +192,44 @@ def test_cases_and_their_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     fig, _ = series.figure_b13(first["agreement"].query("layer == 'fc1'"), ends, BASE)
     assert not style.unlabelled_axes(fig)
     plt.close(fig)
+
+
+# ---- small cases by hand --------------------------------------------------------------------------------------------
+
+
+def test_hubs_are_the_best_hundredth_of_many_neurons() -> None:
+    degrees = np.array([[1] * 198 + [51, 151], [1] * 197 + [2, 0, 199]])
+    run = SimpleNamespace(hidden_degrees=lambda: degrees, thresholds=SimpleNamespace(low=1, high=2),
+                          explored={"a": np.array([5, 10]), "b": np.array([5, 15])}, total_weights=100,
+                          steps=np.array([0, 4]), epochs_at=np.array([0.0, 1]))
+    found = series.series(run)  # type: ignore[arg-type]
+    assert found["hubs"].tolist() == pytest.approx([50.5, 100 * 201 / 398])
+    assert found["dormant low"].tolist() == pytest.approx([99, 99]) and found["explored"].tolist() == [10, 25]
+    assert found["dormant high"].tolist() == pytest.approx([99, 99.5]) and found["n_tail"].tolist() == [2, 2]
+
+
+def test_labels_are_of_the_end_of_training(records: list[Record]) -> None:
+    run = replace(records[0], val_accuracy=np.array([9.0, 1]), test_accuracy=np.array([9.0, 2]))
+    table = measured([run]).table
+    assert table["validation %"].eq(1).all() and table["test %"].eq(2).all()
+    assert measured([run]).last()["step"].tolist() == [16]
+
+
+def test_agreement_is_of_pairs_that_share_no_batch() -> None:
+    """Rankings of four places: 1 and 2 have one of two in common, 3 and 4 both; with all images 1, 2, 0 and 0."""
+    a, b, c = (torch.tensor(places, dtype=torch.bool) for places in ([1, 1, 0, 0], [1, 0, 1, 0], [0, 0, 1, 1]))
+    rankings = [{"fc1": (mask, 0.5)} for mask in (b, a, c, c)]
+    engine = SimpleNamespace(rows=[], steps_per_epoch=4)
+    noise.ComparingEngine._note(engine, 8, "batch", {32: rankings}, {"fc1": (a, 0.25)})  # type: ignore[arg-type]
+    row, = engine.rows
+    assert (row["with another"], row["with all"]) == (0.75, (0.5 + 1) / 4)
+    assert (row["epoch"], row["grown"], row["chance"], row["size"]) == (2, 2, 0.25, 32)
+
+
+def test_chance_is_the_share_of_the_places_that_are_free(compared: tuple[noise.ComparingEngine, Record]) -> None:
+    config = compared[0].config
+    engine = noise.ComparingEngine(config, compared[0].dataset, total_steps(config))
+    engine.backward(*next(iter(engine.batches(0, 0))), 5)
+    for name, (grown, chance) in engine._grown(engine.gradients, 5).items():
+        n, mask = int(grown.sum()), engine.masks[name]
+        assert n and chance == pytest.approx(n / (int((~mask).sum()) + n)), "what was just pruned is free as well"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -17,7 +19,7 @@ from regrow.config import RunConfig
 from regrow.data import Dataset, load
 from regrow.errors import ConfigError
 from regrow.record import Record
-from regrow.rules import LayerState
+from regrow.rules import LayerState, l3_score
 from regrow_companion import style
 from regrow_companion.section8 import cases
 from regrow_companion.section8 import nb22_engines as engines
@@ -228,3 +230,82 @@ def test_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, results: dict[
     weighted = (table["mean"] * table["neurons"]).groupby(table["nodes"]).sum()
     assert np.allclose(weighted, [40, 20])  # relative to the mean
     plt.close("all")
+
+
+# ---- small cases by hand ---------------------------------------------------------------------------------------------
+
+
+def born_late() -> tuple[SimpleNamespace, dict[str, np.ndarray]]:
+    """Four inputs, three hidden neurons born before training and at the updates, two outputs."""
+    record = SimpleNamespace(
+        shapes={"fc1": (3, 4), "fc2": (2, 3)}, layers=("fc1", "fc2"), steps=np.array([0, 5, 10]), steps_per_epoch=5,
+        epochs_at=np.array([0.0, 1, 2]), thresholds=SimpleNamespace(low=2),
+        in_degree={"fc1": np.array([[2, 0, 0], [1, 1, 0], [3, 1, 2]]), "fc2": np.array([[1, 0], [1, 1], [2, 2]])},
+        out_degree={"fc1": np.ones((3, 4), int), "fc2": np.array([[1, 0, 0], [1, 1, 0], [2, 1, 1]])})
+    return record, {"fc1": np.array([0, 1, 2]), "fc2": np.array([0, 0])}
+
+
+def test_layers_over_time_by_hand() -> None:
+    table = layers.over_time(*born_late())  # type: ignore[arg-type]
+    columns = ["step", "epoch", "connections", "neurons", "dormant", "largest"]
+    hidden, output = (table[table["layer"] == name][columns].to_numpy().tolist() for name in ("fc1", "fc2"))
+    assert hidden == [[0, 0, 2, 1, 0, 3], [5, 1, 2, 2, 2, 2], [10, 2, 6, 3, 1, 5]]
+    assert output == [[0, 0, 1, 2, 2, 1], [5, 1, 2, 2, 2, 1], [10, 2, 4, 2, 2, 2]]
+    assert table["density"].iloc[0] == 2 / 12 and table["nodes"].tolist() == ["hidden 1", "output"] * 3
+
+
+def test_ages_and_places_by_hand() -> None:
+    record, born = born_late()
+    table = layers.ages(record, born)  # type: ignore[arg-type]
+    assert table[["birth", "birth_epoch", "rank", "in_degree", "degree"]].to_numpy().tolist() == [
+        [0, 0, 1, 3, 5], [1, 1, 2, 1, 2], [2, 2, 3, 2, 3]]
+    places = {of: np.asarray(found).tolist() for of, found in layers.born_places(record, born).items()}  # type: ignore[arg-type]
+    assert places == {("fc1", "in"): 4, ("fc1", "out"): [[2], [3]], ("fc2", "in"): [[2], [3]],
+                      ("fc2", "out"): [[2], [2]]}
+
+
+def test_halves_of_training_leave_the_first_update_out() -> None:
+    exponents = pd.DataFrame({"kind": "fixed", "strategy": "random", "layer": "fc1", "side": "in", "seed": 0,
+                              "step": [3, 6, 15, 18, 30], "attachment": [100.0, 1, 2, 5, 7],
+                              "attachment_information": [1.0, 1, 3, 1, 1]})
+    found = layers.attachment_by_kind(exponents)
+    assert found["half"].tolist() == ["first half", "second half"] and found["value"].tolist() == [1.75, 6]
+
+
+def test_the_accuracies_kept_are_those_of_the_end(dataset: Dataset) -> None:
+    record, seen = observe(TINY.but(epochs=1), dataset)
+    record = replace(record, val_accuracy=np.array([9.0, 1]), test_accuracy=np.array([9.0, 2]))
+    kept = layers.tables(layers.LayersCase(TINY.but(epochs=1), "fixed"), record, seen)["accuracy"]
+    assert kept.to_dict("list") == {"validation": [1], "test": [2]}
+
+
+def test_layers_get_back_by_what_they_have_left() -> None:
+    of = states()
+    pruned = {name: layer.mask & (layer.weight < 0) for name, layer in of.items()}
+    left = {name: int((layer.mask & (layer.weight >= 0)).sum()) for name, layer in of.items()}
+    assert engines.MagnitudeEngine.weights(None, of, pruned) == left  # type: ignore[arg-type]
+    assert engines.mean_momentum(replace(of["a"], average=of["a"].mask * 3.0 + ~of["a"].mask * 50.0)) == 3
+
+
+def test_a_place_that_was_just_pruned_is_free(dataset: Dataset) -> None:
+    """Of 90 % connections half are pruned and have nowhere else to go."""
+    record, _ = observe(TINY.but(sparsity=0.1, epochs=1), dataset, engine=engines.MagnitudeEngine)
+    assert len({sum(int(record.in_degree[name][u].sum()) for name in record.layers) for u in range(4)}) == 1
+
+
+def test_regrowth_scores_what_pruning_has_left() -> None:
+    different = 0
+    for seed in range(5):
+        layer = states(seed)["a"]
+        pruned = layer.mask & (layer.weight < 0)
+        done = engines.regrow(layer, pruned, 4, "l3")
+        kept = layer.mask & ~pruned
+        scores, old = (l3_score(replace(layer, mask=mask)) for mask in (kept, layer.mask))
+        assert scores[done.grown].min() >= scores[~kept & ~done.grown].max()
+        different += int(old[done.grown].min() < old[~kept & ~done.grown].max())
+    assert different, "otherwise this would say nothing"
+
+
+def test_the_largest_remainders_get_what_rounding_leaves() -> None:
+    room = {"a": 100, "b": 100, "c": 100}
+    assert engines.shares(10, {"a": 1, "b": 2, "c": 4}, room) == {"a": 1, "b": 3, "c": 6}  # 1.43, 2.86 and 5.71

@@ -198,3 +198,54 @@ def test_figures_say_what_they_show(performed: tuple[cases.Tables, list[int]]) -
     assert not style.unlabelled_axes(fig) and len(frame) == 2 * 2 * 5 * 32
     assert set(strength.exponents(tables["neurons"])["side"]) == {"in", "out", "all"}
     assert set(nb23_plots.summary(tables["rounds"])["seeds"]) == {2}
+
+
+# ---- small cases by hand
+
+
+def tiny_network() -> Network:
+    """Two inputs, three hidden neurons with 2, 1 and 0 inputs and 1, 0 and 0 outputs, one output; two are its own."""
+    masks = {"fc1": torch.tensor([[1, 1], [1, 0], [0, 0]], dtype=torch.bool),
+             "fc2": torch.tensor([[1, 0, 0]], dtype=torch.bool)}
+    return Network(masks, {}, {}, {}, {})
+
+
+def test_a_row_of_a_network_is_about_its_hidden_neurons() -> None:
+    row = tickets.rounds_row(CASE, tickets.Trained("ticket", 0, tiny_network(), 70.0, 60.0))
+    assert (row["connections"], row["density"], row["largest"]) == (4, 4 / 9, 3)
+    assert row["mean_degree"] == pytest.approx(4 / 3) and (row["validation"], row["test"]) == (70, 60)
+    assert (row["low"], row["dormant_low"], row["high"], row["dormant_high"]) == (0, 1, 1, 2)
+
+
+def test_rows_of_layers_by_hand() -> None:
+    """In-degrees under random masks: two of six places, three of which are taken, and one of three, one taken."""
+    below, hidden = tickets.layer_rows(tickets.Trained("ticket", 1, tiny_network(), 0, 0))
+    assert (below["layer"], below["neurons"], below["mean"], below["without"]) == ("input", 2, 1.5, 0)
+    assert below["sd"] == pytest.approx(np.sqrt(0.5))
+    assert below["sd_chance"] == pytest.approx(np.sqrt(3 * 0.25 * 3 / 5))  # hypergeometric: three of six, three taken
+    assert (hidden["layer"], hidden["neurons"], hidden["largest"], hidden["without"]) == ("hidden 1", 3, 3, 1)
+    assert hidden["sd"] == pytest.approx(np.sqrt(7 / 3))
+    assert hidden["sd_chance"] == pytest.approx(np.sqrt(2 * 0.25 * 4 / 5 + 2 / 9))
+    assert hidden["gini"] == pytest.approx(0.75) and hidden["gini"] != hidden["gini_chance"]
+
+
+def test_which_networks_are_kept_neuron_by_neuron() -> None:
+    kept = {(kind, round) for kind in ("ticket", "static", "reinitialised", "random") for round in range(4)
+            if tickets.shown(CASE, tickets.Trained(kind, round, tiny_network(), 0, 0))}
+    assert kept == {("ticket", 2), ("ticket", 3), ("static", 3), ("random", 3)}  # of three rounds
+
+
+def test_strength_is_compared_where_there_are_connections() -> None:
+    frame = pd.DataFrame({"dataset": "mnist", "kind": "ticket", "round": 1, "layer": "hidden 1",
+                          "in_degree": [0, 1, 2, 4], "in_strength": [0.0, 8, 4, 2],
+                          "out_degree": [0, 1, 2, 4], "out_strength": [0.0, 2, 4, 8]})
+    found = strength.exponents(frame).set_index("side")
+    assert found["rho"].drop("all").tolist() == pytest.approx([-1, 1]) and found["n"].eq(3).all()
+    assert found["beta"].drop("all").tolist() == pytest.approx([-1, 1])
+    assert found.loc["all", "beta"] == pytest.approx(0)  # 10, 8 and 10 on 2, 4 and 8: the first is the last
+
+
+def test_planted_momentum_is_that_of_the_connections() -> None:
+    ones, half = torch.ones(1, 2), torch.tensor([[True, False]])
+    network = Network({"fc1": ~half | half}, {"fc1": 3 * ones}, {"fc1": 5 * ones}, {}, {}).masked({"fc1": half})
+    assert network.weights["fc1"].tolist() == [[3, 0]] and network.momenta["fc1"].tolist() == [[5, 0]]

@@ -164,3 +164,34 @@ def test_figures(wiring: channels.Wiring) -> None:
     assert np.allclose(curves.first(), 1) and all((curve.diff().dropna() < 0).all() for _, curve in curves)
     assert set(curves.groups) == {(nodes, *end) for nodes in channels.NODES
                                   for end in (("start", "all"), ("end", "gradient"), ("end", "random"))}
+
+
+def test_ratios_and_pooled_shares_by_hand() -> None:
+    run = {"key": "k", "model": "convnet", "strategy": "random", "seed": 0}
+    nodes = pd.DataFrame([run | {"moment": 5, "epoch": 2.0, "nodes": INTO, "layer": str(i), "sd": sd, "chance_sd": 2.0}
+                          for i, sd in enumerate((2.0, 2.0, 8.0))])
+    assert channels.ratios(nodes)["ratio"].tolist() == [2]
+    degrees = pd.DataFrame([run | {"layer": "a", "nodes": INTO, "moment": moment, "relative degree": k, "count": n,
+                                   "strategy": rule}
+                            for rule in ("random", "gradient") for moment in ("start", "end")
+                            for k, n in ((0.0, 1), (1.0, 2), (2.0, 1))])
+    found = channels.pooled(degrees)
+    assert found["share"].tolist() == [1, 0.75, 0.25] * 3
+    assert list(dict.fromkeys(zip(found["moment"], found["strategy"], strict=True))) == [
+        ("start", "all"), ("end", "random"), ("end", "gradient")]
+
+
+def test_both_ends_are_the_first_and_the_last_moment(record: Record) -> None:
+    frame = channels.degrees(record)
+    for moment, row in (("start", 0), ("end", -1)):
+        found = frame[(frame["layer"] == "conv3") & (frame["nodes"] == INTO) & (frame["moment"] == moment)]
+        values, counts = np.unique(record.in_degree["conv3"][row], return_counts=True)
+        assert found["degree"].tolist() == values.tolist() and found["count"].tolist() == counts.tolist()
+        assert found["relative degree"].to_numpy() == pytest.approx(values / record.in_degree["conv3"][row].mean())
+
+
+def test_a_tail_needs_as_many_nodes_as_is_said(record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channels, "ENOUGH", 128)
+    assert ("conv3", INTO) in set(channels.tails(record).set_index(["layer", "nodes"]).index)  # it has 128
+    monkeypatch.setattr(channels, "ENOUGH", 129)
+    assert ("conv3", INTO) not in set(channels.tails(record).set_index(["layer", "nodes"]).index)

@@ -138,3 +138,12 @@ def test_the_command(small: tuple[RunConfig, ...], tmp_path: Path, capsys: pytes
 def test_definitions() -> None:
     assert set(mechanism.configs("paper")) == set(study.runs("fig05", "paper"))
     assert [config.seed for config in mechanism.configs("quick")] == [0, 0, 0, 1, 1, 1]
+
+
+def test_neurons_are_measured_before_an_update_changes_them(dataset: Dataset) -> None:
+    record, seen = watched.observe(TINY.but(grow="random"), dataset)
+    assert (np.diff(seen.moment_steps) > 0).all() and len(seen.moment_steps) > 4
+    for moment, step in enumerate(seen.moment_steps[1:], start=1):
+        row = record.steps.tolist().index(step) - 1
+        assert np.array_equal(seen.neurons["fc1/in_degree"][moment], record.in_degree["fc1"][row])
+        assert np.array_equal(seen.neurons["fc1/out_degree"][moment], record.out_degree["fc2"][row])

@@ -21,6 +21,7 @@ from regrow.errors import ConfigError, RegrowError, StoreError
 from regrow.store import Store
 from regrow_companion.console import Progress
 from regrow_companion.sweep import cluster, drive, local
+from regrow_companion.sweep.task import How
 
 TINY = RunConfig(hidden=(20, 10), train_limit=256, epochs=2, batch_size=64, update_interval=2)
 LONG = TINY.but(epochs=5_000, seed=9)
@@ -270,3 +271,14 @@ def test_a_script_without_a_guard_is_told_so(tmp_path):
     done = subprocess.run([sys.executable, script], capture_output=True, text=True)
     assert done.returncode and local.STILLBORN in done.stderr
     assert not list(tmp_path.glob("store/failed/*")), "the runs are not to blame"
+
+
+def test_an_unexpected_error_is_told_and_costs_no_worker(tmp_path, monkeypatch):
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("by nought")
+
+    monkeypatch.setattr(Store, "ensure_all", broken)
+    ours, theirs = multiprocessing.Pipe()
+    said = local._ensure((TINY,), How(Store(tmp_path), "cpu", "auto", None, 1), theirs)
+    assert said.startswith("Traceback") and said.strip().endswith("ZeroDivisionError: by nought")
+    assert not ours.poll(), "nothing else was sent"

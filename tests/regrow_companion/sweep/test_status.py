@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -161,3 +162,13 @@ def test_runs_that_went_wrong_by_themselves_are_done_and_named(tmp_path, capsys)
     said = capsys.readouterr().out
     assert f"{runs[1].key} mlp fashion_mnist_small gradient: the loss became NaN or infinite" in said
     assert f"{runs[2].key} mlp fashion_mnist_small random: collapsed to chance" in said
+
+
+def test_the_time_of_a_kind_is_the_median_of_its_runs(tmp_path):
+    store = Store(tmp_path)
+    made = store.ensure(TINY)
+    for seed, seconds in enumerate((10.0, 90.0, 20.0)):
+        run = replace(made, config=TINY.but(seed=seed), provenance={"seconds": seconds})
+        run.save(store.record_path(run.key))
+    sign(tmp_path, OTHER, rate=None)
+    assert status.standing(store, [*(TINY.but(seed=seed) for seed in range(4)), OTHER]).eta == pytest.approx(20)
