@@ -119,6 +119,15 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     return arrays, head
 
 
+def head_of(file: Path | IO[bytes]) -> dict[str, Any]:
+    """The head alone, unchecked and in a moment; {} if there is none that can be read."""
+    try:
+        with np.load(file, allow_pickle=False) as opened:
+            return dict(json.loads(bytes(opened[HEAD])))
+    except Exception:  # damaged bytes reach many parsers
+        return {}
+
+
 def write_table(path: Path, table: pd.DataFrame, float_format: str = "%.6g") -> None:
     """Write atomically, without the index; the same table gives the same bytes."""
     text = table.to_csv(index=False, lineterminator="\n", float_format=float_format)

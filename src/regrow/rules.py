@@ -252,7 +252,8 @@ def _tensor(value: Any, returned: str, must: str, layer: LayerState) -> Tensor:
         wide = value.dtype.kind == "f" and value.dtype.itemsize > 8
         value = torch.from_numpy(np.array(value, np.float64 if wide else value.dtype.newbyteorder("="), order="C"))
     if not isinstance(value, Tensor):
-        what = "nothing" if value is None else f"a value of type {type(value).__name__}"
+        of = f" of {value.dtype}" if isinstance(value, np.ndarray) else ""
+        what = "nothing" if value is None else f"a value of type {type(value).__name__}{of}"
         raise RegrowError(f"{returned} {what}{must}")
     try:
         if value.is_complex() or value.is_quantized or value.device.type == "meta":

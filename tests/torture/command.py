@@ -20,7 +20,7 @@ from regrow.config import nearest
 from regrow.determinism import ONE_EACH
 from regrow.errors import ConfigError
 from regrow_companion.console import clock
-from torture import bad_input, books, damage, dependencies, disk, kills
+from torture import bad_input, books, damage, dependencies, disk, kills, odd_rules
 from torture.nursery import Nursery
 from torture.promises import Stage, Tally
 
@@ -42,6 +42,7 @@ KINDS = {
     "collapse": Kind(8, 0.02, lambda stage, _: damage.misfortunes(stage)),
     "damage": Kind(300, 0.10, lambda stage, _: damage.run(stage)),
     "input": Kind(300, 0.18, lambda stage, _: bad_input.run(stage)),
+    "rules": Kind(600, 0.08, lambda stage, _: odd_rules.run(stage)),
     "kills": Kind(200, 0.25, kills.run),
     "commands": Kind(8, 0.11, kills.commands),
     "notebooks": Kind(8, 0.22, lambda stage, nursery: books.run(stage, nursery.undisturbed)),
