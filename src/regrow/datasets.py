@@ -142,7 +142,7 @@ def stamp(name: str, root: Path | None = None) -> tuple[tuple[str, int, int, int
 
     () where there is none yet, and for the set of the package, which is the same everywhere.
     """
-    facts, root = known(name), (data_root() if root is None else root).expanduser().absolute()
+    facts, root = known(name), (data_root() if root is None else Path(root)).expanduser().absolute()
     if name == EMBEDDED:
         return ()
     places = [brought] if (brought := root / f"{name}.npz").exists() else [
@@ -167,7 +167,7 @@ def at_hand(name: str, root: Path | None = None) -> str | None:
 @lru_cache(maxsize=64)
 def _sha256_of(name: str, root: Path | None, files_there: tuple[tuple[str, int, int, int, int], ...]) -> str | None:
     try:
-        return read(name, None if root is None else root.expanduser(), download=False).sha256()
+        return read(name, None if root is None else Path(root).expanduser(), download=False).sha256()
     except (DataError, OSError, ImportError):
         return None
 

@@ -107,7 +107,7 @@ class _Walk:
         kind = type(thing)
         inner = next((part for word in ("__wrapped__", "fget", "py_func")  # decorators of Python's and numba's
                       if isinstance(part := getattr(thing, word, None), FunctionType)), None)
-        self.feed(kind.__module__, kind.__qualname__)
+        self.feed(kind.__module__ if _of_library(kind) else "", kind.__qualname__)
         if inner is not None:
             return self.take(inner, name)
         try:
@@ -148,7 +148,8 @@ class _Walk:
         for name, attributes in sorted(_globals(code).items()):
             value = known.get(name)
             module = isinstance(value, ModuleType)
-            ours = _of_library(value) and (module or getattr(value, "__name__", None) == name)  # the source says it
+            ours = _of_library(value) and (module or (getattr(value, "__name__", None) == name
+                                                      and not hasattr(value, "__wrapped__")))  # the source says it
             if name not in known or name.startswith("__") or ours or (
                     name in written and not isinstance(value, FunctionType | type | ModuleType)):
                 continue
@@ -197,6 +198,8 @@ def _is_library(file: str) -> bool:
 def _of_library(thing: Any) -> bool:
     """The same of a module, function or class; a module that has no file came with Python or was made by hand."""
     name = thing.__name__ if isinstance(thing, ModuleType) else getattr(thing, "__module__", None) or "builtins"
+    if name == "__main__":  # whatever started the process
+        return False
     module = thing if isinstance(thing, ModuleType) else sys.modules.get(name)
     file = thing.__code__.co_filename if isinstance(thing, FunctionType) else getattr(module, "__file__", None)
     return _is_library(file) if file else name in sys.builtin_module_names

@@ -192,7 +192,7 @@ def connections_to_prune(layer: LayerState, rate: float, rule: str) -> Tensor:
     """
     prune = PRUNING[rule]
     if _is_ours(prune):
-        return prune(layer, rate) & layer.mask
+        return prune(layer, rate)
     who, must = f"The pruning rule {rule!r}", "it must return a mask, True where a connection goes"
     returned = _called(who, prune, layer, PRUNING_NEEDS.get(rule, frozenset()), rate)
     found = _tensor(returned, f"{who} returned", must, layer)

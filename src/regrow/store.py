@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from regrow import compact, datasets, files
-from regrow.config import RunConfig
+from regrow.config import RunConfig, same_keys
 from regrow.errors import NotRecorded, StoreError
 from regrow.files import move_aside
 from regrow.record import Record
@@ -105,6 +105,7 @@ class Store:
         return self.ensure_all([config], device=device, engine=engine, data_root=data_root, progress=progress,
                                checkpoint_seconds=checkpoint_seconds)[0]
 
+    @same_keys()
     def ensure_all(self, configs: Sequence[RunConfig], *, device: str = "cpu", engine: str = "batched",
                    data_root: Path | None = None, progress: Callable[[int], None] | None = None,
                    checkpoint_seconds: float = CHECKPOINT_SECONDS) -> list[Record]:
