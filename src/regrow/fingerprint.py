@@ -41,7 +41,10 @@ def of_rule(rule: Callable[..., Any], text: str = "") -> tuple[str, list[str]]:
     walk = _Walk()
     code = rule.__code__ if isinstance(rule, FunctionType) else None
     source = "" if text or code is None else _source(code, code.co_filename) or ""
-    walk.take(rule, "it", root=True)
+    try:
+        walk.take(rule, "it", root=True)
+    except Exception as error:  # something that holds itself without end, or does not let itself be looked at
+        walk.missed.append(f"all that it uses ({type(error).__name__})")
     if not walk.fed:
         return text or hashlib.sha256(source.encode()).hexdigest()[:16], walk.missed
     walk.feed(text or source)
@@ -83,7 +86,10 @@ class _Walk:
             self.feed(thing.dtype.str, thing.shape, thing.tobytes())
         elif kind in (tuple, set, frozenset):
             self.feed(kind.__name__, len(thing))
-            self.each(thing if kind is tuple else sorted(thing, key=repr), name)
+            items = list(thing) if kind is tuple else sorted(thing, key=repr)
+            if kind is not tuple and any(" at 0x" in repr(item) for item in items):
+                return self.missed.append(f"{name} ({kind.__name__})")  # in an order that no other process has
+            self.each(items, name)
         elif id(thing) in self.seen:
             self.feed("again", self.seen[id(thing)][0])
         else:
@@ -98,7 +104,9 @@ class _Walk:
                     self.file(Path(file), getattr(thing, "__package__", None) or "")
             elif kind in (list, dict):
                 self.feed(kind.__name__, len(thing))
-                self.each(thing if kind is list else [part for item in thing.items() for part in item], name)
+                plain = kind is dict and all(type(key) in _PLAIN for key in thing)
+                keys = sorted(thing, key=repr) if plain else thing  # a dict may have been made from a set
+                self.each(thing if kind is list else [part for key in keys for part in (key, thing[key])], name)
             else:
                 self.other(thing, name)
 
@@ -263,7 +271,8 @@ def _state_of(kind: type) -> set[str]:
             if word.startswith(".")}
 
 
-def _imported(source: str, package: str) -> list[tuple[Path, str]]:
+@lru_cache(maxsize=4096)
+def _imported(source: str, package: str) -> tuple[tuple[Path, str], ...]:
     """Files of the user's own modules that a piece of source imports anywhere, and the packages that they are in."""
     names: list[str] = []
     for node in _nodes(source):
@@ -281,4 +290,4 @@ def _imported(source: str, package: str) -> list[tuple[Path, str]]:
                 spec = importlib.util.find_spec(name)
                 if spec is not None and spec.origin and os.path.isfile(spec.origin):
                     found[Path(spec.origin)] = spec.parent or ""
-    return list(found.items())
+    return tuple(found.items())

@@ -327,7 +327,8 @@ def test_rules_of_users_get_the_same_from_every_engine(dataset: Dataset) -> None
     pruning("flat", needs="gradient")(lambda layer, rate: layer.mask & (
         layer.gradient.abs() < layer.gradient.abs()[layer.mask].quantile(rate)))
     growth("far", needs="average")(lambda layer: layer.average.abs() + layer.weight.abs().sum(0))
-    masks = [trained_by(engine, OWN.but(prune="flat", grow="far"), dataset) for engine in ("dense", "sparse", "batched")]
+    config = OWN.but(prune="flat", grow="far")
+    masks = [trained_by(engine, config, dataset) for engine in ("dense", "sparse", "batched")]
     for name, mask in masks[0].items():
         assert all(torch.equal(mask, other[name]) for other in masks[1:])
 

@@ -138,6 +138,18 @@ def test_what_a_rule_writes_down_itself_is_no_part_of_it(program: str, tmp_path:
     assert digest(names["rule"]) == before
 
 
+@pytest.mark.parametrize("program", [
+    "t = []\nfor _ in range(9999): t = [t]\ndef rule(x): return t", "t = (k for k in 'ab')\ndef rule(x): return t",
+    "import random\nt = random.Random(1)\ndef rule(x): return t", "t = {object()}\ndef rule(x): return t",
+    "import torch\nt = torch.Generator()\ndef rule(x): return t", "t = open('/dev/null')\ndef rule(x): return t",
+    "import numpy\nt = numpy.random.default_rng(1)\ndef rule(x): return t"])
+def test_whatever_a_rule_uses_there_is_a_fingerprint(program: str) -> None:
+    names: dict[str, Any] = {"__name__": "__main__"}
+    exec(program, names)
+    found, missed = fingerprint.of_rule(names["rule"])
+    assert len(found) == 16 and len(missed) == 1
+
+
 def test_what_cannot_be_covered_is_said() -> None:
     lock = threading.Lock()
 
