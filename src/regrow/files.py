@@ -122,8 +122,10 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 def head_of(file: Path | IO[bytes]) -> dict[str, Any]:
     """The head alone, unchecked and in a moment; {} if there is none that can be read."""
     try:
-        with np.load(file, allow_pickle=False) as opened:
-            return dict(json.loads(bytes(opened[HEAD])))
+        with warnings.catch_warnings(), file.open("rb") if isinstance(file, Path) else file as opened:
+            warnings.simplefilter("ignore")  # as above
+            with np.load(opened, allow_pickle=False) as arrays:
+                return dict(json.loads(bytes(arrays[HEAD])))
     except Exception:  # damaged bytes reach many parsers
         return {}
 

@@ -106,6 +106,7 @@ def needs(config: RunConfig) -> set[str]:
     return grown | PRUNING_NEEDS.get(config.prune, frozenset())
 
 
+_BUILT_IN = {kind: frozenset(CHOICES[kind]) for kind in OWN}
 _CALLED = {"prune": ("pruning", "layer, rate"), "grow": ("growth", "layer")}
 
 
@@ -113,15 +114,16 @@ def _needs(name: str, given: str | Iterable[str] | None) -> frozenset[str]:
     if not isinstance(name, str) or not name:
         raise ConfigError("A rule needs a name: write @regrow.growth(\"my-rule\") or @regrow.pruning(\"my-rule\") "
                           "above the function.")
-    words = re.split(r"[,\s]+", given.strip(" ,")) if isinstance(given, str) else given or ()
-    for word in words if isinstance(words, Iterable) else [words]:
+    listed = re.split(r"[,\s]+", given) if isinstance(given, str) else given or ()
+    words = list(listed) if isinstance(listed, Iterable) else [listed]
+    for word in words:
         if word and word not in NEEDS:
             raise ConfigError(f"There is no {word!r} that the rule {name!r} could need{nearest(word, NEEDS)}.")
     return frozenset(filter(None, words))
 
 
 def _register(kind: str, name: str, rule: Callable[..., Any], present: Callable[..., Any] | None) -> None:
-    """Refuse what a config cannot name, cannot be called, or is ours; say how a rule that is not ours is told apart."""
+    """Refuse what a config cannot name, cannot be called, or is built in; say how any other rule is told apart."""
     called, arguments = _CALLED[kind]
     if not re.fullmatch(r"\w[^>=]*", name) or not name.isprintable() or name == "none":
         raise ConfigError(f"A rule cannot be called {name!r}: use letters, digits, - and _.")
@@ -134,9 +136,10 @@ def _register(kind: str, name: str, rule: Callable[..., Any], present: Callable[
                           f"{rule!r:.100}.") from None
     except ValueError:  # no signature is known: it will turn out
         pass
-    if not _is_ours(rule):
-        if present is not None and _is_ours(present):
+    if name in _BUILT_IN[kind]:
+        if present not in (None, rule):
             raise ConfigError(f"There is a built-in rule {name!r} already; give yours another name.")
+    else:
         FINGERPRINTS[f"{kind} {name}"] = partial(_fingerprint, kind, name, rule)
         FINGERPRINTS[f"{kind} {name}"]()  # reads the sources as they are now
         CHOICES[kind].pop(name, None)
@@ -216,7 +219,7 @@ def _called(who: str, rule: Callable[..., Any], layer: LayerState, read: frozens
     dense = {need: given.clone() for need in read if (given := getattr(layer, need)) is not None}
     seen = LayerState(layer.weight.clone(), layer.mask.clone(), chance, **dense, name=layer.name)
     try:
-        with torch.no_grad(), global_chance(seed + len(rest)):
+        with torch.no_grad(), global_chance((seed + len(rest)) % 2**63):
             said = rule(seen, *rest)
         if said is None and (unasked := _unasked(read, getattr(rule, "__code__", None))):
             raise TypeError(f"it reads layer.{unasked}")

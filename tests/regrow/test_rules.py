@@ -423,6 +423,17 @@ def test_whatever_can_be_called_is_a_rule() -> None:
 
 
 @pytest.mark.usefixtures("registries")
+def test_a_built_in_rule_under_another_name_is_told_apart_and_takes_no_other_ones_place() -> None:
+    keys = set()
+    for rule in (GROWTH["gradient"].score, GROWTH["random"].score, lambda state: state.weight):
+        growth("mine")(rule)
+        keys.add(RunConfig(grow="mine").key)
+    assert len(keys) == 3
+    with pytest.raises(ConfigError, match="built-in rule 'random' already"):
+        growth("random")(GROWTH["gradient"].score)
+
+
+@pytest.mark.usefixtures("registries")
 def test_a_key_follows_what_a_rule_uses_without_registering_it_again() -> None:
     scale = [1.0]
     growth("mine")(lambda state: scale[0] * state.weight)

@@ -42,7 +42,7 @@ KINDS = {
     "collapse": Kind(8, 0.02, lambda stage, _: damage.misfortunes(stage)),
     "damage": Kind(300, 0.10, lambda stage, _: damage.run(stage)),
     "input": Kind(300, 0.18, lambda stage, _: bad_input.run(stage)),
-    "rules": Kind(600, 0.08, lambda stage, _: odd_rules.run(stage)),
+    "rules": Kind(2000, 0.08, lambda stage, _: odd_rules.run(stage)),
     "kills": Kind(200, 0.25, kills.run),
     "commands": Kind(8, 0.11, kills.commands),
     "notebooks": Kind(8, 0.22, lambda stage, nursery: books.run(stage, nursery.undisturbed)),

@@ -71,7 +71,6 @@ def test_disks_places_and_the_clock(tmp_path):
     assert tally.counts["files limited in size"] and tally.counts["clock going backwards"]
 
 
-@pytest.mark.filterwarnings("ignore")  # odd rules are warned of
 def test_odd_rules(tmp_path):
     tally = odd_rules.run(Stage(tmp_path, 40, seed=1))
     kept(tally, 40)
