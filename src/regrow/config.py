@@ -6,7 +6,8 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
 from typing import Any, get_type_hints
@@ -125,8 +126,10 @@ RULES_ELSEWHERE = {"rigl": "gradient", "set": "random", "snfs": "momentum"}
 OWN_RULES = "REGROW_RULES"
 # What they register: it takes part in every study, after the paper's rules.
 OWN: dict[str, list[str]] = {"prune": [], "grow": []}
-# "grow NAME" or "prune NAME" -> digest of the code of a rule that is not ours; part of the key of a run that uses it.
-FINGERPRINTS: dict[str, str] = {}
+# "grow NAME" or "prune NAME" -> what gives the digest of the code of a rule that is not ours, and of what it uses, as
+# that is now; part of the key of a run that uses it.
+FINGERPRINTS: dict[str, Callable[[], str]] = {}
+_held: list[dict[str, str]] = []  # digests that stay as they are for now
 
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
@@ -267,7 +270,9 @@ class RunConfig:
         """
         changed = {f.name: value for f in fields(self) if (value := getattr(self, f.name)) != f.metadata["absent"]}
         named = [f"prune {self.prune}", *(f"grow {rule}" for rule in self.grow_phases)]
-        own = {rule: FINGERPRINTS[rule] for rule in named if rule in FINGERPRINTS}
+        held = _held[-1] if _held else {}
+        own = {rule: held.get(rule) or held.setdefault(rule, FINGERPRINTS[rule]())
+               for rule in named if rule in FINGERPRINTS}
         text = json.dumps([RESULT_VERSION, changed, *([own] if own else [])], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -314,6 +319,16 @@ class RunConfig:
             else:
                 values[name] = _parsed(name, text)
         return cls.from_dict((base or {}) | values)
+
+
+@contextmanager
+def same_keys() -> Iterator[None]:
+    """Meanwhile a rule's digest is what it was when a key first asked: rules may change what they use as they run."""
+    _held.append(_held[-1] if _held else {})
+    try:
+        yield
+    finally:
+        _held.pop()
 
 
 def preset(name: str) -> dict[str, Any]:

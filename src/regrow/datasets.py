@@ -11,6 +11,7 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.resources import as_file, files
 from pathlib import Path
 from types import ModuleType
@@ -134,6 +135,41 @@ def read(name: str, root: Path | None = None, download: bool = True) -> RawArray
     if brought.exists():
         return _checked(facts, _read_npz(brought), brought)
     return _checked(facts, _read_official(name, root, download), root)
+
+
+def stamp(name: str, root: Path | None = None) -> tuple[tuple[str, int, int, int, int], ...]:
+    """What tells whether the files that `read` would read are others than before: path, size, times and inode of each.
+
+    () where there is none yet, and for the set of the package, which is the same everywhere.
+    """
+    facts, root = known(name), (data_root() if root is None else Path(root)).expanduser().absolute()
+    if name == EMBEDDED:
+        return ()
+    places = [brought] if (brought := root / f"{name}.npz").exists() else [
+        place for place in root.glob("*") if place.name.lower().replace("-", "").startswith(facts.official.lower())]
+    files_there = [path for place in places for path in (place, *place.rglob("*")) if path.is_file()]
+    states = [(str(path), path.stat()) for path in sorted(files_there)]
+    return tuple((path, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino) for path, state in states)
+
+
+def at_hand(name: str, root: Path | None = None) -> str | None:
+    """RawArrays.sha256 of what `read` would read without a download, read once per process while the files stay.
+
+    None if that cannot be read, and for the set of the package.
+    """
+    try:
+        files_there = stamp(name, root)
+    except OSError:
+        return None
+    return _sha256_of(name, root, files_there) if files_there else None
+
+
+@lru_cache(maxsize=64)
+def _sha256_of(name: str, root: Path | None, files_there: tuple[tuple[str, int, int, int, int], ...]) -> str | None:
+    try:
+        return read(name, None if root is None else Path(root).expanduser(), download=False).sha256()
+    except (DataError, OSError, ImportError):
+        return None
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 if TYPE_CHECKING:
     import torch
@@ -26,6 +29,23 @@ def generator(purpose: str, seed: int, counter: int = 0, device: torch.device | 
 
     digest = hashlib.sha256(f"{purpose}/{seed}/{counter}".encode()).digest()
     return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "big") & (2**63 - 1))
+
+
+@contextmanager
+def global_chance(seed: int) -> Iterator[None]:
+    """PyTorch's global generator (the CPU's), numpy's and Python's start from `seed`; afterwards they are as before."""
+    import torch  # as above
+
+    before = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    torch.default_generator.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(before[0])
+        np.random.set_state(before[1])
+        random.setstate(before[2])
 
 
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")

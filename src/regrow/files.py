@@ -137,6 +137,17 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     return arrays, head
 
 
+def head_of(file: Path | IO[bytes]) -> dict[str, Any]:
+    """The head alone, unchecked and in a moment; {} if there is none that can be read."""
+    try:
+        with warnings.catch_warnings(), file.open("rb") if isinstance(file, Path) else file as opened:
+            warnings.simplefilter("ignore")  # as above
+            with np.load(opened, allow_pickle=False) as arrays:
+                return dict(json.loads(bytes(arrays[HEAD])))
+    except Exception:  # damaged bytes reach many parsers
+        return {}
+
+
 def write_table(path: Path, table: pd.DataFrame, float_format: str = "%.6g") -> None:
     """Write atomically, without the index; the same table gives the same bytes."""
     text = table.to_csv(index=False, lineterminator="\n", float_format=float_format)

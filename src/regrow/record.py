@@ -74,9 +74,12 @@ class Record:
     final: dict[str, Array] = field(default_factory=dict)  # theirs at the end: rbm.FINAL
     provenance: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_key", self.config.key)  # later, a user's rule of that name may be another one
+
     @property
     def key(self) -> str:
-        return self.config.key
+        return str(vars(self)["_key"])
 
     @property
     def layers(self) -> tuple[str, ...]:

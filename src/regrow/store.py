@@ -4,14 +4,16 @@ need be. Nothing is ever overwritten with something else, and nothing damaged is
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from regrow import compact, files
-from regrow.config import RunConfig
+from regrow import compact, datasets, files
+from regrow.config import RunConfig, same_keys
 from regrow.errors import NotRecorded, StoreError
 from regrow.files import move_aside
 from regrow.record import Record
@@ -40,18 +42,44 @@ class Store:
         return self.find(config.key) is not None
 
     def get(self, config: RunConfig) -> Record | None:
-        """The record of a config, or None. A damaged one in this store is moved aside with a warning."""
-        for path in self._places(config.key):
+        """The record of a config, or None, whatever data are at hand; see `made_here`. A damaged one in this store is
+        moved aside with a warning."""
+        return next(self.read(config, self._places(config.key)), None)
+
+    def made_here(self, config: RunConfig, data_root: Path | None = None) -> Record | None:
+        """The record of a config on the data at hand: those under its data set's name in `data_root`.
+
+        The first one there is, if they cannot be read or it does not say what it was made of. Warns, once in a process,
+        that a record was made of other data.
+        """
+        record = self.get(config)
+        made_of = record and record.provenance.get("data_sha256")
+        here = datasets.at_hand(config.dataset, data_root) if made_of else None
+        if not made_of or here in (None, made_of):
+            return record
+        _say_other_data(self.root, config.dataset, made_of, str(here))
+        places = self._places(config.key) + self._places(_beside(config.key, str(here)))
+        return next((other for other in self.read(config, places) if other.provenance.get("data_sha256") == here), None)
+
+    def path_for(self, config: RunConfig, data_sha256: str | None) -> Path:
+        """Where the record of a run on these data is or belongs: beside the first one, if that was made of others."""
+        first = self.find(config.key)
+        made_of = files.head_of(first).get("provenance", {}).get("data_sha256") if first else None
+        other = made_of and data_sha256 and made_of != data_sha256
+        return self.record_path(_beside(config.key, str(data_sha256)) if other else config.key)
+
+    def read(self, config: RunConfig, places: Iterable[Path]) -> Iterator[Record]:
+        """The sound records of a config in these files; damaged ones are dealt with as `get` says."""
+        for path in places:
             try:
                 record = compact.load(path)
                 if record.config != config:
                     raise StoreError(f"{path} holds another run than its name says.")
-                return record
+                yield record
             except FileNotFoundError:
                 continue
             except StoreError as error:
                 self._move_aside(path, error)
-        return None
 
     def status(self, config: RunConfig) -> str:
         """'done', 'running', 'failed', 'interrupted' or 'waiting', from this folder alone.
@@ -69,7 +97,7 @@ class Store:
     def ensure(self, config: RunConfig, *, device: str = "cpu", engine: str = "auto", data_root: Path | None = None,
                progress: Callable[[int], None] | None = None,
                checkpoint_seconds: float = CHECKPOINT_SECONDS) -> Record:
-        """The record of a config: read, or resumed from its checkpoint, or trained from the start.
+        """The record of a config on the data at hand: read, or resumed from its checkpoint, or trained from the start.
 
         Several processes may ask for the same config; one trains, the others wait for it. Raises RegrowError for what
         the user can mend (data missing, store not writable).
@@ -77,12 +105,13 @@ class Store:
         return self.ensure_all([config], device=device, engine=engine, data_root=data_root, progress=progress,
                                checkpoint_seconds=checkpoint_seconds)[0]
 
+    @same_keys()
     def ensure_all(self, configs: Sequence[RunConfig], *, device: str = "cpu", engine: str = "batched",
                    data_root: Path | None = None, progress: Callable[[int], None] | None = None,
                    checkpoint_seconds: float = CHECKPOINT_SECONDS) -> list[Record]:
         """The same for several runs of one kind (see `batched.groups`), in their order; they train together on the
         batched engine and one after the other on any other."""
-        found = {config: self.get(config) for config in configs}
+        found = {config: self.made_here(config, data_root) for config in configs}
         lacking = [config for config, record in found.items() if record is None]
         if lacking:
             from regrow.train import check_ready  # imports torch, which reading does not need
@@ -90,7 +119,7 @@ class Store:
             check_ready(lacking, device, engine, data_root)
             with self._locks(config.key for config in configs):
                 # Another process may have finished some of them while we waited.
-                found = {config: record or self.get(config) for config, record in found.items()}
+                found = {config: record or self.made_here(config, data_root) for config, record in found.items()}
                 missing = [config for config, record in found.items() if record is None]
                 if missing:
                     found |= self._train(missing, device, engine, data_root, progress, checkpoint_seconds)
@@ -99,7 +128,7 @@ class Store:
     def _train(self, configs: list[RunConfig], device: str, engine: str, data_root: Path | None,
                progress: Callable[[int], None] | None, checkpoint_seconds: float) -> dict[RunConfig, Record]:
         from regrow.engines import chosen_engine  # imports torch, as above
-        from regrow.train import checkpoint_key, trained
+        from regrow.train import checkpoint_key, data_sha256, trained
 
         engine = chosen_engine(configs[0], device, engine)
         for name in {*(config.key for config in configs), checkpoint_key(configs, engine)}:
@@ -107,15 +136,22 @@ class Store:
                 unfinished.unlink(missing_ok=True)  # of a killed process: nobody else writes while we hold the lock
         done: dict[RunConfig, Record] = {}
         for task in [configs] if engine == "batched" else [[config] for config in configs]:
-            path = self.checkpoint_path(checkpoint_key(task, engine))
+            data = data_sha256(task[0], device, data_root)
+            path = self._checkpoint_for(checkpoint_key(task, engine), data)
             records = trained(task, device=device, engine=engine, data_root=data_root, checkpoint_path=path,
                               checkpoint_seconds=checkpoint_seconds, damaged=self._move_aside, progress=progress)
             for config, record in zip(task, records, strict=True):
-                record.save(self.record_path(config.key))
+                record.save(self.path_for(config, data))
                 self.failure_path(config.key).unlink(missing_ok=True)
                 done[config] = record
             path.unlink(missing_ok=True)
         return done
+
+    def _checkpoint_for(self, name: str, data: str) -> Path:
+        """Of a run on these data; one that was begun on others is left for them."""
+        path = self.checkpoint_path(name)
+        fits = files.head_of(path).get("data_sha256") in (None, data)
+        return path if fits else self.checkpoint_path(_beside(name, data))
 
     def failure(self, config: RunConfig) -> str | None:
         """The error of a run that failed, the last line of what was kept; None if it did not fail."""
@@ -182,6 +218,19 @@ class Store:
                     raise StoreError(f"Cannot lock {path} ({reason}): free some space, mend the permissions, or choose "
                                      "another folder with --store.") from error
             yield
+
+
+def _beside(name: str, data_sha256: str) -> str:
+    """What is called `name`, but of other data."""
+    return f"{name}-{data_sha256[:8]}"
+
+
+@lru_cache(maxsize=64)  # said once
+def _say_other_data(root: Path, dataset: str, made_of: str, here: str) -> None:
+    warnings.warn(f"{root} has records of dataset={dataset} that were made of other data than those at hand (sha256 "
+                  f"{made_of[:8]} there, {here[:8]} here): runs on these are kept beside them, in files that end in "
+                  f"-{here[:8]}.npz, and figures go on reading the first ones, so give --store another folder to keep "
+                  "the two apart.", stacklevel=4)
 
 
 def require(store: Store, configs: list[RunConfig], remedy: str) -> list[Record]:

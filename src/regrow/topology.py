@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from regrow import schedule
 from regrow.config import RunConfig
 from regrow.determinism import generator
-from regrow.rules import ELEMENTWISE, GROWTH, PRUNING, LayerState, count, largest, positions
+from regrow.rules import ELEMENTWISE, LayerState, connections_to_prune, count, largest, needs, positions, scores
 from regrow.sparsity import connection_counts, random_masks
 
 
@@ -37,7 +37,7 @@ def rewire(layer: LayerState, *, rate: float, prune: str, grow: str, regrow_prun
 
     The number of connections stays exactly the same. A full layer has nowhere to grow and is left alone. If
     `regrow_pruned` is False and there are fewer empty positions than pruned connections, the strongest of the pruned
-    ones stay.
+    ones stay. Raises RegrowError, in one sentence, for a user's rule that fails or returns what it must not.
     """
     nothing = torch.zeros_like(layer.mask)
     if count(layer.mask) == layer.mask.numel():
@@ -50,19 +50,19 @@ def rewire(layer: LayerState, *, rate: float, prune: str, grow: str, regrow_prun
             pruned = pruned & ~largest(layer.weight.abs(), pruned, surplus)
     kept = layer.mask & ~pruned
     candidates = ~kept if regrow_pruned else empty
-    grown = largest(GROWTH[grow].score(replace(layer, mask=kept)), candidates, count(pruned))
+    grown = largest(scores(replace(layer, mask=kept), grow), candidates, count(pruned))
     return Rewiring(kept | grown, pruned, grown)
 
 
 def to_prune(layer: LayerState, rate: float, prune: str) -> Tensor:
     """What a rule prunes, as a tensor of the weight's shape; never more than what is there."""
     if prune not in ELEMENTWISE:
-        return PRUNING[prune](layer, rate) & layer.mask
+        return connections_to_prune(layer, rate, prune)
     active = positions(layer.mask)
     weights = layer.weight.flatten()[active]
-    row = LayerState(weights, torch.ones_like(weights, dtype=torch.bool), layer.generator)
+    row = LayerState(weights, torch.ones_like(weights, dtype=torch.bool), layer.generator, name=layer.name)
     pruned = torch.zeros_like(layer.mask).flatten()
-    pruned[active] = PRUNING[prune](row, rate)
+    pruned[active] = connections_to_prune(row, rate, prune)
     return pruned.reshape(layer.mask.shape)
 
 
@@ -87,8 +87,8 @@ def rewired_buffer(buffer: Tensor, rewiring: Rewiring, config: RunConfig) -> Ten
 
 
 def ranks_buffer(config: RunConfig) -> bool:
-    """True if the optimizer must see the dense gradient because momentum growth ranks its buffer (SNFS's own code)."""
-    return config.growth_momentum == "sgd_buffer" and "momentum" in config.grow_phases
+    """True if the optimizer must see the dense gradient because growth ranks its buffer (SNFS's own code)."""
+    return config.growth_momentum == "sgd_buffer" and "average" in needs(config)
 
 
 class Topology:
@@ -108,8 +108,7 @@ class Topology:
         masks = random_masks(shapes, counts, config.seed)
         self.masks = {name: mask.to(weights[name].device) for name, mask in masks.items()}
         self.explored = {name: mask.clone() for name, mask in self.masks.items()}
-        rules = config.grow_phases if config.is_dynamic else ()
-        self.needs = {need for rule in rules for need in GROWTH[rule].needs}
+        self.needs = needs(config)
         track = "average" in self.needs and config.growth_momentum == "ema"
         self.averages = {name: torch.zeros_like(weight) for name, weight in weights.items()} if track else {}
         self.sparse = not config.is_dense
@@ -163,7 +162,7 @@ class Topology:
             ranked = self.averages.get(name, torch.zeros_like(weight) if buffer is None else buffer)
             layer = LayerState(weight.detach(), self.masks[name],
                                generator("growth", config.seed, step * 1000 + index, device=weight.device),
-                               gradients.get(name), ranked)
+                               gradients.get(name), ranked, name)
             rewiring = rewire(layer, rate=rate, prune=config.prune, grow=rule, regrow_pruned=config.regrow_pruned)
             weight.copy_(rewired_weight(weight, rewiring, config.regrown_weight))
             if buffer is not None:

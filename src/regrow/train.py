@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from regrow import data, files, models, provenance, schedule
+from regrow import data, datasets, files, models, provenance, schedule
 from regrow.config import RunConfig
 from regrow.data import Dataset, steps_per_epoch
 from regrow.determinism import one_thread
@@ -47,6 +47,7 @@ class Run:
     recorder: Any = field(default_factory=Recorder)  # or Recorders
     step: int = 0
     seconds: float = 0.0
+    data_sha256: str = ""
 
 
 def start(config: RunConfig, dataset: Dataset, device: str | torch.device = "cpu", engine: str = "dense") -> Run:
@@ -58,7 +59,7 @@ def start(config: RunConfig, dataset: Dataset, device: str | torch.device = "cpu
     check_last_batch(config, len(dataset.train.labels))
     per_epoch = steps_per_epoch(len(dataset.train.labels), config.batch_size)
     made = new_engine(config, dataset, config.epochs * per_epoch, torch.device(device), engine)
-    return begin(Run(config, made, config.key, per_epoch))
+    return begin(Run(config, made, config.key, per_epoch, data_sha256=dataset.sha256))
 
 
 def begin(run: Run) -> Run:
@@ -125,7 +126,8 @@ def start_together(configs: Sequence[RunConfig], dataset: Dataset, device: str |
         raise ConfigError("Runs that train together may differ in seed, sparsity, initialisation and strategy only.")
     per_epoch = steps_per_epoch(len(dataset.train.labels), common.batch_size)
     engine = BatchedEngine(configs, dataset, common.epochs * per_epoch, torch.device(device))
-    return begin(Run(common, engine, batch_key(configs), per_epoch, Recorders(len(configs))))
+    return begin(Run(common, engine, batch_key(configs), per_epoch, Recorders(len(configs)),
+                     data_sha256=dataset.sha256))
 
 
 def finish_together(run: Run, dataset: Dataset, *, save: Callable[[Run], None] | None = None,
@@ -149,18 +151,21 @@ def save_checkpoint(run: Run, path: Path, engine: str) -> None:
     """Write everything that the rest of the run depends on, atomically."""
     arrays = {f"engine/{name}": tensor.detach().cpu().numpy() for name, tensor in run.engine.state().items()}
     arrays |= {f"recorder/{name}": array for name, array in run.recorder.arrays().items()}
-    head = {"format": CHECKPOINT_FORMAT, "key": run.key, "engine": engine, "step": run.step, "seconds": run.seconds}
+    head = {"format": CHECKPOINT_FORMAT, "key": run.key, "engine": engine, "step": run.step, "seconds": run.seconds,
+            "data_sha256": run.data_sha256}
     files.write_arrays(path, arrays, head, zipfile.ZIP_STORED)
 
 
 def restore_checkpoint(run: Run, path: Path, engine: str) -> None:
     """Put a freshly started run where the checkpoint stands.
 
-    Raises StoreError if the file is damaged, or not a checkpoint of this run and engine.
+    Raises StoreError if the file is damaged, or not a checkpoint of this run, engine and data.
     """
     arrays, head = files.read_arrays(path)
     if (head.get("format"), head.get("key"), head.get("engine")) != (CHECKPOINT_FORMAT, run.key, engine):
         raise StoreError(f"{path} is not a checkpoint of this run with the {engine} engine.")
+    if head.get("data_sha256", run.data_sha256) != run.data_sha256:
+        raise StoreError(f"{path} is a checkpoint of this run on other data.")
     parts: dict[str, dict] = {"engine": {}, "recorder": {}}
     for name, array in arrays.items():
         part, _, rest = name.partition("/")
@@ -271,11 +276,18 @@ def check_connections(config: RunConfig, dataset: Dataset) -> None:
                           "grow=none.")
 
 
+def data_sha256(config: RunConfig, device: str, data_root: Path | None) -> str:
+    """Of the data that a run trains on, which stay in memory for it. Raises DataError."""
+    return _dataset(config, device, data_root).sha256
+
+
 def _dataset(config: RunConfig, device: str, data_root: Path | None) -> Dataset:
-    images = _load(config.dataset, config.image_format, config.train_limit, device, data_root)
+    images = _load(config.dataset, config.image_format, config.train_limit, device, data_root,
+                   datasets.stamp(config.dataset, data_root))
     return data.normalised_as(images, config.normalise)
 
 
 @lru_cache(maxsize=2)
-def _load(name: str, image_format: str, train_limit: int, device: str, data_root: Path | None) -> Dataset:
+def _load(name: str, image_format: str, train_limit: int, device: str, data_root: Path | None,
+          files_there: tuple[Any, ...]) -> Dataset:
     return data.load(name, root=data_root, image_format=image_format, device=device, train_limit=train_limit)

@@ -82,7 +82,7 @@ def train(arguments: Namespace) -> int:
         print(to_json(record))
         return 0
     print(f"key          {record.key}")
-    print(f"record       {store.record_path(record.key)}")
+    print(f"record       {store.path_for(config, record.provenance.get('data_sha256'))}")
     if config.is_rbm:
         for name, values in record.measures.items():
             print(f"measure      {name} {values[-1]:.4f}")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -13,12 +15,13 @@ import torch
 from builders import interrupted_everywhere
 
 from regrow import data, train
-from regrow.config import RunConfig
+from regrow.config import CHOICES, FINGERPRINTS, RunConfig
 from regrow.data import Dataset
 from regrow.engines import chosen_engine, kernels, sparse
 from regrow.engines.dense import DenseEngine
 from regrow.engines.sparse import BLOCK, LIMIT, GradientAverage, SparseLinear, window
 from regrow.errors import RegrowError
+from regrow.rules import GROWTH, PRUNING, PRUNING_NEEDS, growth, pruning
 
 SMALL = RunConfig(hidden=(100, 50), train_limit=2000, epochs=7, update_interval=33)
 
@@ -295,3 +298,48 @@ def test_refuses_what_it_cannot_do(dataset: Dataset) -> None:
     assert not sparse.supports(RunConfig(model="convnet"))
     with pytest.raises(RegrowError, match="--engine dense"):
         train.start(SMALL.but(grown_buffer="keep"), dataset, engine="sparse")
+
+
+# ---- rules of users ----
+
+
+def trained_by(engine: str, config: RunConfig, dataset: Dataset) -> dict[str, torch.Tensor]:
+    if engine == "batched":
+        run = train.start_together([config], dataset)
+        train.finish_together(run, dataset)
+        return run.engine.masks[0]
+    return dict(finished(config, dataset, engine)[0].engine.masks)
+
+
+@pytest.fixture
+def registries() -> Iterator[None]:
+    with (mock.patch.dict(GROWTH), mock.patch.dict(PRUNING), mock.patch.dict(PRUNING_NEEDS),
+          mock.patch.dict(CHOICES["grow"]), mock.patch.dict(CHOICES["prune"]), mock.patch.dict(FINGERPRINTS)):
+        yield
+
+
+OWN = SMALL.but(dtype="float64", epochs=3, update_interval=11)
+
+
+@pytest.mark.usefixtures("registries")
+def test_rules_of_users_get_the_same_from_every_engine(dataset: Dataset) -> None:
+    """What each asked for; also where the other rule asked for something else."""
+    pruning("flat", needs="gradient")(lambda layer, rate: layer.mask & (
+        layer.gradient.abs() < layer.gradient.abs()[layer.mask].quantile(rate)))
+    growth("far", needs="average")(lambda layer: layer.average.abs() + layer.weight.abs().sum(0))
+    config = OWN.but(prune="flat", grow="far")
+    masks = [trained_by(engine, config, dataset) for engine in ("dense", "sparse", "batched")]
+    for name, mask in masks[0].items():
+        assert all(torch.equal(mask, other[name]) for other in masks[1:])
+
+
+@pytest.mark.usefixtures("registries")
+@pytest.mark.parametrize("engine", ["dense", "sparse", "batched"])
+@pytest.mark.parametrize("words", [{"grow": "curious"}, {"grow": "gradient", "prune": "curious"},
+                                   {"grow": "random>curious"}], ids=str)
+def test_what_a_rule_did_not_ask_for_it_does_not_get(engine: str, words: dict[str, str], dataset: Dataset) -> None:
+    """Neither a gradient that another rule asked for, nor momentum that happens to be there."""
+    growth("curious", needs="average")(lambda layer: layer.gradient.abs())
+    pruning("curious")(lambda layer, rate: layer.mask & (layer.gradient > 0))
+    with pytest.raises(RegrowError, match="'curious' reads layer.gradient in layer 'fc1'.*needs=\"gradient\""):
+        trained_by(engine, OWN.but(**words), dataset)

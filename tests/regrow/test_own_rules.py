@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -61,6 +62,26 @@ def test_a_rule_from_a_file_trains_and_joins_every_study(tmp_path: Path) -> None
     replayed = run(mine, "-c", "from regrow_companion import study; study.load_own_rules(); "
                                "print({c.grow for c in study.runs('fig05', 'replay')})")
     assert "column" not in replayed.stdout and "momentum" in replayed.stdout
+
+
+def test_the_key_of_a_rule_from_a_file_covers_what_the_file_uses(tmp_path: Path) -> None:
+    """A module of the user's that it imports, and values that come from elsewhere; the file alone is as it ever was."""
+    mine, ask = tmp_path / "mine.py", "from regrow.config import FINGERPRINTS; from regrow import rules; "
+    ask += "print(FINGERPRINTS['grow column']())"
+
+    def said(text: str, helper: str = "factor = 1", scale: str = "1") -> str:
+        mine.write_text(text)
+        (tmp_path / "mine_helper.py").write_text(helper)
+        done = subprocess.run([sys.executable, "-B", "-c", ask], capture_output=True, text=True, check=True,
+                              cwd=tmp_path, env=os.environ | {"REGROW_RULES": str(mine), "SCALE": scale})
+        return done.stdout.strip()
+
+    plain = FILE.format(factor=1)
+    assert said(plain) == said(plain, "factor = 2") == hashlib.sha256(plain.encode()).hexdigest()[:16]
+    importing = "import mine_helper\n" + FILE.format(factor="mine_helper.factor")
+    assert said(importing) != said(importing, "factor = 2")
+    asking = "import os\nscale = float(os.environ['SCALE'])\n" + FILE.format(factor="scale")
+    assert said(asking) == said(asking) != said(asking, scale="2")
 
 
 @pytest.mark.slow

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from itertools import combinations
 from unittest import mock
 
@@ -16,9 +20,21 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from regrow import rules  # noqa: F401  they register the rules
-from regrow.config import CHOICES, RunConfig
-from regrow.errors import ConfigError
-from regrow.rules import GROWTH, PRUNING, LayerState, growth, largest, pruning, smallest
+from regrow.config import CHOICES, FINGERPRINTS, RunConfig
+from regrow.errors import ConfigError, RegrowError
+from regrow.rules import (
+    GROWTH,
+    PRUNING,
+    PRUNING_NEEDS,
+    LayerState,
+    connections_to_prune,
+    growth,
+    largest,
+    needs,
+    pruning,
+    scores,
+    smallest,
+)
 
 WEIGHT = torch.tensor([[0.1, 0.0, -0.2],
                        [0.0, 0.3, 0.0],
@@ -329,7 +345,7 @@ def test_what_the_rules_read() -> None:
 def registries() -> Iterator[None]:
     """Rules that a test registers are forgotten afterwards."""
     with (mock.patch.dict(PRUNING), mock.patch.dict(GROWTH), mock.patch.dict(CHOICES["prune"]),
-          mock.patch.dict(CHOICES["grow"])):
+          mock.patch.dict(CHOICES["grow"]), mock.patch.dict(FINGERPRINTS), mock.patch.dict(PRUNING_NEEDS)):
         yield
 
 
@@ -356,6 +372,191 @@ def test_a_rule_of_ones_own_is_as_good_as_a_built_in_one() -> None:
     assert CHOICES["prune"]["first"] == "The connections with the lowest index."
     assert GROWTH["gradient_sign"].needs == {"gradient", "average"}
     assert torch.equal(PRUNING["first"](layer(), 0.5), on(0))
+
+
+@pytest.mark.usefixtures("registries")
+@pytest.mark.parametrize(("register", "sentence"), [
+    (lambda: growth(lambda state: state.weight), r'write @regrow.growth\("my-rule"\)'),
+    (lambda: pruning(lambda state, rate: state.mask), r'@regrow.pruning\("my-rule"\)'),
+    (lambda: growth(), "needs a name"), (lambda: growth(7), "needs a name"),
+    (lambda: growth("x", needs="gradients"), "did you mean 'gradient'"),
+    (lambda: growth("x", needs=["gradient", 3]), "There is no 3"), (lambda: growth("x", needs=3), "There is no 3"),
+    (lambda: growth("x")(None), "must be a function that is called as rule\\(layer\\)"),
+    (lambda: growth("x")(LayerState), "must be a function"), (lambda: growth("x")(lambda: 1), "must be a function"),
+    (lambda: pruning("x")(lambda layer: layer.mask), "called as rule\\(layer, rate\\)"),
+    (lambda: pruning("x", elementwise=True, needs="gradient"), "cannot be elementwise and read gradient"),
+])
+def test_a_rule_that_cannot_be_registered_is_one_sentence(register: Callable[[], object], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        register()
+
+
+class Scaled:
+    """Its size, times a number."""
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    def __call__(self, state: LayerState) -> Tensor:
+        return self.factor * state.weight
+
+    def score(self, state: LayerState) -> Tensor:
+        return self(state)
+
+
+@pytest.mark.usefixtures("registries")
+def test_whatever_can_be_called_is_a_rule() -> None:
+    """Part of a function, an object, its method, a lambda: with a description and a key of its own."""
+    def scaled(state: LayerState, factor: float) -> Tensor:
+        """As it says."""
+        return factor * state.weight
+
+    keys = set()
+    for rule in (partial(scaled, factor=2.0), partial(scaled, factor=3.0), Scaled(2.0), Scaled(3.0), Scaled(4.0).score,
+                 lambda state: 5 * state.weight):
+        growth("mine", needs=("gradient",))(rule)
+        assert torch.equal(scores(layer(), "mine"), rule(layer()))
+        keys.add(RunConfig(grow="mine").key)
+    assert len(keys) == 6 and GROWTH["mine"].needs == {"gradient"}
+    growth("mine")(partial(scaled, factor=2.0))
+    assert CHOICES["grow"]["mine"] == "As it says."
+
+
+@pytest.mark.usefixtures("registries")
+def test_a_built_in_rule_under_another_name_is_told_apart_and_takes_no_other_ones_place() -> None:
+    keys = set()
+    for rule in (GROWTH["gradient"].score, GROWTH["random"].score, lambda state: state.weight):
+        growth("mine")(rule)
+        keys.add(RunConfig(grow="mine").key)
+    assert len(keys) == 3
+    with pytest.raises(ConfigError, match="built-in rule 'random' already"):
+        growth("random")(GROWTH["gradient"].score)
+
+
+@pytest.mark.usefixtures("registries")
+def test_a_key_follows_what_a_rule_uses_without_registering_it_again() -> None:
+    scale = [1.0]
+    growth("mine")(lambda state: scale[0] * state.weight)
+    config = RunConfig(grow="mine")
+    first = config.key
+    scale[0] = -1.0
+    assert config.key != first
+    scale[0] = 1.0
+    assert config.key == first
+
+
+@pytest.mark.usefixtures("registries")
+def test_what_a_key_cannot_cover_is_said_once() -> None:
+    lock = threading.Lock()
+
+    def locked(state: LayerState) -> Tensor:
+        with lock:
+            return state.weight
+
+    with pytest.warns(UserWarning, match="'mine, locked' does not cover lock .*another name when it changes"):
+        growth("mine, locked")(locked)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert RunConfig(grow="mine, locked").key
+
+
+# ---- rules of users -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("registries")
+@pytest.mark.parametrize("answer", [
+    lambda good: good.numpy(), lambda good: good.double(), lambda good: (10 * good).long(), lambda good: good.half(),
+    lambda good: good.clone().requires_grad_(), lambda good: good.to_sparse(), lambda good: good.numpy().astype(">f4")])
+def test_scores_of_any_numbers_are_taken(answer: Callable[[Tensor], object]) -> None:
+    growth("mine", needs="gradient")(lambda state: answer(state.gradient))
+    state = layer(gradient=GRADIENT)
+    assert torch.equal(largest(scores(state, "mine"), ~MASK, 2), largest(GRADIENT, ~MASK, 2))
+
+
+@pytest.mark.usefixtures("registries")
+@pytest.mark.parametrize(("answer", "said"), [
+    (lambda state: None, "returned nothing"), (lambda state: [1.0], "of type list"), (lambda state: 2, "of type int"),
+    (lambda state: state.weight[:, :1], r"of shape \(3, 1\)"), (lambda state: state.weight.flatten(), r"shape \(9,\)"),
+    (lambda state: state.weight * 1j, "complex64"), (lambda state: state.weight.to("meta"), "on meta"),
+    (lambda state: state.weight * torch.nan, "NaN everywhere"),
+    (lambda state: state.weight.numpy().astype(str), "<U32"),
+    (lambda state: state.gradient, "reads layer.gradient .*register it with needs=\"gradient\""),
+    (lambda state: state.average.abs(), "reads layer.average.* line .*needs=\"average\""),
+    (lambda state: 1 / 0, "fails in layer 'fc7', test_rules.py line .* ZeroDivisionError: division by zero")])
+def test_another_answer_is_one_sentence_that_names_rule_and_layer(answer: Callable[[LayerState], object],
+                                                                   said: str) -> None:
+    growth("mine")(answer)
+    with pytest.raises(RegrowError, match=said) as raised:
+        scores(replace(layer(gradient=GRADIENT, average=GRADIENT), name="fc7"), "mine")
+    assert "'mine'" in str(raised.value) and "'fc7'" in str(raised.value) and "\n" not in str(raised.value)
+
+
+@pytest.mark.usefixtures("registries")
+def test_numbers_that_went_wrong_in_training_are_not_blamed_on_the_rule() -> None:
+    growth("mine")(lambda state: state.weight * 1)
+    assert scores(layer(WEIGHT * torch.nan), "mine").isnan().all()
+
+
+@pytest.mark.usefixtures("registries")
+@pytest.mark.parametrize("answer", [lambda gone: gone, lambda gone: gone.float(), lambda gone: gone.numpy(),
+                                    lambda gone: gone.int(), lambda gone: gone | ~MASK])
+def test_a_mask_of_zeros_and_ones_is_taken_as_far_as_there_are_connections(answer: Callable[[Tensor], object]) -> None:
+    pruning("mine")(lambda state, rate: answer(on(0, 2)))
+    assert torch.equal(connections_to_prune(layer(), 0.4, "mine"), on(0, 2))
+
+
+@pytest.mark.usefixtures("registries")
+@pytest.mark.parametrize(("answer", "said"), [
+    (lambda state: state.weight.abs(), "numbers other than 0 and 1"), (lambda state: torch.tensor([0, 2]), "shape"),
+    (lambda state: True, "of type bool"), (lambda state: state.gradient > 0, "reads layer.gradient")])
+def test_scores_and_indices_are_no_mask(answer: Callable[[LayerState], object], said: str) -> None:
+    pruning("mine")(lambda state, rate: answer(state))
+    with pytest.raises(RegrowError, match=f"'mine'.*{said}"):
+        connections_to_prune(layer(gradient=GRADIENT), 0.4, "mine")
+
+
+@pytest.mark.usefixtures("registries")
+def test_a_mask_of_what_is_kept_is_warned_of() -> None:
+    mask = torch.ones(10, 10, dtype=torch.bool).tril()
+    pruning("mine, kept")(lambda state, rate: state.mask & ~PRUNING["magnitude"](state, rate))
+    with pytest.warns(UserWarning, match="'mine, kept' removes 44 of 55 connections at a rate of 0.2, which is what"):
+        connections_to_prune(layer(torch.randn(10, 10), mask), 0.2, "mine, kept")
+
+
+@pytest.mark.usefixtures("registries")
+def test_a_pruning_rule_may_ask_for_the_gradient() -> None:
+    pruning("mine", needs="gradient")(lambda state, rate: state.mask & (state.gradient.abs() > 2))
+    state = layer(gradient=GRADIENT, average=GRADIENT)
+    assert torch.equal(connections_to_prune(state, 0.4, "mine"), MASK & (GRADIENT.abs() > 2))
+    assert needs(RunConfig(prune="mine", grow="random")) == {"gradient"}
+
+
+@pytest.mark.usefixtures("registries")
+def test_a_rule_gets_copies_and_global_generators_of_its_own() -> None:
+    def greedy(state: LayerState) -> Tensor:
+        chance = torch.rand(state.mask.shape) + torch.rand(state.mask.shape, generator=state.generator)
+        state.generator.manual_seed(0)
+        torch.manual_seed(0)
+        for part in (state.weight, state.mask, state.gradient):
+            part.zero_()
+        return chance
+
+    growth("mine", needs="gradient")(greedy)
+    state = layer(WEIGHT.clone(), MASK.clone(), gradient=GRADIENT.clone())
+    before, there = torch.get_rng_state(), state.generator.get_state()
+    drawn = scores(state, "mine")
+    assert torch.equal(state.weight, WEIGHT) and torch.equal(state.mask, MASK) and torch.equal(state.gradient, GRADIENT)
+    assert torch.equal(torch.get_rng_state(), before) and torch.equal(state.generator.get_state(), there)
+    torch.rand(5)
+    assert torch.equal(scores(state, "mine"), drawn)  # whatever else was drawn in the process
+
+
+@pytest.mark.usefixtures("registries")
+def test_what_a_rule_draws_from_the_layers_generator_is_drawn() -> None:
+    growth("mine")(GROWTH["random"].score.__call__)
+    ours, theirs = layer(seed=3), layer(seed=3)
+    assert torch.equal(scores(ours, "random"), scores(theirs, "mine"))
+    assert torch.equal(ours.generator.get_state(), theirs.generator.get_state())
 
 
 def test_an_unregistered_rule_is_refused() -> None:

@@ -12,14 +12,16 @@ import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
 
-from regrow import files, record, train
-from regrow.config import RunConfig
+from regrow import datasets, files, record, rules, train
+from regrow.config import CHOICES, FINGERPRINTS, RunConfig
 from regrow.errors import DataError, NotRecorded, RegrowError, StoreError
 from regrow.store import Store, require
 from regrow.train import check_trainable, checkpoint_key
@@ -63,6 +65,114 @@ def put(source: Path, target: Path) -> None:
 
 def untouchable(*_: object, **__: object) -> None:
     raise AssertionError("nothing may be trained here")
+
+
+# ---- other data under the same name ----
+
+OTHERS = RunConfig(dataset="mnist", hidden=(20, 10), epochs=2, batch_size=64, update_interval=2)
+
+
+def bring(folder: Path, classes: int) -> Path:
+    """MNIST of so many classes, in black."""
+    folder.mkdir(exist_ok=True)
+    labels = np.arange(200) % classes
+    np.savez(folder / "mnist.npz", x_train=np.zeros((200, 28, 28), np.uint8), y_train=labels,
+             x_test=np.zeros((50, 28, 28), np.uint8), y_test=labels[:50])
+    return folder
+
+
+def test_other_data_under_the_same_name_are_trained_on_and_said(tmp_path):
+    """In a new store, in one that has the run, and in a file that is exchanged within a process."""
+    store, data = Store(tmp_path / "store"), bring(tmp_path / "data", 10)
+    first = store.ensure(OTHERS, data_root=data)
+    bring(data, 1)
+    with pytest.warns(UserWarning, match="mnist that were made of other data") as said:
+        second = store.ensure(OTHERS, data_root=data)
+    assert len(said) == 1 and first.test_accuracy[-1] < 50 and second.test_accuracy[-1] == 100
+    names = {path.name for path in (store.root / "records").iterdir()}
+    sha256 = second.provenance["data_sha256"]
+    assert names == {f"{OTHERS.key}.npz", f"{OTHERS.key}-{sha256[:8]}.npz"} and first.key == second.key
+    assert Store(tmp_path / "new").ensure(OTHERS, data_root=data).result_sha256 == second.result_sha256
+    assert store.get(OTHERS).result_sha256 == first.result_sha256, "figures read the first one, whatever is at hand"
+
+
+def test_records_of_either_data_are_found_again(tmp_path, monkeypatch):
+    store, many = Store(tmp_path / "store"), bring(tmp_path / "ten", 10)
+    one = bring(tmp_path / "one", 1)
+    with warnings.catch_warnings(action="ignore"):
+        made = {root: store.ensure(OTHERS, data_root=root).result_sha256 for root in (many, one)}
+        monkeypatch.setattr(train, "advance", untouchable)
+        for root in (one, many, one):
+            assert store.ensure(OTHERS, data_root=root).result_sha256 == made[root]
+            assert store.path_for(OTHERS, store.made_here(OTHERS, root).provenance["data_sha256"]).is_file()
+    for nothing in (tmp_path / "none", tmp_path):
+        assert store.ensure(OTHERS, data_root=nothing).result_sha256 == made[many]  # no data, and still a record
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "mnist.npz").write_bytes(b"x")
+    assert store.ensure(OTHERS, data_root=tmp_path / "broken").result_sha256 == made[many]
+
+
+def test_a_checkpoint_begun_on_other_data_is_left_for_them(tmp_path):
+    store, many, one = Store(tmp_path / "store"), bring(tmp_path / "ten", 10), bring(tmp_path / "one", 1)
+    with pytest.raises(Stopped):
+        store.ensure(OTHERS, data_root=many, checkpoint_seconds=0, progress=stop_at(4))
+    begun = store.checkpoint_path(OTHERS.key).read_bytes()
+    second = store.ensure(OTHERS, data_root=one, checkpoint_seconds=0)
+    assert not second.provenance["resumed"] and store.checkpoint_path(OTHERS.key).read_bytes() == begun
+    with warnings.catch_warnings(action="ignore"):
+        first = store.ensure(OTHERS, data_root=many)
+    assert first.provenance["resumed"] and not list((store.root / "checkpoints").iterdir())
+    assert first.result_sha256 == Store(tmp_path / "new").ensure(OTHERS, data_root=many).result_sha256
+
+
+def test_shipped_records_of_the_data_at_hand_are_used_and_no_other(tmp_path):
+    many, one = bring(tmp_path / "ten", 10), bring(tmp_path / "one", 1)
+    shipped = Store(tmp_path / "shipped").ensure(OTHERS, data_root=many)
+    store = Store(tmp_path / "own", read_also=(tmp_path / "shipped",))
+    assert store.ensure(OTHERS, data_root=many).result_sha256 == shipped.result_sha256
+    with warnings.catch_warnings(action="ignore"):
+        store.ensure(OTHERS, data_root=one)
+    assert store.get(OTHERS).result_sha256 == shipped.result_sha256 and not store.record_path(OTHERS.key).exists()
+
+
+def test_a_record_that_says_nothing_of_its_data_is_taken(tmp_path):
+    store, root = Store(tmp_path / "store"), bring(tmp_path / "data", 10)
+    made = store.ensure(OTHERS, data_root=root)
+    replace(made, provenance={}).save(store.record_path(OTHERS.key))
+    assert store.ensure(OTHERS, data_root=bring(root, 1)).provenance == {}
+
+
+def test_a_rule_that_changes_what_it_uses_as_it_runs_keeps_its_key_for_the_run(tmp_path):
+    """One whose object changes in a way that no reading of its code tells."""
+    class Restless:
+        def __init__(self) -> None:
+            self.calls = 0
+
+        def __call__(self, layer: rules.LayerState) -> torch.Tensor:
+            vars(self)["calls"] = self.calls + 1
+            return layer.weight
+
+    with mock.patch.dict(rules.GROWTH), mock.patch.dict(CHOICES["grow"]), mock.patch.dict(FINGERPRINTS):
+        rule, store = Restless(), Store(tmp_path)
+        rules.growth("restless")(rule)
+        config = TINY.but(grow="restless")
+        key = config.key
+        made = store.ensure(config)
+        assert rule.calls and made.key == key != config.key and store.record_path(key).is_file()
+        rule.calls = 0
+        assert store.get(config).result_sha256 == made.result_sha256
+
+
+def test_data_are_read_once_to_be_compared(tmp_path, monkeypatch):
+    store, root = Store(tmp_path / "store"), bring(tmp_path / "data", 10)
+    configs = [OTHERS.but(seed=seed) for seed in range(3)]
+    store.ensure_all(configs, data_root=root, engine="auto")
+    datasets._sha256_of.cache_clear()
+    read, times = datasets.read, []
+    monkeypatch.setattr(datasets, "read", lambda *words, **more: times.append(words) or read(*words, **more))
+    for config in configs:
+        store.ensure(config, data_root=root)
+    assert len(times) == 1
 
 
 # ---- the ordinary course ----

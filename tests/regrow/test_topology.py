@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import random
+import warnings
 from unittest import mock
 
 import numpy as np
@@ -12,6 +14,7 @@ from builders import NUMBERS, RATES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torture import odd_rules
 
 from regrow.config import CHOICES, RunConfig, preset
 from regrow.rules import GROWTH, PRUNING, LayerState
@@ -267,6 +270,22 @@ def test_a_rule_that_leaves_the_mask_cannot_add_connections() -> None:
             assert "everywhere" in str(error)  # refusing by name is as good
         else:
             assert int(result.mask.sum()) == int(MASK.sum())
+
+
+@settings(max_examples=150)
+@given(st.integers(0, 2**31))
+def test_whatever_a_rule_does_counts_are_exact_or_a_sentence_names_it(seed: int) -> None:
+    """Rules that change what they get, fail, or return anything: see `torture.odd_rules`."""
+    chance = random.Random(seed)
+    with warnings.catch_warnings(action="ignore"):
+        assert odd_rules.broken_alone(odd_rules.odd_rule(chance), chance) == ""
+
+
+@settings(max_examples=12)
+@given(st.integers(0, 2**31), st.sampled_from(["dense", "sparse"]))
+def test_nor_does_it_in_training(seed: int, engine: str) -> None:
+    with warnings.catch_warnings(action="ignore"):
+        assert odd_rules.broken_in_training(odd_rules.odd_rule(random.Random(seed)), engine) == ""
 
 
 # ---- a network ------------------------------------------------------------------------------------------------------

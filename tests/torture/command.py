@@ -20,7 +20,7 @@ from regrow.config import nearest
 from regrow.determinism import ONE_EACH
 from regrow.errors import ConfigError
 from regrow_companion.console import clock
-from torture import bad_input, books, damage, dependencies, disk, kills, odd_files, odd_models
+from torture import bad_input, books, damage, dependencies, disk, kills, odd_files, odd_models, odd_rules
 from torture.nursery import Nursery
 from torture.promises import Stage, Tally
 
@@ -44,6 +44,7 @@ KINDS = {
     "input": Kind(300, 0.18, lambda stage, _: bad_input.run(stage)),
     "models": Kind(2000, 0.03, lambda stage, _: odd_models.run(stage)),
     "files": Kind(200, 0.04, lambda stage, _: odd_files.run(stage)),
+    "rules": Kind(2000, 0.05, lambda stage, _: odd_rules.run(stage)),
     "kills": Kind(200, 0.24, kills.run),
     "commands": Kind(8, 0.11, kills.commands),
     "notebooks": Kind(8, 0.19, lambda stage, nursery: books.run(stage, nursery.undisturbed)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -11,10 +12,22 @@ from pathlib import Path
 
 import pytest
 
-from regrow import compact, files
+from regrow import compact, files, rules, topology
 from regrow.store import Store
 from regrow_companion import cli, number_files
-from torture import bad_input, books, command, damage, dependencies, disk, kills, odd_files, odd_models, victims
+from torture import (
+    bad_input,
+    books,
+    command,
+    damage,
+    dependencies,
+    disk,
+    kills,
+    odd_files,
+    odd_models,
+    odd_rules,
+    victims,
+)
 from torture.nursery import Nursery
 from torture.promises import Stage, Tally, Watch
 from torture.said import Said
@@ -72,6 +85,31 @@ def test_disks_places_and_the_clock(tmp_path):
     tally = disk.run(Stage(tmp_path, 8))
     kept(tally, 8)
     assert tally.counts["files limited in size"] and tally.counts["clock going backwards"]
+
+
+def test_odd_rules(tmp_path):
+    tally = odd_rules.run(Stage(tmp_path, 40, seed=1))
+    kept(tally, 40)
+    assert tally.counts == {"an update": 40, **{f"{config.model} on the {engine} engine": 1
+                                                for engine, config in odd_rules.RUNS}}
+
+
+@pytest.mark.parametrize(("fault", "sign"), [
+    ("copies", "what it was given changed"), ("checks", "in the place of a sentence"),
+    ("counts", "connections in the")])
+def test_rules_that_get_through_would_be_noticed(fault, sign, monkeypatch):
+    """Were users' rules taken for our own, were nothing checked, or were what they prune not held to the mask."""
+    if fault == "copies":
+        monkeypatch.setattr(rules, "_is_ours", lambda rule: True)
+        rule = odd_rules.OddRule("growth", "changes the weight", "good")
+    elif fault == "checks":
+        monkeypatch.setattr(rules, "_tensor", lambda value, *_: value)
+        rule = odd_rules.OddRule("growth", "nothing", "nothing")
+    else:
+        monkeypatch.setattr(topology, "connections_to_prune", lambda layer, rate, rule: ~layer.mask)
+        rule = odd_rules.OddRule("pruning", "nothing", "good")
+    broken = [odd_rules.broken_alone(rule, random.Random(seed)) for seed in range(20)]
+    assert any(sign in said for said in broken)
 
 
 def test_mistakes(tmp_path):

@@ -248,7 +248,7 @@ class SparseNetwork:
             average = self.averages[name].flush() if name in self.averages else None
             yield name, LayerState(layer.dense(layer.weight), self.masks[name],
                                    generator("growth", self.config.seed, step * 1000 + index),
-                                   self.gradients.get(name), average)
+                                   self.gradients.get(name), average, name)
 
     def apply(self, name: str, rewiring: Rewiring) -> None:
         """Carry out what an update changes in one layer; the number of its connections may change."""

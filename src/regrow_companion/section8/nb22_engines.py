@@ -52,7 +52,7 @@ from regrow.config import RunConfig
 from regrow.data import Dataset
 from regrow.determinism import generator
 from regrow.errors import ConfigError
-from regrow.rules import GROWTH, LayerState, largest, positions, smallest
+from regrow.rules import GROWTH, LayerState, largest, positions, scores, smallest
 from regrow.topology import Rewiring, Topology, to_prune
 from regrow_companion.section8.watched import WatchedEngine
 
@@ -119,7 +119,7 @@ def regrow(layer: LayerState, pruned: Tensor, n: int, grow: str, among: Tensor |
     """
     kept = layer.mask & ~pruned
     free = ~kept if among is None else ~kept & among
-    grown = largest(GROWTH[grow].score(replace(layer, mask=kept)), free, n)
+    grown = largest(scores(replace(layer, mask=kept), grow), free, n)
     return Rewiring(kept | grown, pruned, grown)
 
 

@@ -7,6 +7,7 @@ and its records go back; then the driver.
 
 from __future__ import annotations
 
+import io
 import os
 import secrets
 import shutil
@@ -81,9 +82,10 @@ def trained(order: Order, board: Any) -> Answer:
                            "the same version on every node.", where)
     try:
         store = Store(scratch() / order.home)
-        store.ensure_all(order.task, device=order.device, engine=order.engine, data_root=order.data_root,
-                         progress=report)
-        return Answer(tuple(store.record_path(config.key).read_bytes() for config in order.task), "", where)
+        records = store.ensure_all(order.task, device=order.device, engine=order.engine, data_root=order.data_root,
+                                   progress=report)
+        paths = [store.path_for(record.config, record.provenance.get("data_sha256")) for record in records]
+        return Answer(tuple(path.read_bytes() for path in paths), "", where)
     except RegrowError as error:
         return Answer((), str(error), where)
     except Exception:
@@ -190,12 +192,12 @@ def _ended(ray: Any, reference: Any, task: Task, how: How) -> Ended:
 
 def _keep(store: Store, config: RunConfig, data: bytes) -> None:
     """Put a record that came as bytes into the store, atomically, if it is sound."""
-    path = store.record_path(config.key)
+    path = store.path_for(config, files.head_of(io.BytesIO(data)).get("provenance", {}).get("data_sha256"))
     try:
         files.write(path, data)
     except OSError as error:
         raise files.unwritable(path, error) from error
-    if store.get(config) is None:
+    if next(store.read(config, [path]), None) is None:
         raise StoreError(f"The record of run {config.key} came damaged from its node; run the same command again.")
     store.failure_path(config.key).unlink(missing_ok=True)
 

@@ -44,7 +44,7 @@ def run(configs: Sequence[RunConfig], store: Store, *, jobs: int = 0, device: st
     if address and engine != RAY:
         raise RegrowError("--address is that of a Ray cluster: give --engine ray as well, or leave it out.")
     distinct = list(dict.fromkeys(configs))
-    missing = [config for config in distinct if store.get(config) is None]
+    missing = [config for config in distinct if store.made_here(config, data_root) is None]
     errors = {} if retry_failed else {config: store.failure(config) for config in missing}
     skipped = {config.key: error for config, error in errors.items() if error is not None}
     wanted = [config for config in missing if config.key not in skipped]

@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 import traceback
+import warnings
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -104,6 +105,7 @@ def _answer(worker: _Worker, workers: list[_Worker]) -> float | str:
 def _serve(connection: Connection, how: How) -> None:
     """A worker's life: a task in, shares of it and then '' or the error out. Ctrl-C is left to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    warnings.filterwarnings("ignore", message=".* made of other data")  # the parent has said it
     connection.send(0.0)  # here I am
     while True:
         try:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from regrow.config import CHOICES, OWN
-from regrow.rules import GROWTH, LayerState
+from regrow.rules import LayerState, scores
 from regrow.topology import Rewiring, rewire
 from regrow_companion.study import growth_rules
 from regrow_companion.style import style_of
@@ -48,7 +48,7 @@ def step(prune: str, grow: str, rate: float, seed: int) -> Step:
     drawn = layer()
     if prune == "random":  # which draws first; in `rewire` from a row of ten connections
         torch.rand(int(drawn.mask.sum()), generator=drawn.generator)
-    return Step(layer(), rewiring, GROWTH[grow].score(drawn))
+    return Step(layer(), rewiring, scores(drawn, grow))
 
 
 def draw(prune: str, grow: str, rate: float, seed: int, stage: int) -> View:
