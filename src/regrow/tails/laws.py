@@ -162,7 +162,9 @@ def negative_binomial(tail: Tail) -> Law:
         theta, log_sum = tilt((x - tail.start)[None], log_rising(x, shape, scale), w, target,
                               np.minimum(theta, -1e-12), capped=True)
         slope = float(theta[0])
-        return tail.law({"mean": float(shape / np.expm1(-slope)) if slope else np.inf, "shape": shape},
+        with np.errstate(over="ignore"):
+            mean = float(shape / np.expm1(-slope)) if slope else np.inf
+        return tail.law({"mean": mean, "shape": shape},
                         lambda k: log_rising(k, shape, scale) + slope * (k - tail.start) - log_sum)
 
     law = fit(best_of(lambda v: -fit(v).log_likelihood(tail), SHAPES))
@@ -322,7 +324,7 @@ def stretched_exponential(tail: Tail) -> Law:
         return family(_climb(lambda v: family(v).log_likelihood(tail) / tail.n, starts, [(-30, 30), (1e-9, 100)]))
 
     best = fit(law)
-    if not np.isfinite(best.log_likelihood(tail)):
+    if not np.isfinite(best.log_likelihood(tail)) or best.parameters["beta"] * t[-1] > 600:
         best = fit(steep)
     limit = _power_law(tail)
     if best.log_likelihood(tail) - limit.log_likelihood(tail) < LIMIT_GAIN:
@@ -364,9 +366,8 @@ def _weibull_mass(low: Array, width: Array, h: float, beta: float) -> Array:
 def _steep_weibull_mass(low: Array, width: Array, log_scale: float, beta: float) -> Array:
     """As _weibull_mass with h / beta = e**log_scale."""
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        at_low = np.exp(log_scale + beta * low)
-        rise = np.where(np.isinf(width), np.inf, at_low * np.expm1(beta * width))
-        return np.exp(log_scale) - at_low + np.log(-np.expm1(-rise))
+        rise = np.exp(log_scale + beta * low + _log_expm1(beta * width))
+        return np.exp(log_scale) - np.exp(log_scale + beta * low) + np.log(-np.expm1(-rise))
 
 
 def _log_expm1(z: Array) -> Array:
