@@ -161,7 +161,7 @@ class _Table:
             raise DataError(f"Line {self.lines[0]} of {self.path} mixes names and numbers ({self.texts[0]!r:.40}); "
                             "write names only in the first line, or leave it out.")
         names = self.names
-        while len(names) > self.width and not names[-1]:
+        while len(names) > 1 and not names[-1]:  # they may hide that groups of digits made a column more
             names = names[:-1]
         if self.width == 1 and len(names) > 1:
             names = [" ".join(names)]

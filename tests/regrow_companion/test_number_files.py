@@ -100,7 +100,7 @@ REFUSED = [  # content, column, counts, what the sentence must name
     (b'"3\n4"\n', None, False, "quotation mark"), (b'"3"4\n5\n', None, False, "quotation marks"),
     (b"", None, False, "empty"),
     (b"# 3\n", None, False, "empty"), (b"degree\n", None, False, "nothing follows"),
-    (b"2,x\n3,4\n", "1", False, "mixes names"),
+    (b"2,x\n3,4\n", "1", False, "mixes names"), (b"a,k,\nx,11,573\n", "k", False, "names 2 columns"),
     (b"id,2019\n1,5\n", "2", False, "mixes names and numbers"), (b",7\n3,5\n", "2", False, "begins with nothing"),
     (b"a 1,0\nb 2,0\n", "2", False, "mixes commas and spaces"),
     ("3\n٣".encode(), None, False, "'٣'"),
