@@ -75,7 +75,7 @@ def test_what_is_read(folder: Path, content: bytes, column: str | None, counts: 
 
 REFUSED = [  # content, column, counts, what the sentence must name
     (b"1,234\n25,678\n", None, False, "--column N"), (b"1\n2\n1,234\n1,200,300", None, False, "Line 3"),
-    (b"1,234\n25,678\n", "1", False, "groups of digits"), (b"degree\n1,234\n5,678\n", "1", False, "names 1 columns"),
+    (b"1,234\n25,678\n", "1", False, "groups of digits"), (b"degree\n1,234\n5,678\n", "1", False, "names 1 column,"),
     (b"1,234", None, False, "groups of digits"), (b"1 234 567", None, False, "groups of digits"),
     (b"1,234 5", None, False, "groups of digits"), (b"a,1,234\nb,2,345\n", "2", False, "groups of digits"),
     (b"7\n1_234\n", None, False, "'1_234'"), (b"7\n1'234\n", None, False, "groups of digits"),
