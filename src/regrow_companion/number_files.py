@@ -155,7 +155,8 @@ class _Table:
         for number, row in zip(self.lines, self.rows, strict=True):
             if len(row) != self.width:
                 raise DataError(f"Line {number} of {self.path} holds {_columns(len(row))} and line "
-                                f"{self.lines[0]} {self.width}; give one whole number a line, without groups of digits, or a table.")
+                                f"{self.lines[0]} {self.width}; give one whole number a line, without groups of "
+                                "digits, or a table.")
         if not self.names and len(self.rows) > 1 and any(
                 _is_head([cell]) and NUMBER.fullmatch(below) for cell, below in zip(*self.rows[:2], strict=True)):
             raise DataError(f"Line {self.lines[0]} of {self.path} mixes names and numbers ({self.texts[0]!r:.40}); "
@@ -215,8 +216,8 @@ class _Table:
         elif column in self.names:
             return self.names.index(column)
         among = f" named {', '.join(self.names)!s:.200}" if self.names else ""
-        raise DataError(f"--column {column!r:.40} is not one of the {_columns(self.width)} of {self.path}{among}; give a "
-                        f"number from 1 to {self.width} or a name in its first line.")
+        raise DataError(f"--column {column!r:.40} is not one of the {_columns(self.width)} of {self.path}{among}; give "
+                        f"a number from 1 to {self.width} or a name in its first line.")
 
     def _row(self) -> NDArray[np.int64]:
         """Several numbers in one row."""
