@@ -154,20 +154,21 @@ class _Table:
         self.width = len(self.rows[0])
         for number, row in zip(self.lines, self.rows, strict=True):
             if len(row) != self.width:
-                raise DataError(f"Line {number} of {self.path} holds {len(row)} columns and line {self.lines[0]} "
-                                f"{self.width}; give one whole number a line, without groups of digits, or a table.")
+                raise DataError(f"Line {number} of {self.path} holds {_columns(len(row))} and line "
+                                f"{self.lines[0]} {self.width}; give one whole number a line, without groups of "
+                                "digits, or a table.")
         if not self.names and len(self.rows) > 1 and any(
                 _is_head([cell]) and NUMBER.fullmatch(below) for cell, below in zip(*self.rows[:2], strict=True)):
             raise DataError(f"Line {self.lines[0]} of {self.path} mixes names and numbers ({self.texts[0]!r:.40}); "
                             "write names only in the first line, or leave it out.")
         names = self.names
-        while len(names) > self.width and not names[-1]:
+        while len(names) > 1 and not names[-1]:  # they may hide that groups of digits made a column more
             names = names[:-1]
         if self.width == 1 and len(names) > 1:
             names = [" ".join(names)]
         if names and len(names) != self.width:
-            raise DataError(f"The first line of {self.path} names {len(names)} columns, but there are {self.width}; "
-                            "write a name for each.")
+            raise DataError(f"The first line of {self.path} names {_columns(len(names))}, but each line has "
+                            f"{self.width}; write a name for each.")
         self.names = names
         if self.separator == "," and not names and self.width > 1 and len(self.rows) > 1:
             for number, row, text in zip(self.lines, self.rows, self.texts, strict=True):
@@ -215,8 +216,8 @@ class _Table:
         elif column in self.names:
             return self.names.index(column)
         among = f" named {', '.join(self.names)!s:.200}" if self.names else ""
-        raise DataError(f"--column {column!r:.40} is not one of the {self.width} columns of {self.path}{among}; give a "
-                        f"number from 1 to {self.width} or a name in its first line.")
+        raise DataError(f"--column {column!r:.40} is not one of the {_columns(self.width)} of {self.path}{among}; give "
+                        f"a number from 1 to {self.width} or a name in its first line.")
 
     def _row(self) -> NDArray[np.int64]:
         """Several numbers in one row."""
@@ -241,6 +242,10 @@ class _Table:
         if all(words) and (whole := "".join(words)).isascii() and whole.isdigit() and len(max(words, key=len)) < 17:
             return _checked(np.array(list(map(int, words)), dtype=np.int64), cells, self.path)
         return np.array([_number(word, number, self.path) for number, word in cells], dtype=np.int64)
+
+
+def _columns(n: int) -> str:
+    return "1 column" if n == 1 else f"{n} columns"
 
 
 def _is_head(cells: Sequence[str]) -> bool:

@@ -39,7 +39,7 @@ def usual_sets(n: int, distinct: int, null: str) -> int:
 
 def _work(n: int, distinct: int, null: str) -> int:
     """Of one synthetic set, in values drawn."""
-    return n + distinct * (20 if null == "reselect" else 2)
+    return n + distinct * (20 if null == "reselect" else 6)
 
 
 def report(x: ArrayLike, xmin: int | None = None, xmax: int | None = None, *, seed: int = 0, n_sets: int | None = None

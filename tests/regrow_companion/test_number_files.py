@@ -75,7 +75,7 @@ def test_what_is_read(folder: Path, content: bytes, column: str | None, counts: 
 
 REFUSED = [  # content, column, counts, what the sentence must name
     (b"1,234\n25,678\n", None, False, "--column N"), (b"1\n2\n1,234\n1,200,300", None, False, "Line 3"),
-    (b"1,234\n25,678\n", "1", False, "groups of digits"), (b"degree\n1,234\n5,678\n", "1", False, "names 1 columns"),
+    (b"1,234\n25,678\n", "1", False, "groups of digits"), (b"degree\n1,234\n5,678\n", "1", False, "names 1 column,"),
     (b"1,234", None, False, "groups of digits"), (b"1 234 567", None, False, "groups of digits"),
     (b"1,234 5", None, False, "groups of digits"), (b"a,1,234\nb,2,345\n", "2", False, "groups of digits"),
     (b"7\n1_234\n", None, False, "'1_234'"), (b"7\n1'234\n", None, False, "groups of digits"),
@@ -100,7 +100,7 @@ REFUSED = [  # content, column, counts, what the sentence must name
     (b'"3\n4"\n', None, False, "quotation mark"), (b'"3"4\n5\n', None, False, "quotation marks"),
     (b"", None, False, "empty"),
     (b"# 3\n", None, False, "empty"), (b"degree\n", None, False, "nothing follows"),
-    (b"2,x\n3,4\n", "1", False, "mixes names"),
+    (b"2,x\n3,4\n", "1", False, "mixes names"), (b"a,k,\nx,11,573\n", "k", False, "names 2 columns"),
     (b"id,2019\n1,5\n", "2", False, "mixes names and numbers"), (b",7\n3,5\n", "2", False, "begins with nothing"),
     (b"a 1,0\nb 2,0\n", "2", False, "mixes commas and spaces"),
     ("3\n٣".encode(), None, False, "'٣'"),

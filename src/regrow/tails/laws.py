@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize
 from scipy.linalg import eigh_tridiagonal
-from scipy.special import erfc, erfcx, exprel, gammaln
+from scipy.special import erfc, erfcx, exprel, gammaln, logsumexp
 
 from regrow.tails import kernels
 from regrow.tails.given import at_whole_numbers
@@ -162,7 +162,9 @@ def negative_binomial(tail: Tail) -> Law:
         theta, log_sum = tilt((x - tail.start)[None], log_rising(x, shape, scale), w, target,
                               np.minimum(theta, -1e-12), capped=True)
         slope = float(theta[0])
-        return tail.law({"mean": float(shape / np.expm1(-slope)) if slope else np.inf, "shape": shape},
+        with np.errstate(over="ignore"):
+            mean = float(shape / np.expm1(-slope)) if slope else np.inf
+        return tail.law({"mean": mean, "shape": shape},
                         lambda k: log_rising(k, shape, scale) + slope * (k - tail.start) - log_sum)
 
     law = fit(best_of(lambda v: -fit(v).log_likelihood(tail), SHAPES))
@@ -246,8 +248,10 @@ def tilt(statistics: Array, base: Array, weights: Array, target: Array, start: A
     for _ in range(200):
         mean = statistics @ mass
         centred = statistics - mean[:, None]
-        step = np.linalg.lstsq((centred * mass) @ centred.T, target - mean, rcond=1e-14)[0]
-        if not (target - mean) @ step > 1e-15:  # twice what the step would gain per value
+        with np.errstate(over="ignore", invalid="ignore"):
+            step = np.linalg.lstsq((centred * mass) @ centred.T, target - mean, rcond=1e-14)[0]
+            gain = (target - mean) @ step  # twice, per value
+        if not 1e-15 < gain < np.inf:
             break
         factor = 1.0
         if capped and theta[-1] + step[-1] >= 0:
@@ -307,8 +311,21 @@ def stretched_exponential(tail: Tail) -> Law:
             rate = float(np.exp(np.log(h / beta) / beta) / origin)
         return _rounded(tail, lambda low, width: _weibull_mass(low, width, h, beta), {"rate": rate, "beta": beta})
 
-    starts = [np.array([0.0, v]) for v in (1e-3, 0.3, 1.0)]
-    best = law(_climb(lambda v: law(v).log_likelihood(tail) / tail.n, starts, [(-30, 30), (1e-9, 100)]))
+    def steep(v: Array) -> Law:  # the same where e**(beta t) overflows
+        beta = float(v[1] / spread)
+        log_scale = float(v[0] + np.log(tail.n) - logsumexp(_log_expm1(beta * t), b=tail.counts))  # of h / beta
+        with np.errstate(over="ignore"):
+            rate = float(np.exp(log_scale / beta) / origin)
+        return _rounded(tail, lambda low, width: _steep_weibull_mass(low, width, log_scale, beta),
+                        {"rate": rate, "beta": beta})
+
+    def fit(family: Callable[[Array], Law]) -> Law:
+        starts = [np.array([0.0, v]) for v in (1e-3, 0.3, 1.0)]
+        return family(_climb(lambda v: family(v).log_likelihood(tail) / tail.n, starts, [(-30, 30), (1e-9, 100)]))
+
+    best = fit(law)
+    if not np.isfinite(best.log_likelihood(tail)) or best.parameters["beta"] * t[-1] > 600:
+        best = fit(steep)
     limit = _power_law(tail)
     if best.log_likelihood(tail) - limit.log_likelihood(tail) < LIMIT_GAIN:
         return tail.law({"rate": np.inf, "beta": 0.0}, limit.log_mass, "power law")
@@ -344,6 +361,17 @@ def _weibull_mass(low: Array, width: Array, h: float, beta: float) -> Array:
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         rise = np.where(np.isinf(width), np.inf, h * np.exp(beta * low) * width * exprel(beta * width))
         return -h * low * exprel(beta * low) + np.log(-np.expm1(-rise))
+
+
+def _steep_weibull_mass(low: Array, width: Array, log_scale: float, beta: float) -> Array:
+    """As _weibull_mass with h / beta = e**log_scale."""
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        rise = np.exp(log_scale + beta * low + _log_expm1(beta * width))
+        return np.exp(log_scale) - np.exp(log_scale + beta * low) + np.log(-np.expm1(-rise))
+
+
+def _log_expm1(z: Array) -> Array:
+    return z + np.log(-np.expm1(-z))
 
 
 def _log_normal_mass(low: Array, width: Array, b: float, c: float) -> Array:

@@ -186,3 +186,14 @@ def test_steep_and_tiny_tails() -> None:
             law = fit(data)
             assert np.isfinite(law.log_pmf(data.k)).all() and law.log_pmf(data.k).max() <= 1e-12, name
             assert np.exp(law.log_pmf(np.arange(float(x.min()), 10_000))).sum() == pytest.approx(1, abs=1e-4), name
+
+
+def test_stretched_exponentials_as_steep_as_they_need_be() -> None:
+    """Values that crowd far from xmin want exponents at which e ** (beta t) overflows."""
+    for centre, xmax in ((1700, 1800), (337_942_932_000, None)):
+        data = tail(centre + np.random.default_rng(0).integers(0, 20, 40), 1, xmax)
+        law = FITS["stretched exponential"](data)
+        k = np.arange(max(1, centre - 50_000), centre + 100.0)
+        assert np.isfinite(law.log_likelihood(data)) and law.parameters["beta"] > 100
+        assert law.log_likelihood(data) > FITS["log-normal"](data).log_likelihood(data) - 10
+        assert xmax is None or np.exp(law.log_pmf(k)).sum() == pytest.approx(1, abs=1e-6)
