@@ -273,3 +273,14 @@ def test_paths_of_inputs_are_those_of_each_moment():
     run = replace(made(), shapes={"fc1": (2, 2), "fc2": (3, 2), "fc3": (1, 3)},
                   packed_masks={name: np.stack([record.pack(mask) for mask in six]) for name, six in masks.items()})
     assert run.input_paths().tolist() == [[4, 3]] * 5 + [[0, 1]]
+
+
+def test_misfortune_is_what_the_whole_record_would_say(tmp_path):
+    cases = {"": {}, "diverged": {"train_loss": np.array([1.0, math.nan, 0.5])},
+             "collapsed": {"test_accuracy": np.array([90.0, 37.5])}}  # fc2 has 4 outputs: chance is 25 %
+    for said, changes in cases.items():
+        run, path = replace(made(), **changes), tmp_path / "r.npz"
+        run.save(path)
+        assert record.misfortune(path) == said and (run.diverged or run.collapsed) is bool(said)
+    path.write_bytes(b"damaged")
+    assert record.misfortune(path) == ""
