@@ -19,7 +19,7 @@ from regrow import files, record
 from regrow.config import RunConfig
 from regrow.data import percent
 from regrow.errors import ConfigError, StoreError
-from regrow.record import Accuracy, Moment, Record, Recorder
+from regrow.record import Accuracy, Moment, Record, Recorder, Recorders
 
 SHAPES = {"conv": (3, 2, 3, 3), "fc10": (5, 3), "fc2": (4, 5)}  # forward order is not alphabetical order
 
@@ -273,3 +273,27 @@ def test_paths_of_inputs_are_those_of_each_moment():
     run = replace(made(), shapes={"fc1": (2, 2), "fc2": (3, 2), "fc3": (1, 3)},
                   packed_masks={name: np.stack([record.pack(mask) for mask in six]) for name, six in masks.items()})
     assert run.input_paths().tolist() == [[4, 3]] * 5 + [[0, 1]]
+
+
+def test_misfortune_is_what_the_whole_record_would_say(tmp_path):
+    cases = {"": {}, "diverged": {"train_loss": np.array([1.0, math.nan, 0.5])},
+             "collapsed": {"test_accuracy": np.array([90.0, 37.5])}}  # fc2 has 4 outputs: chance is 25 %
+    for said, changes in cases.items():
+        run, path = replace(made(), **changes), tmp_path / "r.npz"
+        run.save(path)
+        assert record.misfortune(path) == said and (run.diverged or run.collapsed) is bool(said)
+    path.write_bytes(b"damaged")
+    assert record.misfortune(path) == ""
+
+
+def test_many_recorders_survive_a_checkpoint_each_with_its_own():
+    """Of twelve runs the names of three begin with a 1."""
+    import torch
+
+    together, again = Recorders(12), Recorders(12)
+    masks = [{"fc": torch.arange(12).reshape(3, 4) <= i} for i in range(12)]
+    together.topology(0, math.nan, masks, masks)
+    again.load_arrays(together.arrays())
+    for run, same in zip(together.runs, again.runs, strict=True):
+        assert run.rows.keys() == same.rows.keys()
+        assert all(np.array_equal(run.rows[name], same.rows[name], equal_nan=True) for name in run.rows)

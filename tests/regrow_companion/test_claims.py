@@ -236,7 +236,7 @@ def test_spread_of_degrees_by_hand() -> None:
     assert means(degrees.random_keeps_widening, random, up, up) == pytest.approx([1])
     uneven, even = told([[7, 7], [1, 3]]), told([[0, 9], [2, 2]])
     assert means(degrees.random_is_more_uniform, uneven, told([[7, 7], [0, 4]]), even) == pytest.approx([0.5, -0.5])
-    assert means(degrees.skewed, *[told([[3, 3, 3, 4], [0, 0, 0, 4]])] * 3) == pytest.approx([2 / np.sqrt(3)] * 3)
+    assert means(degrees.skewed, *[told([[3, 3, 4, 4], [0, 0, 0, 4]])] * 3) == pytest.approx([2 / np.sqrt(3)] * 3)
 
 
 def test_steadiness_by_hand() -> None:

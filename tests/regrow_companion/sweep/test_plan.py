@@ -117,3 +117,13 @@ def test_nothing_left_is_nothing_to_measure(tmp_path, capsys, monkeypatch):
         path.write_bytes(b"a record")
     monkeypatch.setattr(plan.step_times, "measure", None)
     assert "0 left" in said(capsys, "plan", "--profile", "quick", "--only", "fig12", "--store", store.root)
+
+
+def test_a_batch_is_counted_once_and_not_for_each_of_its_runs(tmp_path, capsys):
+    tasks = divided(study.runs("table3", "paper"), "cuda", "auto")
+    times = StepTimes("a GPU", "cuda", 1, 1.0, dict.fromkeys(step_times._to_measure(tasks, "cuda"), STEP))
+    times.save(tmp_path / "times.json")
+    answer = json.loads(said(capsys, "plan", "--only", "table3", "--store", tmp_path / "s", "--json", "--hardware",
+                             tmp_path / "times.json"))
+    assert any(len(task) > 1 for task in tasks)
+    assert answer["hours_left"] == pytest.approx(sum(times.of(task) for task in tasks) / 3600)
