@@ -154,7 +154,7 @@ class Found:
             return meant[0] if len(meant) == 1 else None
         paths = {path: weight for weight in self.weights for path in (weight.path, *weight.tied)}
         word = _clean(key).removesuffix("_mask")
-        for name in (word, word.removeprefix("module.")):
+        for name in (word, word.removeprefix("module."), f"module.{word}"):
             for path in (name, f"{name}.weight".removeprefix(".")):
                 if path in paths:
                     return paths[path]

@@ -161,9 +161,12 @@ def _run(model: nn.Module, sample: Any, found: Found) -> list[_Node]:
     Neither the model, nor random numbers, nor a user's hooks notice it.
     """
     kept: dict[int, Any] = {id(parameter): parameter for parameter in model.parameters()}
-    for module in model.modules():  # what prune and weight_norm computed; it has a history and cannot be copied
-        kept |= {id(tensor): tensor.detach() for tensor in _tensors(list(vars(module).values()))
-                 if not tensor.is_leaf}
+    for module in model.modules():
+        for held in vars(module).values():
+            if isinstance(held, Tensor) and not held.is_leaf:  # what prune and weight_norm computed, with its history
+                kept[id(held)] = held.detach()
+            elif not isinstance(held, Tensor | nn.Module | dict | list | tuple) and not _can_be_copied(held):
+                kept[id(held)] = held  # a lock or a logger, say
     twin = copy.deepcopy(model, kept).eval()
     for module in twin.modules():
         module._forward_hooks.clear()
@@ -179,6 +182,14 @@ def _run(model: nn.Module, sample: Any, found: Found) -> list[_Node]:
         else:
             twin(*(sample if isinstance(sample, list | tuple) else (sample,)))
     return flow.layers
+
+
+def _can_be_copied(thing: Any) -> bool:
+    try:
+        copy.deepcopy(thing)
+    except Exception:  # of whatever kind it is
+        return False
+    return True
 
 
 def _constants(twin: nn.Module, found: Found) -> dict[int, tuple[Tensor, _Node]]:

@@ -71,8 +71,9 @@ class Observation:
         self._model, self._masks = unwrapped(model), masks
         self._found = found = find(self._model, embeddings=embeddings)
         if not found.weights:
+            unknown = f", and which axes of {', '.join(list(found.left_out)[:3])} are units is not known"
             raise DataError("There is nothing to watch: the model has no linear, convolutional, recurrent or attention "
-                            "layer.")
+                            f"layer{unknown if found.left_out else ''}.")
         given = None if masks is None else converted(masks, found, self._model)
         order = None if chain is None else chains.named(chain, found)
         watched = [weight for weight in found.weights if given is None or weight.path in given]

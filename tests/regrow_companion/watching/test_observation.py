@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import warnings
 from collections.abc import Callable
 from itertools import pairwise
@@ -308,6 +309,19 @@ def test_a_chain_is_found_in_the_order_of_use_from_a_sample_or_a_list() -> None:
     part = regrow.observe(model, chain=["middle", "last"])
     assert list(part.shapes) == ["middle", "last"] and "left out: first (16)" in part.coverage
     assert not regrow.observe(sparse_mlp(), chain=()).is_chain
+
+
+def test_a_model_that_holds_what_cannot_be_copied_is_traced() -> None:
+    model = sparse_mlp()
+    model.lock = threading.Lock()
+    prune.random_unstructured(model[0], "weight", 0.5)
+    model(torch.rand(2, 48))  # leaves a weight with a history
+    assert regrow.observe(model).is_chain
+
+
+def test_an_averaged_model_takes_the_masks_of_its_model() -> None:
+    model = torch.optim.swa_utils.AveragedModel(sparse_mlp())
+    assert list(regrow.observe(model, {"0": torch.ones(30, 48)}).shapes) == ["module.0"]
 
 
 @pytest.mark.parametrize(("asked", "sentence"), [
