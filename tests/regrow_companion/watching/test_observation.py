@@ -205,6 +205,43 @@ def test_a_look_does_not_move_the_power_iteration_of_a_parametrization() -> None
     assert model[0].parametrizations.weight[0].training and watch.is_chain
 
 
+def test_a_step_of_a_parametrization_stays_in_the_mode_that_it_is_in() -> None:
+    model = nn.utils.parametrizations.spectral_norm(nn.Linear(6, 6)).eval()
+    regrow.observe(model)
+    assert not model.parametrizations.weight[0].training
+
+
+def test_what_two_masks_of_a_layer_leave_is_connected() -> None:
+    layer = odd_models.MaskedLinear(6, 5)
+    own, pruned = layer.mask.clone(), torch.rand(5, 6) < 0.5
+    prune.custom_from_mask(layer, "weight", pruned)
+    watch = regrow.observe(layer)
+    assert watch.in_degree["weight"].tolist() == [((own != 0) & pruned).sum(1).tolist()]
+
+
+def test_a_mask_of_another_shape_is_not_the_weights() -> None:
+    layer = nn.Linear(6, 5)
+    layer.register_buffer("mask", torch.ones(3, 3).tril())  # of attention, say
+    assert regrow.observe(layer).in_degree["weight"].tolist() == [[6] * 5]
+
+
+def test_scores_that_are_called_mask_are_none() -> None:
+    layer = nn.Linear(6, 5)
+    layer.mask = nn.Parameter(torch.randn(5, 6))  # learned, and cut at some threshold when used
+    layer.weight.data[0] = 0.0
+    with pytest.warns(UserWarning, match=r"left out: mask \(30\)"):
+        assert regrow.observe(layer).in_degree["weight"].tolist() == [[0, 6, 6, 6, 6]]
+
+
+def test_a_weight_that_is_spread_over_processes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    class DTensor(torch.Tensor):
+        """By its name alone, as the real one needs a group of processes."""
+
+    monkeypatch.setattr(Weight, "_computed", lambda self: self.module.weight.detach().as_subclass(DTensor))
+    with pytest.raises(DataError, match="spread over several processes"):
+        regrow.observe(nn.Linear(2, 2))
+
+
 def test_what_a_sparse_tensor_stores_is_connected_even_at_zero() -> None:
     layer = nn.Linear(3, 2)
     values = torch.sparse_csr_tensor([0, 2, 3], [0, 2, 1], [0.0, 1.0, 2.0], (2, 3))
