@@ -219,6 +219,44 @@ def test_what_two_masks_of_a_layer_leave_is_connected() -> None:
     assert watch.in_degree["weight"].tolist() == [((own != 0) & pruned).sum(1).tolist()]
 
 
+def test_numbers_that_are_counted_are_not_left_out_as_well() -> None:
+    model = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Bilinear(5, 5, 3))
+    model.decoder = nn.ParameterList([nn.Parameter(model[0].weight.detach().T)])
+    with pytest.warns(UserWarning, match=r"29 % of 105 weights watched; left out: 2 \(75\)\. "):
+        regrow.observe(model)
+
+
+def test_groups_of_somebodys_own_convolution() -> None:
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.in_channels, self.out_channels, self.groups = 4, 6, 2
+            self.weight = nn.Parameter(torch.randn(6, 2, 3))
+
+    watch = regrow.observe(nn.Sequential(Own()))
+    assert (watch.in_degree["0"].tolist(), watch.out_degree["0"].tolist()) == ([[6] * 6], [[9] * 4])
+
+
+def test_a_layer_of_several_weights_does_not_say_which_one_a_mask_is_of() -> None:
+    lstm = nn.LSTM(3, 4)
+    with pytest.raises(DataError, match="weight_ih_l0, weight_hh_l0"):
+        regrow.observe(lstm, {lstm: torch.ones(16, 3)})
+
+
+class Hidden(torch.autograd.Function):
+    """Its result comes from where no mode of torch can see."""
+
+    @staticmethod
+    def forward(ctx: object, x: torch.Tensor) -> torch.Tensor:
+        return x.clone()
+
+
+def test_a_way_round_that_cannot_be_followed_makes_no_chain() -> None:
+    made = {"a": nn.Linear(4, 4), "b": nn.Linear(4, 4)}
+    assert not regrow.observe(odd_models.Net(made, lambda net, x: net.b(net.a(x) + Hidden.apply(x)))).is_chain
+    assert regrow.observe(odd_models.Net(made, lambda net, x: net.b(net.a(Hidden.apply(x)) + 1))).is_chain
+
+
 def test_a_mask_of_another_shape_is_not_the_weights() -> None:
     layer = nn.Linear(6, 5)
     layer.register_buffer("mask", torch.ones(3, 3).tril())  # of attention, say
