@@ -16,6 +16,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn import functional as F
 from torch.nn.utils import prune
 from torture import odd_models
 
@@ -255,6 +256,23 @@ def test_a_way_round_that_cannot_be_followed_makes_no_chain() -> None:
     made = {"a": nn.Linear(4, 4), "b": nn.Linear(4, 4)}
     assert not regrow.observe(odd_models.Net(made, lambda net, x: net.b(net.a(x) + Hidden.apply(x)))).is_chain
     assert regrow.observe(odd_models.Net(made, lambda net, x: net.b(net.a(Hidden.apply(x)) + 1))).is_chain
+
+
+def test_what_leaves_a_layer_twice_makes_no_chain() -> None:
+    made = {"a": nn.Linear(4, 4), "b": nn.Linear(4, 4)}
+
+    def both(net: odd_models.Net, x: torch.Tensor) -> torch.Tensor:
+        h = net.a(x)
+        return net.b(torch.relu(h)) + h
+
+    assert not regrow.observe(odd_models.Net(made, both)).is_chain
+
+
+def test_a_model_that_draws_leaves_no_trace_in_the_random_numbers() -> None:
+    made = {"a": nn.Linear(4, 4), "b": nn.Linear(4, 4)}
+    model = odd_models.Net(made, lambda net, x: net.b(F.dropout(net.a(x), 0.5, training=True)))
+    state = torch.random.get_rng_state()
+    assert regrow.observe(model).is_chain and torch.equal(state, torch.random.get_rng_state())
 
 
 def test_a_mask_of_another_shape_is_not_the_weights() -> None:
