@@ -1,0 +1,200 @@
+"""A GPU of the imagination: tensors that claim to be on cuda:0 and hold processor data, so that tests without a GPU
+meet what a GPU refuses.
+
+Inside `fake_cuda()` there is one CUDA device. What is made there, or brought there with `to`, is a `CudaTensor`. As on
+a real device, an operation whose tensors are on two devices raises, a generator of the other device raises, and
+`numpy()` raises without `cpu()`. Numbers are the processor's to the bit, except that nothing is shared: a copy is a
+copy. Kernels, streams and graphs are not imitated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+CUDA = torch.device("cuda", 0)
+CPU = torch.device("cpu")
+
+
+class CudaTensor(Tensor):
+    """Says cuda:0 wherever it is asked; results of operations on such tensors are such tensors."""
+
+    @property
+    def device(self) -> torch.device:  # type: ignore[override]
+        return CUDA
+
+    is_cuda = property(lambda self: True)  # type: ignore[assignment]
+    is_cpu = property(lambda self: False)  # type: ignore[assignment]
+
+    def get_device(self) -> int:
+        return 0
+
+
+class Generator(torch.Generator):
+    """A generator that remembers where it claims to be."""
+
+    def __new__(cls, device: torch.device | str = "cpu") -> Generator:
+        made = super().__new__(cls, "cpu")
+        made.claimed = _claimed(device)
+        return made
+
+    def __init__(self, device: torch.device | str = "cpu") -> None: ...
+
+    @property
+    def device(self) -> torch.device:  # type: ignore[override]
+        return self.claimed
+
+    def manual_seed(self, seed: int) -> Generator:
+        super().manual_seed(seed)
+        return self
+
+
+def _claimed(device: torch.device | str | int) -> torch.device:
+    device = torch.device("cuda", device) if isinstance(device, int) else torch.device(device)
+    if device.type == "cpu":
+        return CPU
+    if device.type == "cuda" and device.index in (None, 0):
+        return CUDA
+    raise RuntimeError(f"CUDA error: invalid device ordinal ({device})")
+
+
+def _all(values: Any) -> Iterator[Any]:
+    """Everything in arguments, in lists and mappings too."""
+    for value in values.values() if isinstance(values, Mapping) else values:
+        if isinstance(value, list | tuple | Mapping):
+            yield from _all(value)
+        else:
+            yield value
+
+
+def real(value: Tensor) -> Tensor:
+    """The processor tensor under a claim: the same memory."""
+    with torch._C.DisableTorchFunctionSubclass():
+        return value.as_subclass(Tensor)
+
+
+def there(value: Any) -> Any:
+    """What an operation of the device gives is on the device."""
+    if isinstance(value, Tensor) and not isinstance(value, CudaTensor):
+        with torch._C.DisableTorchFunctionSubclass():
+            return value.as_subclass(CudaTensor)
+    if isinstance(value, list | tuple) and type(value) in (list, tuple):
+        return type(value)(map(there, value))
+    return value
+
+
+# Operations that may read one device and write the other.
+CROSSING = {Tensor.copy_, Tensor.set_, Tensor.data.__set__, Tensor.grad.__set__,  # type: ignore[attr-defined]
+            torch._has_compatible_shallow_copy_type}  # type: ignore[attr-defined]
+STRICT = {torch.cat, torch.stack, torch.mm, torch.matmul, Tensor.matmul, torch.bmm, Tensor.index_select}
+
+
+class _Mode(TorchFunctionMode):
+    """Sees every operation from Python, on plain tensors too."""
+
+    def __torch_function__(self, func: Any, types: Sequence[type], args: Sequence[Any] = (),
+                           kwargs: Mapping[str, Any] | None = None) -> Any:
+        kwargs = dict(kwargs or {})
+        name = getattr(func, "__name__", "")
+        if func in (Tensor.to, Tensor.cpu, Tensor.cuda, torch.asarray):
+            return self._moved(func, args, kwargs)
+        if name in ("numpy", "__array__") and isinstance(args[0], CudaTensor):
+            raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() to copy the tensor to "
+                            "host memory first.")
+        if func is Tensor.pin_memory:
+            return args[0]
+        if func is Tensor.grad.__get__:  # type: ignore[attr-defined]
+            found = func(*args)
+            return there(found) if isinstance(args[0], CudaTensor) and found is not None else found
+        asked = kwargs.get("device")
+        place = None if asked is None else _claimed(asked)
+        if place is not None:
+            kwargs["device"] = CPU
+        where = self._place(func, name, args, kwargs) if place is None else place
+        _check_generators(where or CPU, (*_all(args), *_all(kwargs)))
+        kwargs.pop("pin_memory", None)  # which needs a real device
+        found = func(*args, **kwargs)
+        if place == CPU:
+            return real(found) if isinstance(found, Tensor) else found
+        return there(found) if where == CUDA and "__set__" not in name else found
+
+    @staticmethod
+    def _place(func: Any, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> torch.device | None:
+        """Where an operation takes place; raises if its tensors are on two devices. None: it has no tensors."""
+        tensors = [value for value in (*_all(args), *_all(kwargs)) if isinstance(value, Tensor)]
+        if not tensors:
+            return None
+        first, on_gpu = tensors[0], any(isinstance(value, CudaTensor) for value in tensors)
+        if not on_gpu:
+            return CPU
+        if func in CROSSING:
+            return first.device
+        if name in ("__getitem__", "__setitem__", "index_put_") and isinstance(first, CudaTensor):
+            if name == "__getitem__" or not any(isinstance(value, Tensor) for value in _all([args[1]])):
+                return CUDA  # indices may lie on the processor, and slices are copied to
+            tensors = [value for value in (first, *_all(args[2:])) if isinstance(value, Tensor)]
+        written = (name.endswith("_") and not name.endswith("__")) or name.startswith("__i")
+        for place, value in enumerate(tensors):
+            scalar = value.dim() == 0 and func not in STRICT and not (written and place == 0)
+            if not isinstance(value, CudaTensor) and not scalar:
+                raise RuntimeError("Expected all tensors to be on the same device, but found at least two devices, "
+                                   f"cuda:0 and cpu! ({name})")
+        return CUDA
+
+    @staticmethod
+    def _moved(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """`to`, `cpu` and `cuda`: a copy, if the device changes."""
+        tensor, rest = args[0], list(args[1:])
+        target = tensor.device if isinstance(tensor, Tensor) else CPU
+        if func in (Tensor.cpu, Tensor.cuda):
+            target = CPU if func is Tensor.cpu else CUDA
+            rest = []
+            kwargs.pop("device", None)
+        elif kwargs.get("device") is not None:
+            target = _claimed(kwargs.pop("device"))
+        elif rest and isinstance(rest[0], str | int | torch.device):
+            target = _claimed(rest.pop(0))
+        elif rest and isinstance(rest[0], Tensor):
+            target, rest[0] = rest[0].device, rest[0].dtype
+        elif rest and rest[0] is None:  # Module.to passes (device, dtype, non_blocking)
+            rest.pop(0)
+        rest = [value for value in rest if not isinstance(value, bool)]  # non_blocking
+        kwargs.pop("non_blocking", None)
+        if func is torch.asarray:
+            found = func(real(tensor) if isinstance(tensor, Tensor) else tensor, *rest, **kwargs)
+            return there(found) if target == CUDA else found
+        if not [value for value in rest if value is not None] and not kwargs and tensor.device == target:
+            return tensor
+        plain = real(tensor)
+        moved = plain.to(*[value for value in rest if value is not None], **kwargs) if rest or kwargs else plain
+        if tensor.device != target and moved.data_ptr() == plain.data_ptr():
+            moved = moved.clone()
+        return there(moved) if target == CUDA else moved
+
+
+def _check_generators(place: torch.device, values: Sequence[Any]) -> None:
+    for value in values:
+        if isinstance(value, torch.Generator) and torch.device(value.device).type != place.type:
+            raise RuntimeError(f"Expected a '{place.type}' device type for generator but found '{value.device.type}'")
+
+
+@contextmanager
+def fake_cuda() -> Iterator[None]:
+    """There is one CUDA device meanwhile."""
+    overwrites = torch.__future__.get_overwrite_module_params_on_conversion()
+    torch.__future__.set_overwrite_module_params_on_conversion(True)  # else Module.to keeps its processor tensors
+    answers = {"is_available": lambda: True, "device_count": lambda: 1, "synchronize": lambda device=None: None,
+               "current_device": lambda: 0, "get_device_name": lambda device=None: "a GPU of the imagination",
+               "is_current_stream_capturing": lambda: False, "empty_cache": lambda: None,
+               "_lazy_init": lambda: None}
+    with mock.patch.multiple(torch.cuda, **answers), mock.patch.object(torch, "Generator", Generator), _Mode():
+        try:
+            yield
+        finally:
+            torch.__future__.set_overwrite_module_params_on_conversion(overwrites)
