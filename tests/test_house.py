@@ -27,7 +27,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("runner", "session"),
     ("plots", "claims", "section8", "widgets", "watching", "tails_report"),
     ("site",),
-    ("doctor", "shipping", "regenerate", "commands"),
+    ("doctor", "selftest", "shipping", "regenerate", "commands"),
     ("cli",),
 )
 FACADE = {("regrow", f"{COMPANION}.watching.observation"), ("regrow.__main__", f"{COMPANION}.cli")}

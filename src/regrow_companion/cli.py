@@ -77,6 +77,13 @@ SWEEP = (option("--engine", "; ".join([*_ENGINES, "ray: auto, on a Ray cluster (
 COMMANDS = (
     Command("doctor", "check python, packages, device, data, disk and store", "commands:check_machine",
             (STORE, DATA, JSON)),
+    Command("selftest", "try this machine's GPU, or its processor, for at most five minutes and say what works: "
+            "agreement with the processor, waiting, resuming, a sweep in trouble, times", "selftest.command:selftest", (
+        option("--device", "cpu or cuda[:N] (default: cuda if there is one, else cpu, where checks that need a GPU are "
+               "skipped)", default=""),
+        switch("--quick", "small cases alone: no sweep and no times"),
+        option("--out", "keep versions, checks and times as JSON, which plan --hardware FILE reads too", type=Path,
+               metavar="FILE"))),
     Command("models", "parameters, maskable weights and connections per layer of every network", "commands:models", (
         option("--density", "1 - sparsity (default 0.05)", type=float, default=0.05),
         option("--classes", "output classes (default 10)", type=int, default=10), JSON)),
