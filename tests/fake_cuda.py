@@ -3,14 +3,15 @@ meet what a GPU refuses.
 
 Inside `fake_cuda()` there is one CUDA device. What is made there, or brought there with `to`, is a `CudaTensor`. As on
 a real device, an operation whose tensors are on two devices raises, a generator of the other device raises, and
-`numpy()` raises without `cpu()`. Numbers are the processor's to the bit, except that nothing is shared: a copy is a
-copy. Kernels, streams and graphs are not imitated.
+`numpy()` raises without `cpu()`. `set_sync_debug_mode("error")` refuses what makes the processor wait. Numbers are the
+processor's to the bit; a copy is a copy. Kernels, streams and graphs are not imitated.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -93,15 +94,21 @@ def there(value: Any) -> Any:
 CROSSING = {Tensor.copy_, Tensor.set_, Tensor.data.__set__, Tensor.grad.__set__,  # type: ignore[attr-defined]
             torch._has_compatible_shallow_copy_type}  # type: ignore[attr-defined]
 STRICT = {torch.cat, torch.stack, torch.mm, torch.matmul, Tensor.matmul, torch.bmm, Tensor.index_select}
+WAITING = {"item", "tolist", "nonzero", "masked_select", "unique", "__bool__", "__int__", "__float__", "__index__",
+           "numpy", "repeat_interleave"}
 
 
 class _Mode(TorchFunctionMode):
     """Sees every operation from Python, on plain tensors too."""
 
+    sync_debug_mode: int | str = "default"
+
     def __torch_function__(self, func: Any, types: Sequence[type], args: Sequence[Any] = (),
                            kwargs: Mapping[str, Any] | None = None) -> Any:
         kwargs = dict(kwargs or {})
         name = getattr(func, "__name__", "")
+        if self.sync_debug_mode == "error" and self._waits(func, name, args, kwargs):
+            raise RuntimeError(f"called a synchronizing CUDA operation ({name})")
         if func in (Tensor.to, Tensor.cpu, Tensor.cuda, torch.asarray):
             return self._moved(func, args, kwargs)
         if name in ("numpy", "__array__") and isinstance(args[0], CudaTensor):
@@ -123,6 +130,24 @@ class _Mode(TorchFunctionMode):
         if place == CPU:
             return real(found) if isinstance(found, Tensor) else found
         return there(found) if where == CUDA and "__set__" not in name else found
+
+    @staticmethod
+    def _waits(func: Any, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+        """Whether the processor would wait for the GPU: for a number, a size, or a copy from one to the other."""
+        tensors = [value for value in (*_all(args), *_all(kwargs)) if isinstance(value, Tensor)]
+        on_gpu = [value for value in tensors if isinstance(value, CudaTensor)]
+        to_gpu = [value for value in (*args[1:], kwargs.get("device")) if isinstance(value, str | torch.device)
+                  and torch.device(value).type == "cuda"]
+        if name in ("to", "cpu", "cuda", "copy_"):
+            crosses = len(on_gpu) == 1 if name == "copy_" else bool(to_gpu) != bool(on_gpu)
+            dtype_alone = name == "to" and not to_gpu and not any(
+                isinstance(value, str | torch.device) for value in (*args[1:], kwargs.get("device")))
+            return crosses and not dtype_alone and not kwargs.get("non_blocking", False)
+        if name in ("tensor", "as_tensor", "asarray"):
+            return bool(to_gpu)
+        if name in ("__getitem__", "__setitem__") and on_gpu:
+            return any(value.dtype == torch.bool for value in _all([args[1]]) if isinstance(value, Tensor))
+        return name in WAITING and bool(on_gpu)
 
     @staticmethod
     def _place(func: Any, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> torch.device | None:
@@ -166,14 +191,16 @@ class _Mode(TorchFunctionMode):
             rest.pop(0)
         rest = [value for value in rest if not isinstance(value, bool)]  # non_blocking
         kwargs.pop("non_blocking", None)
+        copied = kwargs.pop("copy", False)
         if func is torch.asarray:
             found = func(real(tensor) if isinstance(tensor, Tensor) else tensor, *rest, **kwargs)
             return there(found) if target == CUDA else found
-        if not [value for value in rest if value is not None] and not kwargs and tensor.device == target:
+        if not [value for value in rest if value is not None] and not kwargs and tensor.device == target and \
+                not copied:
             return tensor
         plain = real(tensor)
         moved = plain.to(*[value for value in rest if value is not None], **kwargs) if rest or kwargs else plain
-        if tensor.device != target and moved.data_ptr() == plain.data_ptr():
+        if (copied or tensor.device != target) and moved.data_ptr() == plain.data_ptr():
             moved = moved.clone()
         return there(moved) if target == CUDA else moved
 
@@ -187,13 +214,25 @@ def _check_generators(place: torch.device, values: Sequence[Any]) -> None:
 @contextmanager
 def fake_cuda() -> Iterator[None]:
     """There is one CUDA device meanwhile."""
-    overwrites = torch.__future__.get_overwrite_module_params_on_conversion()
+    overwrites, mode, autocast = torch.__future__.get_overwrite_module_params_on_conversion(), _Mode(), torch.autocast
     torch.__future__.set_overwrite_module_params_on_conversion(True)  # else Module.to keeps its processor tensors
-    answers = {"is_available": lambda: True, "device_count": lambda: 1, "synchronize": lambda device=None: None,
-               "current_device": lambda: 0, "get_device_name": lambda device=None: "a GPU of the imagination",
-               "is_current_stream_capturing": lambda: False, "empty_cache": lambda: None,
-               "_lazy_init": lambda: None}
-    with mock.patch.multiple(torch.cuda, **answers), mock.patch.object(torch, "Generator", Generator), _Mode():
+    about = SimpleNamespace(name="a GPU of the imagination", total_memory=2**33, major=9, minor=0,
+                            multi_processor_count=100)
+    answers: dict[str, Any] = {
+        "is_available": lambda: True, "device_count": lambda: 1, "synchronize": lambda device=None: None,
+        "current_device": lambda: 0, "get_device_name": lambda device=None: about.name,
+        "get_device_properties": lambda device=None: about, "is_bf16_supported": lambda including_emulation=True: True,
+        "is_current_stream_capturing": lambda: False, "empty_cache": lambda: None, "_lazy_init": lambda: None,
+        "reset_peak_memory_stats": lambda device=None: None, "memory_reserved": lambda device=None: 0,
+        "max_memory_reserved": lambda device=None: 2**20, "max_memory_allocated": lambda device=None: 2**20,
+        "get_sync_debug_mode": lambda: mode.sync_debug_mode,
+        "set_sync_debug_mode": lambda said: setattr(mode, "sync_debug_mode", said)}
+
+    def on_the_processor(device: str, *args: Any, **kwargs: Any) -> Any:
+        return autocast("cpu", *args, **kwargs)
+
+    with mock.patch.multiple(torch.cuda, **answers), mock.patch.object(torch, "Generator", Generator), \
+            mock.patch.object(torch, "autocast", on_the_processor), mode:
         try:
             yield
         finally:

@@ -28,7 +28,7 @@ RULES: list[dict[str, Any]] = [
 CONVOLUTIONS: dict[str, Any] = {"hidden": RunConfig.hidden, "image_format": "rgb32", "dtype": "float64"}
 OTHER: list[dict[str, Any]] = [
     CONVOLUTIONS | {"model": "convnet", "grow": "momentum"},
-    {"augment": "mirror_crop_flip", "evaluation": "as_training"},
+    {"augment": "mirror_crop_flip", "evaluation": "as_training"}, {"amp": True},
     {"grow": "momentum", "growth_momentum": "sgd_buffer", "grown_buffer": "keep"},
     *({"model": "rbm-small", "hidden": RunConfig.hidden, "lr": 0.01, "grow": rule}
       for rule in ("random", "gradient", "momentum"))]
@@ -68,6 +68,21 @@ def test_numpy_has_nothing_to_do_with_a_gpu(gpu: None) -> None:
         with pytest.raises(TypeError, match="to host memory first"):
             mistake()
     assert there.detach().cpu().numpy().sum() == 3
+
+
+@pytest.mark.parametrize("waits", [
+    lambda there: there.sum().item(), lambda there: there.nonzero(), lambda there: there.cpu(),
+    lambda there: bool(there[0]), lambda there: there[there > 0], lambda there: torch.tensor(1.0, device="cuda"),
+    lambda there: torch.ones(3).to("cuda"), lambda there: there.copy_(torch.ones(3)), lambda there: there.tolist(),
+    lambda there: there.to("cpu", copy=True),
+])
+def test_waiting_for_the_device_is_noticed(gpu: None, waits: Callable[..., Any]) -> None:
+    there = torch.ones(3, device="cuda")
+    waits(there)
+    torch.cuda.set_sync_debug_mode("error")
+    with pytest.raises(RuntimeError, match="synchronizing"):
+        waits(there)
+    assert (there.to(torch.float64) + torch.ones(3).pin_memory().to("cuda", non_blocking=True)).device == there.device
 
 
 def test_a_copy_is_a_copy_and_gradients_stay_where_they_are(gpu: None) -> None:

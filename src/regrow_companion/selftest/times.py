@@ -21,7 +21,7 @@ from regrow_companion import study
 from regrow_companion.selftest import environment
 from regrow_companion.selftest.agreement import NETWORKS
 from regrow_companion.selftest.following import RULES, begun, images
-from regrow_companion.selftest.report import Check, Found, Skipped, Where
+from regrow_companion.selftest.report import Check, Found, Skipped, Where, is_device_fault
 from regrow_companion.sweep import step_times
 from regrow_companion.sweep.step_times import StepKind, StepTimes, Times
 from regrow_companion.sweep.task import Task, divided
@@ -150,10 +150,17 @@ def _wait(device: str) -> None:
 
 
 def _profiled(what: Callable[[], object], device: str) -> tuple[float, float]:
-    """How many kernels run on the GPU meanwhile, and for how many milliseconds."""
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
-        what()
-        _wait(device)
-    kernels = [event for event in profile.events() or () if event.device_type == torch.autograd.DeviceType.CUDA
-               and not event.name.startswith("Mem")]
+    """How many kernels run on the GPU meanwhile, and for how many milliseconds; 0 where profiling is not allowed."""
+    activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
+    try:
+        with torch.profiler.profile(activities=activities) as profile:
+            what()
+            _wait(device)
+        events = [event for event in profile.events() or () if event.device_type == torch.autograd.DeviceType.CUDA]
+    except Exception as error:
+        if is_device_fault(error):
+            raise
+        return 0.0, 0.0  # the driver may keep its counters for administrators
+    kernels = [event for event in events
+               if not event.name.startswith("Mem") and not getattr(event, "is_user_annotation", False)]
     return float(len(kernels)), sum(event.time_range.elapsed_us() for event in kernels) / 1000
