@@ -58,9 +58,9 @@ class Generator(torch.Generator):
 
 def _claimed(device: torch.device | str | int) -> torch.device:
     device = torch.device("cuda", device) if isinstance(device, int) else torch.device(device)
-    if device.type == "cpu":
-        return CPU
-    if device.type == "cuda" and device.index in (None, 0):
+    if device.type != "cuda":
+        return device
+    if device.index in (None, 0):
         return CUDA
     raise RuntimeError(f"CUDA error: invalid device ordinal ({device})")
 
@@ -121,7 +121,7 @@ class _Mode(TorchFunctionMode):
             return there(found) if isinstance(args[0], CudaTensor) and found is not None else found
         asked = kwargs.get("device")
         place = None if asked is None else _claimed(asked)
-        if place is not None:
+        if place == CUDA:
             kwargs["device"] = CPU
         where = self._place(func, name, args, kwargs) if place is None else place
         _check_generators(where or CPU, (*_all(args), *_all(kwargs)))

@@ -39,6 +39,7 @@ def selftest(arguments: Namespace) -> int:
     print(f"regrow selftest on {provenance.hardware(device)} ({device})")
     if not arguments.device and not where.on_gpu:
         print("There is no CUDA device here, so the processor is tested; checks that need a GPU are skipped.")
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # PyTorch's profiler would write between the lines
     began = time.monotonic()
     ended = outcomes(all_checks(where, kept), lambda line: print(line, flush=True), SECONDS)
     seconds = time.monotonic() - began
@@ -79,7 +80,7 @@ def write(path: Path, where: Where, kept: times.Kept, ended: Sequence[Outcome], 
     """Everything as JSON that `plan --hardware` reads too. Raises RegrowError if it cannot be written."""
     rows = [{name: anonymous(value) if isinstance(value, str) else value for name, value in asdict(outcome).items()}
             for outcome in ended]
-    told: dict[str, Any] = {**kept.step_times(where).to_dict(), "format": SELFTEST_FORMAT,
+    told: dict[str, Any] = {**kept.measured(where).to_dict(), "format": SELFTEST_FORMAT,
                             "selftest_seconds": round(seconds, 1), "quick": where.quick,
                             "versions": environment.versions(), "flags": environment.flags(where), "checks": rows,
                             "full_size": kept.full_size, "grid_hours": kept.hours}

@@ -113,12 +113,10 @@ def _outcome(check: Check) -> tuple[Outcome, bool]:
 def is_device_fault(error: BaseException | None) -> bool:
     """Whether an error, or what caused it, has left the device useless to this process; too little memory has not."""
     while error is not None:
-        if isinstance(error, getattr(torch, "AcceleratorError", ())):
-            return True
-        text = r"CUDA error|cuDNN error|CUBLAS_STATUS|device-side assert|unspecified launch failure"
-        if isinstance(error, RuntimeError) and re.search(text, str(error)) and \
-                not isinstance(error, RegrowError | torch.OutOfMemoryError):
-            return True
+        if isinstance(error, RuntimeError) and not isinstance(error, RegrowError | torch.OutOfMemoryError):
+            text = r"CUDA error|cuDNN error|CUBLAS_STATUS|device-side assert|unspecified launch failure"
+            if isinstance(error, torch.AcceleratorError) or re.search(text, str(error)):
+                return True
         error = error.__cause__ or error.__context__
     return False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ from regrow_companion.selftest.report import Check, Found, Skipped, Where
 from regrow_companion.sweep import drive
 
 KILL, FAULT = "kill", "fault"
-# Runs in every worker, as a file of rules does. Whoever takes a flag away first does what it says, in its third step.
+# Runs in every worker, as a file of rules does. Whoever takes a flag away first does what it says, in its second step.
 TROUBLE = '''
 import os
 import signal
@@ -49,10 +50,11 @@ def claimed(name):
 def trouble(*_):
     step = next(STEPS)
     if step == 1 and FRACTION:
-        torch.cuda.set_per_process_memory_fraction(FRACTION)
-    if step == 3 and claimed("kill"):
+        for number in range(torch.cuda.device_count()):
+            torch.cuda.set_per_process_memory_fraction(FRACTION, number)
+    if step == 2 and claimed("kill"):
         os.kill(os.getpid(), signal.SIGKILL)
-    if step == 3 and claimed("fault"):
+    if step == 2 and claimed("fault"):
         error = getattr(torch, "AcceleratorError", RuntimeError)
         raise error("CUDA error: an illegal memory access was encountered (injected by the selftest)")
 
@@ -112,6 +114,7 @@ def _memory_limit(configs: Sequence[RunConfig], device: str) -> float:
 
 def _peak(configs: Sequence[RunConfig], device: str) -> int:
     """Bytes that a batch of runs takes from the GPU up to its first update."""
+    gc.collect()  # of what was there before
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_reserved(device)

@@ -21,6 +21,7 @@ from regrow_companion import study
 from regrow_companion.selftest import environment
 from regrow_companion.selftest.agreement import NETWORKS
 from regrow_companion.selftest.following import RULES, begun, images
+from regrow_companion.selftest.precision import allowing_tf32
 from regrow_companion.selftest.report import Check, Found, Skipped, Where, is_device_fault
 from regrow_companion.sweep import step_times
 from regrow_companion.sweep.step_times import StepKind, StepTimes, Times
@@ -28,7 +29,7 @@ from regrow_companion.sweep.task import Task, divided
 
 WARM, TIMED, PROFILED = 8, 30, 5  # steps
 BATCHES = (1, 4, 16)  # runs at once
-UPDATE = 10_000  # the interval between updates; none comes by itself
+UPDATE = 1000  # the step of the only update that is timed; the steps before it are fewer
 
 
 @dataclass
@@ -40,7 +41,7 @@ class Kept:
     seconds: float = 0.0  # that `times` took
     hours: float | None = None  # of the paper's grid, by `times`
 
-    def step_times(self, where: Where) -> StepTimes:
+    def measured(self, where: Where) -> StepTimes:
         """As `plan --save-times` has them."""
         return StepTimes(provenance.hardware(where.device), where.device.partition(":")[0], 1, self.seconds,
                          self.times)
@@ -53,7 +54,7 @@ def checks(where: Where, kept: Kept) -> list[Check]:
         return [*found, Check("times: full size", partial(_nothing, where))]
     cases = [("mlp", f"batched, {n} run{'s' * (n > 1)}", "batched", n) for n in BATCHES]
     for network in ("mlp", *NETWORKS):
-        cases += [(network, "dense", "dense", 1), (network, "amp", "dense", 1)]
+        cases += [(network, what, "dense", 1) for what in ("dense", "tf32", "amp")]
     cases += [(network, "compiled", "compiled", 1) for network in ("mlp", *NETWORKS[:2])]
     return found + [Check(f"times: {network} {name}", partial(_full_size, network, name, engine, runs, where, kept), 90)
                     for network, name, engine, runs in cases]
@@ -79,9 +80,9 @@ def measured_grid(tasks: Sequence[Task], where: Where, kept: Kept) -> Found:
         made = step_times.measure([task for task in tasks if task[0].model == model], where.device)
         kept.times |= made.times
         kept.seconds += made.seconds
-    every = kept.step_times(where)
+    every = kept.measured(where)
     taken = [every.of(task) for task in tasks]
-    told = f"{len(kept.times)} kinds of steps"
+    told = f"{len(kept.times)} kind{'s' * (len(kept.times) > 1)} of steps"
     if None in taken:
         return Found(told, ok=False)
     hours = sum(second for second in taken if second is not None) / 3600
@@ -96,7 +97,8 @@ def _full_size(network: str, name: str, engine: str, runs: int, where: Where, ke
     config = RunConfig(model=network, dataset="cifar10", grow="momentum", amp=name == "amp", update_interval=UPDATE)
     configs = [config.but(seed=number // len(RULES), grow=RULES[number % len(RULES)]) if runs > 1 else config
                for number in range(runs)]
-    row = {"network": network, "what": name, "runs": runs, **timed(configs, where.device, engine)}
+    with allowing_tf32(name == "tf32"):
+        row = {"network": network, "what": name, "runs": runs, **timed(configs, where.device, engine)}
     kept.full_size.append(row)
     told = f"step {row['step_ms']:.2f} ms, update {row['update_ms']:.0f} ms, peak {row['peak_mib']:.0f} MiB"
     if row["kernels"]:
