@@ -132,8 +132,9 @@ def _rows(network: str, cases: list[_Case], size: str, device: str) -> list[dict
 
 
 def _gpu_utilisation() -> float | str:
-    """Percent of the last moments in which the GPU worked, as its driver reports it."""
+    """Percent of the last moments in which the GPU worked, as its driver reports it, which it does not for a part of
+    one (MIG), and not without the library that asks it."""
     try:
         return float(torch.cuda.utilization())
-    except (ModuleNotFoundError, RuntimeError):
+    except Exception:  # the errors of that library have no class in common with others
         return "not reported"

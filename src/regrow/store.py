@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from regrow import compact, datasets, files
 from regrow.config import RunConfig, same_keys
-from regrow.errors import NotRecorded, StoreError
+from regrow.errors import NotRecorded, StoreError, in_a_sentence
 from regrow.files import move_aside
 from regrow.record import Record
 
@@ -100,7 +100,8 @@ class Store:
         """The record of a config on the data at hand: read, or resumed from its checkpoint, or trained from the start.
 
         Several processes may ask for the same config; one trains, the others wait for it. Raises RegrowError for what
-        the user can mend (data missing, store not writable).
+        the user can mend (data missing, store not writable, too little memory, a GPU that fails). Checkpoints come
+        every `checkpoint_seconds`, or less often where one takes long; 0 means after every step.
         """
         return self.ensure_all([config], device=device, engine=engine, data_root=data_root, progress=progress,
                                checkpoint_seconds=checkpoint_seconds)[0]
@@ -116,13 +117,14 @@ class Store:
         if lacking:
             from regrow.train import check_ready  # imports torch, which reading does not need
 
-            check_ready(lacking, device, engine, data_root)
-            with self._locks(config.key for config in configs):
-                # Another process may have finished some of them while we waited.
-                found = {config: record or self.made_here(config, data_root) for config, record in found.items()}
-                missing = [config for config, record in found.items() if record is None]
-                if missing:
-                    found |= self._train(missing, device, engine, data_root, progress, checkpoint_seconds)
+            with in_a_sentence(device, len(lacking)):
+                check_ready(lacking, device, engine, data_root)
+                with self._locks(config.key for config in configs):
+                    # Another process may have finished some of them while we waited.
+                    found = {config: record or self.made_here(config, data_root) for config, record in found.items()}
+                    missing = [config for config, record in found.items() if record is None]
+                    if missing:
+                        found |= self._train(missing, device, engine, data_root, progress, checkpoint_seconds)
         return [record for record in found.values() if record is not None]
 
     def _train(self, configs: list[RunConfig], device: str, engine: str, data_root: Path | None,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import zipfile
@@ -21,6 +22,11 @@ from regrow.errors import RegrowError
 OLDEST, NEWEST = (3, 11), (3, 13)  # Python versions we support; pyproject.toml says the same
 ROOM = 2 * 10**9  # bytes: more than the quick profile and its figures need
 INSTALL = 'run ./run_all.sh, or python -m pip install -c constraints.txt -e "."'
+# On Linux the builds of the Python package index are those for CUDA; it is named because a build for the CPU only comes
+# from another index, which pip may be set to. What is installed has the same version, hence the force.
+INSTALL_CUDA = ("python -m pip install --force-reinstall --index-url https://pypi.org/simple -c constraints.txt torch "
+                "torchvision")
+USE_CPU = "or set CUDA_VISIBLE_DEVICES= to use the CPU"
 
 
 @dataclass(frozen=True)
@@ -97,7 +103,7 @@ def wrong_versions(wanted: Iterable[str]) -> list[str]:
 
 
 def check_device() -> Check:
-    """What will the training run on? A CPU is fine; a CUDA device that is there but does not work is not."""
+    """What will the training run on? A CPU is fine; a GPU that is there but cannot be used is not."""
     try:
         torch = _import_torch()
     except Exception as error:
@@ -105,16 +111,40 @@ def check_device() -> Check:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     cpu = f"cpu, {cores} cores"
     if not torch.cuda.is_available():
-        return Check("device", True, f"{cpu}; no CUDA device, fine")
+        gpu = nvidia_gpu()
+        if not gpu:
+            return Check("device", True, f"{cpu}; no CUDA device, fine")
+        if torch.version.cuda is None:
+            return Check("device", False, f"{cpu}; {gpu} is there, but torch {torch.__version__} is built for the CPU "
+                                          "only", f"{INSTALL_CUDA}, {USE_CPU}")
+        return Check("device", False, f"{cpu}; {gpu} is there, but torch {torch.__version__} cannot use it",
+                     f"update its driver to one for CUDA {torch.version.cuda}, {USE_CPU}")
     try:
         torch.ones(2, device="cuda").sum().item()
         memory = torch.cuda.get_device_properties(0).total_memory
         names = f"{torch.cuda.get_device_name(0)}, {memory / 2**30:.0f} GiB"
     except Exception as error:
         return Check("device", False, f"the CUDA device does not work ({_one_line(error)})",
-                     "update its driver, or set CUDA_VISIBLE_DEVICES= to use the CPU")
+                     f"update its driver, {USE_CPU}")
     count = torch.cuda.device_count()
     return Check("device", True, f"cuda, {names}{f', {count} devices' if count > 1 else ''}; {cpu}")
+
+
+def nvidia_gpu() -> str:
+    """The GPU that NVIDIA's driver sees, in words, whatever PyTorch sees; '' if there is none, or it is hidden."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
+        return ""
+    asked = shutil.which("nvidia-smi")
+    if asked is None:
+        return ""
+    try:
+        answer = subprocess.run([asked, "-L"], capture_output=True, text=True, errors="replace", timeout=20)
+    except (OSError, subprocess.SubprocessError):
+        return "a GPU (nvidia-smi)"
+    if answer.returncode or "no devices" in answer.stdout.lower():  # a container for GPUs on a machine without one
+        return ""
+    name = answer.stdout.strip().partition("\n")[0].partition(" (UUID")[0]
+    return name or "a GPU (nvidia-smi)"
 
 
 def check_data(root: Path | None = None) -> Check:

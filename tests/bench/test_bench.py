@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench import BENCHMARKS, selection, topology
+from bench import BENCHMARKS, batched, selection, topology
 from bench.__main__ import main
 from bench.baselines import Scipy, TorchCsr
 from bench.engines import break_even, line
@@ -143,3 +143,14 @@ def test_saved_results_can_be_drawn(tmp_path: Path) -> None:
 def test_the_readme_names_every_benchmark() -> None:
     text = (ROOT / "bench" / "README.md").read_text()
     assert all(f"`{name}`" in text for name in BENCHMARKS)
+
+
+@pytest.mark.parametrize("error", [ModuleNotFoundError("nvidia-ml-py"), RuntimeError("no driver"), type(
+    "NVMLError_NotSupported", (Exception,), {})("Not Supported")], ids=lambda error: type(error).__name__)
+def test_a_gpu_that_does_not_tell_how_busy_it_is(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a part of one (MIG): the library that asks the driver has errors of its own."""
+    def refused() -> int:
+        raise error
+
+    monkeypatch.setattr(torch.cuda, "utilization", refused)
+    assert batched._gpu_utilisation() == "not reported"

@@ -589,3 +589,38 @@ def test_nothing_is_written_for_a_run_that_cannot_be_trained(tmp_store, tmp_path
         with pytest.raises(RegrowError):
             Store(tmp_store).ensure(config, **options)
     assert not tmp_store.exists()
+
+
+def test_slow_checkpoints_come_less_often(tmp_path, monkeypatch):
+    """One that took 2 seconds is followed by 100 of training, whatever was asked; a quick one by what was asked."""
+    clock, cost, saved = [0.0], [2.0], []
+
+    def save(run, path, engine):
+        clock[0] += cost[0]
+        saved.append(run.step)
+
+    def second_a_step(step):
+        clock[0] += 1.0
+        if step == 200:
+            cost[0] = 0.01
+
+    monkeypatch.setattr(train.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(train, "save_checkpoint", save)
+    Store(tmp_path).ensure(TINY.but(epochs=65), checkpoint_seconds=10, progress=second_a_step)
+    assert saved == [11, 111, 211, 221, 231, 241, 251]
+
+
+@pytest.mark.parametrize(("error", "named"), [
+    (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nGPU 0 has"), "does not suffice"),
+    (MemoryError(), "does not suffice"),
+    (RuntimeError("CUDA error: device-side assert triggered\nCompile with"), r"\(CUDA error: device-side assert")])
+@pytest.mark.parametrize("where", ["trained", "check_ready"])
+def test_memory_and_gpus_fail_in_a_sentence(tmp_path, monkeypatch, error, named, where):
+    """Also while the images are read."""
+    def fails(*_, **__):
+        raise error
+
+    monkeypatch.setattr(train, where, fails)
+    with pytest.raises(RegrowError, match=named) as caught:
+        Store(tmp_path).ensure(TINY)
+    assert "\n" not in str(caught.value) and caught.value.__cause__ is error

@@ -186,6 +186,14 @@ def test_no_cuda_device(capsys):
     assert code == 2 and "no CUDA device" in err and len(err.splitlines()) == 1
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_sweep_without_its_device_leaves_the_store_as_it_was(tmp_path, capsys):
+    """Else the right command would leave every run out as failed."""
+    code, out, err = said(capsys, "run", "--only", "fig12", "--device", "cuda", "--store", tmp_path / "store")
+    assert (code, out) == (2, "") and "no CUDA device" in err and len(err.splitlines()) == 1
+    assert not (tmp_path / "store").exists()
+
+
 def test_a_store_that_is_a_file(tmp_path, capsys):
     (tmp_path / "store").write_text("mine")
     code, out, err = said(capsys, "train", *WORDS, "--store", tmp_path / "store")

@@ -133,3 +133,37 @@ def test_without_torch_the_doctor_still_speaks(tmp_path: Path) -> None:
         assert lines[name].startswith("[FAIL]") and " -> " in lines[name], lines[name]
     for name in ("python", "disk", "store"):
         assert lines[name].startswith("[OK]"), lines[name]
+
+
+def nvidia_smi(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """A command of that name on the path."""
+    command = folder / "nvidia-smi"
+    command.write_text(f"#!/bin/sh\n{script}\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the command is a shell script")
+@pytest.mark.parametrize(("built_for", "script", "hidden", "ok", "named"), [
+    (None, "echo 'GPU 0: NVIDIA H200 (UUID: GPU-c0ffee)'", None, False, "built for the CPU only"),
+    (None, "exit 0", None, False, "built for the CPU only"),
+    ("13.0", "echo 'GPU 0: NVIDIA H200 (UUID: GPU-c0ffee)'", None, False, "cannot use it"),
+    (None, "echo 'GPU 0: NVIDIA H200 (UUID: GPU-c0ffee)'", "", True, "no CUDA device, fine"),
+    (None, "echo 'could not communicate with the driver'; exit 9", None, True, "no CUDA device, fine"),
+    (None, "echo 'No devices found.'", None, True, "no CUDA device, fine")])
+def test_a_gpu_that_torch_cannot_use_is_a_failure(built_for: str | None, script: str, hidden: str | None, ok: bool,
+                                                  named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    nvidia_smi(tmp_path, monkeypatch, script)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", built_for)
+    if hidden is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+    check = doctor.check_device()
+    assert check.ok is ok and named in check.detail and "c0ffee" not in check.detail
+    if not ok:
+        remedy = "python -m pip install" if built_for is None else "update its driver to one for CUDA 13.0"
+        assert remedy in check.remedy and "CUDA_VISIBLE_DEVICES=" in check.remedy

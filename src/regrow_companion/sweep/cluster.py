@@ -14,7 +14,6 @@ import shutil
 import socket
 import tempfile
 import time
-import traceback
 from collections.abc import Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from regrow.errors import RegrowError, StoreError
 from regrow.store import Store
 from regrow_companion.sweep import heartbeat
 from regrow_companion.sweep.local import default_jobs
-from regrow_companion.sweep.task import Ended, Event, How, Share, Task
+from regrow_companion.sweep.task import Ended, Event, How, Share, Task, again, told
 
 NEWS_SECONDS = 1.0  # between the steps that a worker tells, and between two looks at them
 
@@ -51,6 +50,7 @@ class Answer:
     files: tuple[bytes, ...]  # records as files, in the order of the task
     error: str
     where: str
+    trouble: str = ""
 
 
 class Board:
@@ -86,10 +86,9 @@ def trained(order: Order, board: Any) -> Answer:
                                    progress=report)
         paths = [store.path_for(record.config, record.provenance.get("data_sha256")) for record in records]
         return Answer(tuple(path.read_bytes() for path in paths), "", where)
-    except RegrowError as error:
-        return Answer((), str(error), where)
-    except Exception:
-        return Answer((), traceback.format_exc(), where)
+    except Exception as error:
+        text, trouble = told(error, order.device, len(order.task))
+        return Answer((), text, where, trouble)
 
 
 def scratch() -> Path:
@@ -113,6 +112,8 @@ RETRIES = 10  # of a run whose worker or node dies; each goes on from a checkpoi
 def sweep(tasks: Sequence[Task], how: How, address: str) -> Generator[Event]:
     """Train the tasks on the cluster, in their order as far as it has room. '' starts a cluster on this machine.
 
+    A task whose GPU failed is sent once more, to a new worker as Ray ends one after each task on a GPU; a batch that
+    does not fit into memory is sent in halves.
     Raises RegrowError, in one sentence, if Ray is not installed, the cluster cannot be reached or has no GPU.
     """
     ray = _connected(how, address)
@@ -133,29 +134,39 @@ def _followed(ray: Any, tasks: Sequence[Task], how: How) -> Generator[Event]:
     share = {"num_gpus": 1 / (how.jobs or 1)} if how.device != "cpu" else {}
     remote = ray.remote(trained).options(num_cpus=1, max_retries=RETRIES, **share)
     running: dict[Any, int] = {}
-    for number, task in enumerate(tasks):
-        order = Order(task, number, home, how.device, how.engine, how.data_root)
-        running[remote.remote(order, board)] = number
+    sent: list[Task] = []
+
+    def send(task: Task) -> None:
+        order = Order(task, len(sent), home, how.device, how.engine, how.data_root)
+        running[remote.remote(order, board)] = order.number
+        sent.append(task)
+
     hearts: dict[int, heartbeat.Heart] = {}
-    steps = {number: cost.total_steps(task[0]) for number, task in enumerate(tasks)}
+    faulted: set[Task] = set()
     try:
+        for task in tasks:
+            send(task)
         while running:
             ready, _ = ray.wait(list(running), num_returns=1, timeout=NEWS_SECONDS)
             for number, (step, where) in _news(ray, board).items():
                 if number not in running.values():
                     continue  # it ended meanwhile
                 if number not in hearts:
-                    hearts[number] = _heart(how, tasks[number], steps[number])
+                    hearts[number] = _heart(how, sent[number])
                 hearts[number].where = where
                 hearts[number].beat(step)
-                yield Share(tasks[number], step / steps[number])
+                yield Share(sent[number], step / hearts[number].steps)
             for reference in ready:
                 number = running.pop(reference)
-                ended = _ended(ray, reference, tasks[number], how)
+                ended = _ended(ray, reference, sent[number], how)
                 heart = hearts.pop(number, None)
                 if heart is not None:
                     heart.stop(finished=not ended.error)
-                yield ended
+                more = again(ended, faulted)
+                for task in more:
+                    send(task)
+                if not more:
+                    yield ended
     finally:
         for heart in hearts.values():
             heart.stop(finished=False)
@@ -171,10 +182,10 @@ def _news(ray: Any, board: Any) -> dict[int, tuple[int, str]]:
         return {}
 
 
-def _heart(how: How, task: Task, steps: int) -> heartbeat.Heart:
+def _heart(how: How, task: Task) -> heartbeat.Heart:
     engine = chosen_engine(task[0], how.device, how.engine)
     return heartbeat.Heart(how.store.root, train.checkpoint_key(task, engine), [config.key for config in task],
-                           steps, "")
+                           cost.total_steps(task[0]), "")
 
 
 def _ended(ray: Any, reference: Any, task: Task, how: How) -> Ended:
@@ -187,7 +198,7 @@ def _ended(ray: Any, reference: Any, task: Task, how: How) -> Ended:
     if not answer.error:
         for config, data in zip(task, answer.files, strict=True):
             _keep(how.store, config, data)
-    return Ended(task, answer.error, answer.where)
+    return Ended(task, answer.error, answer.where, trouble=answer.trouble)
 
 
 def _keep(store: Store, config: RunConfig, data: bytes) -> None:

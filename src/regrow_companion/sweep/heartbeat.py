@@ -107,15 +107,18 @@ def beating(root: Path, name: str, keys: Sequence[str], steps: int, where: str,
 
 
 def of_task(root: Path, task: Sequence[RunConfig], device: str, engine: str,
-            then: Callable[[int], None]) -> AbstractContextManager[Callable[[int], None]]:
-    """`beating` for runs that train here. Raises RegrowError for an engine that cannot train them."""
+            then: Callable[[int], None], place: str = "") -> AbstractContextManager[Callable[[int], None]]:
+    """`beating` for runs that train here, on a device that others know as `place`.
+
+    Raises RegrowError for an engine that cannot train them.
+    """
     from regrow.cost import total_steps  # these import torch, and status only reads
     from regrow.engines import chosen_engine
     from regrow.train import checkpoint_key
 
     engine = chosen_engine(task[0], device, engine)
     return beating(root, checkpoint_key(task, engine), [config.key for config in task], total_steps(task[0]),
-                   f"{socket.gethostname()}, {device}, {engine}", then)
+                   f"{socket.gethostname()}, {place or device}, {engine}", then)
 
 
 def read(root: Path) -> list[Heartbeat]:

@@ -6,6 +6,7 @@ Also how long many runs take on several equal workers when the longest starts fi
 from __future__ import annotations
 
 import heapq
+import re
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -119,7 +120,7 @@ def _measured(arguments: Namespace, left: Sequence[RunConfig]) -> StepTimes:
     hardware = str(arguments.hardware)
     if arguments.jobs < 0:
         raise ConfigError(f"--jobs must be 1 or more, not {arguments.jobs}.")
-    if hardware != "cpu" and not hardware.startswith("cuda"):
+    if not re.fullmatch(r"cpu|cuda(:[0-9]+)?", hardware):
         return step_times.load(Path(hardware))
     jobs = arguments.jobs or (default_jobs() if hardware == "cpu" else 1)
     found = step_times.measure(divided(left, hardware, "auto"), hardware, jobs)

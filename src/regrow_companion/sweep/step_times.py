@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
-from itertools import count, cycle
+from dataclasses import asdict, dataclass, field, replace
+from itertools import count
 from math import ceil
 from pathlib import Path
 from statistics import fmean
@@ -29,7 +29,7 @@ from regrow.determinism import one_thread
 from regrow.engines import Measured, chosen_engine
 from regrow.engines.sparse import window
 from regrow.errors import RegrowError
-from regrow_companion import study
+from regrow.train import check_device
 from regrow_companion.sweep.task import Task, described
 
 PROBE_SECONDS = 0.25  # of each kind, but a whole step: slow networks, which dominate the cost, get the most
@@ -39,11 +39,17 @@ EVALUATED = 256  # images
 
 @dataclass(frozen=True)
 class StepKind:
-    """Runs whose steps take equally long: a stand-in for their configs, the engine, and how many train together."""
+    """Runs whose steps take equally long: a stand-in for their configs, the engine, and how many train together.
+
+    Runs of one seed share their images, so `seeds` of a batch counts. `task` is a batch as the sweep trains it, which
+    is what the probe steps; kinds are equal whatever it is.
+    """
 
     config: RunConfig
     engine: str
     runs: int = 1
+    seeds: int = 1
+    task: Task = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -64,8 +70,11 @@ def probe_all(kinds: Sequence[StepKind], device: str) -> dict[StepKind, Times]:
 
 def probe(kind: StepKind, device: str) -> Times:
     """Step one engine, or one batch: plain steps, steps before an update, the update, an evaluation."""
-    config, dataset = kind.config, _random_images(kind.config, device)
-    run = _started(kind, dataset, device)
+    together = _together(kind)
+    config = kind.config if kind.engine != "batched" else train.shared(together[0])
+    dataset = _random_images(config, device)
+    run = (train.start_together(together, dataset, device) if kind.engine == "batched" else
+           train.start(config, dataset, device, kind.engine))
     engine, interval = run.engine, config.update_interval
     data = (batch for epoch in count() for batch in engine.batches(epoch, start=0))
 
@@ -114,18 +123,17 @@ def _wait(device: str) -> None:
         torch.cuda.synchronize(device)
 
 
-def _started(kind: StepKind, dataset: Dataset, device: str) -> train.Run:
-    if kind.engine != "batched":
-        return train.start(kind.config, dataset, device, kind.engine)
-    rules = cycle(study.STRATEGIES if kind.config.is_dynamic else ("none",))
-    return train.start_together([kind.config.but(seed=seed, grow=rule) for seed, rule in zip(range(kind.runs), rules,
-                                                                                     strict=False)], dataset, device)
+def _together(kind: StepKind) -> Task:
+    """The runs of a batch: those of the sweep, else as many with as many seeds."""
+    seeds = (number % kind.seeds for number in range(kind.runs))
+    return kind.task or tuple(kind.config.but(seed=seed) for seed in seeds)
 
 
 def _random_images(config: RunConfig, device: str) -> Dataset:
     """Enough images for some batches and, in as many epochs as the config has, for an update."""
     facts, chance = known(config.dataset), torch.Generator().manual_seed(0)
-    n = max(4 * config.batch_size, EVALUATED, ceil(config.update_interval / config.epochs) * config.batch_size)
+    steps = ceil(config.update_interval / config.update_until / config.epochs)  # of an epoch, so that one comes
+    n = max(4 * config.batch_size, EVALUATED, steps * config.batch_size)
     pixels = torch.randint(0, 256, (n, *facts.shape), dtype=torch.uint8, generator=chance).to(device)
     labels = torch.randint(0, facts.classes, (n,), generator=chance).to(device)
     few = ImageSet(pixels[:EVALUATED], labels[:EVALUATED])
@@ -152,10 +160,10 @@ class StepTimes:
     seconds: float  # that the measurement took
     times: Mapping[StepKind, Times]
 
-    def of(self, task: Task) -> float | None:
+    def of(self, task: Task, engine: str = "auto") -> float | None:
         """Seconds of a task; None if one of its kinds was not measured."""
         total = 0.0
-        for share, kind in kinds_of(task, self.device):
+        for share, kind in kinds_of(task, self.device, engine):
             found = self._found(kind)
             if found is None:
                 return None
@@ -163,13 +171,20 @@ class StepTimes:
         return total
 
     def _found(self, kind: StepKind) -> Times | None:
-        """Measured, or on a straight line between a batch of one and the largest that was measured."""
-        sizes = sorted(k.runs for k in self.times if (k.config, k.engine) == (kind.config, kind.engine))
-        if not sizes or not sizes[0] <= kind.runs <= sizes[-1]:
+        """Measured, or on a straight line between a batch of one and the largest that was measured.
+
+        Where several were, the one whose number of seeds is nearest counts.
+        """
+        alike = [other for other in self.times if (other.config, other.engine) == (kind.config, kind.engine)]
+        if not alike:
             return None
-        low, high = (self.times[StepKind(kind.config, kind.engine, size)] for size in (sizes[0], sizes[-1]))
-        place = (kind.runs - sizes[0]) / max(1, sizes[-1] - sizes[0])
-        return Times(*(a + place * (b - a) for a, b in zip(asdict(low).values(), asdict(high).values(), strict=True)))
+        low = min(alike, key=lambda other: other.runs)
+        high = max(alike, key=lambda other: (other.runs >= kind.runs, -abs(other.seeds - kind.seeds), other.runs))
+        if not low.runs <= kind.runs <= high.runs:
+            return None
+        place = (kind.runs - low.runs) / max(1, high.runs - low.runs)
+        ends = zip(asdict(self.times[low]).values(), asdict(self.times[high]).values(), strict=True)
+        return Times(*(a + place * (b - a) for a, b in ends))
 
     def save(self, path: Path) -> None:
         """Write as JSON. Raises RegrowError if that cannot be, or if the file that is there is something else."""
@@ -186,8 +201,8 @@ class StepTimes:
 
     def to_dict(self) -> dict[str, Any]:
         """What `load` reads, as JSON-ready values."""
-        rows = [{**described(kind.config), "engine": kind.engine, "runs": kind.runs, **asdict(times)}
-                for kind, times in self.times.items()]
+        rows = [{**described(kind.config), "engine": kind.engine, "runs": kind.runs, "seeds": kind.seeds,
+                 **asdict(times)} for kind, times in self.times.items()]
         return {"format": FORMAT, "hardware": self.hardware, "device": self.device, "jobs": self.jobs,
                 "seconds": round(self.seconds, 1), "times": rows}
 
@@ -201,8 +216,9 @@ def load(path: Path, formats: Sequence[str] = (FORMAT, SELFTEST_FORMAT)) -> Step
         names, times = set(Times.__dataclass_fields__), {}
         for row in said["times"]:
             config: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value
-                                      for name, value in row.items() if name not in names | {"engine", "runs"}}
-            kind = StepKind(RunConfig(**config), row["engine"], row["runs"])
+                                      for name, value in row.items() if name not in names | {"engine", "runs", "seeds"}}
+            # Files that do not say it are of batches in which every run had its own seed.
+            kind = StepKind(RunConfig(**config), row["engine"], row["runs"], row.get("seeds", row["runs"]))
             times[kind] = Times(**{name: row[name] for name in names})
         return StepTimes(said["hardware"], said["device"], said["jobs"], said["seconds"], times)
     except OSError as error:
@@ -213,28 +229,36 @@ def load(path: Path, formats: Sequence[str] = (FORMAT, SELFTEST_FORMAT)) -> Step
                           "files.") from error
 
 
-def measure(tasks: Iterable[Task], device: str = "cpu", jobs: int = 1) -> StepTimes:
-    """Step every kind among the tasks, in `jobs` processes at once."""
+def measure(tasks: Iterable[Task], device: str = "cpu", jobs: int = 1, *, engine: str = "auto",
+            apart: bool = False) -> StepTimes:
+    """Step every kind among the tasks, in `jobs` processes at once; one is this process, unless `apart`.
+
+    Raises RegrowError if there is no such device here.
+    """
     if device != "cpu" and not torch.cuda.is_available():
         raise RegrowError("There is no CUDA device here to measure on: give --hardware cpu, or a file that 'plan "
                           "--hardware cuda --save-times FILE' wrote where there is one.")
-    began, kinds = time.perf_counter(), _to_measure(tasks, device)
-    if jobs == 1:
-        found = [probe_all(kinds, device)]
+    check_device(device)
+    began, kinds = time.perf_counter(), _to_measure(tasks, device, engine)
+    if jobs == 1 and not apart:
+        found, name = [probe_all(kinds, device)], provenance.hardware(device)
     else:
         with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
             found = list(pool.map(probe_all, [kinds] * jobs, [device] * jobs))
+            name = pool.submit(provenance.hardware, device).result()
     means = {kind: Times(*(fmean(values) for values in zip(*(asdict(of[kind]).values() for of in found), strict=True)))
              for kind in kinds}
-    return StepTimes(provenance.hardware(device), device.partition(":")[0], jobs, time.perf_counter() - began, means)
+    return StepTimes(name, device.partition(":")[0], jobs, time.perf_counter() - began, means)
 
 
-def kinds_of(task: Task, device: str) -> list[tuple[float, StepKind]]:
+def kinds_of(task: Task, device: str, engine: str = "auto") -> list[tuple[float, StepKind]]:
     """The kinds whose steps a task makes and the share of each: two if its growth rule is switched."""
     config = task[0]
-    engine = chosen_engine(config, device)
+    engine = chosen_engine(config, device, engine)
     if engine == "batched":
-        return [(1.0, StepKind(_alike(train.shared(config).but(sparsity=0.95), "random"), engine, len(task)))]
+        seeds = len({run.seed for run in task})
+        alike = _alike(train.shared(config).but(sparsity=0.95), "random")
+        return [(1.0, StepKind(alike, engine, len(task), seeds, task))]
     first, second = config.grow_phases
     shares = {first: config.switch_at, second: 1 - config.switch_at} if first != second else {first: 1.0}
     return [(share, StepKind(_alike(config, rule), engine)) for rule, share in shares.items()]
@@ -257,15 +281,17 @@ def _alike(config: RunConfig, rule: str) -> RunConfig:
     return config.but(**alike)
 
 
-def _to_measure(tasks: Iterable[Task], device: str) -> list[StepKind]:
-    """Every kind once, the largest batch and a single run of what trains in batches; the most work first."""
-    largest: dict[tuple[RunConfig, str], int] = {}
+def _to_measure(tasks: Iterable[Task], device: str, engine: str = "auto") -> list[StepKind]:
+    """Every kind once; of what trains in batches the largest for every number of seeds, and a single run. The most
+    work comes first."""
+    largest: dict[tuple[RunConfig, str, int], StepKind] = {}
     for task in tasks:
-        for _, kind in kinds_of(task, device):
-            alike = kind.config, kind.engine
-            largest[alike] = max(kind.runs, largest.get(alike, 1))
-    kinds = [StepKind(*alike, runs) for alike, most in largest.items() for runs in sorted({1, most})]
-    return sorted(kinds, key=lambda kind: -cost.multiply_adds(kind.config))
+        for _, kind in kinds_of(task, device, engine):
+            alike = kind.config, kind.engine, kind.seeds
+            if alike not in largest or largest[alike].runs < kind.runs:
+                largest[alike] = kind
+    single = [replace(kind, runs=1, seeds=1, task=kind.task[:1]) for kind in largest.values()]
+    return sorted(dict.fromkeys([*largest.values(), *single]), key=lambda kind: -cost.multiply_adds(kind.config))
 
 
 def _seconds(config: RunConfig, times: Times) -> float:

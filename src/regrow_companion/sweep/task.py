@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from regrow import cost
 from regrow.config import RunConfig
 from regrow.engines import chosen_engine
 from regrow.engines.batched import groups
-from regrow.errors import RegrowError
+from regrow.errors import DEVICE, MEMORY, RegrowError, sentence_of, trouble_of
 from regrow.store import Store
 
 Task = tuple[RunConfig, ...]  # one run, or several that train together
@@ -44,6 +45,7 @@ class Ended:
     error: str = ""
     where: str = ""  # machine and process, device and engine
     reached: float = 0.0  # the share that was done
+    trouble: str = ""  # MEMORY or DEVICE, if that is why
 
     def log(self, config: RunConfig) -> str:
         """What is kept of a run that failed."""
@@ -54,6 +56,37 @@ class Ended:
 
 
 Event = Share | Ended
+
+
+def told(error: Exception, device: str, runs: int) -> tuple[str, str]:
+    """What is kept of an error under whose handling this is called, its last line a sentence; and its trouble.
+
+    A run that does not fit into memory has nothing to be traced; a GPU that fails may do so by an error of ours.
+    """
+    trouble = trouble_of(error)
+    sentence = str(error) if isinstance(error, RegrowError) else sentence_of(error, device, runs) if trouble else ""
+    if trouble == MEMORY or (sentence and not trouble):
+        return sentence, trouble
+    return f"{traceback.format_exc()}{sentence}", trouble
+
+
+def again(ended: Ended, faulted: set[Task]) -> list[Task]:
+    """What to try after a task that ended in trouble; nothing if that is all that can be done.
+
+    Once more after a failure of the GPU, which is remembered in `faulted`; in halves if several runs did not fit into
+    memory together. They begin anew, as the checkpoint is that of all.
+    """
+    task = ended.task
+    if ended.trouble == DEVICE and task not in faulted:
+        faulted.add(task)
+        return [task]
+    return halves(task) if ended.trouble == MEMORY and len(task) > 1 else []
+
+
+def halves(task: Task) -> list[Task]:
+    """The first and the second half of the runs that train together."""
+    middle = len(task) // 2
+    return [task[:middle], task[middle:]]
 
 
 def described(config: RunConfig) -> dict[str, Any]:
@@ -71,15 +104,14 @@ def typed(config: RunConfig) -> list[str]:
 
 
 def divided(configs: Sequence[RunConfig], device: str, engine: str) -> list[Task]:
-    """Runs for the batched engine in batches, the others one by one."""
+    """Runs for the batched engine in batches, the others one by one. Raises as `chosen_engine`."""
     alone: list[Task] = []
     grouped: list[RunConfig] = []
     for config in configs:
-        try:
-            fits = chosen_engine(config, device, engine) == "batched"
-        except RegrowError:  # its worker will say so
-            fits = False
-        grouped.append(config) if fits else alone.append((config,))
+        if chosen_engine(config, device, engine) == "batched":
+            grouped.append(config)
+        else:
+            alone.append((config,))
     return [*alone, *groups(grouped)]
 
 

@@ -279,6 +279,6 @@ def test_an_unexpected_error_is_told_and_costs_no_worker(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Store, "ensure_all", broken)
     ours, theirs = multiprocessing.Pipe()
-    said = local._ensure((TINY,), How(Store(tmp_path), "cpu", "auto", None, 1), theirs)
+    said = local._ensure((TINY,), How(Store(tmp_path), "cpu", "auto", None, 1), theirs).error
     assert said.startswith("Traceback") and said.strip().endswith("ZeroDivisionError: by nought")
     assert not ours.poll(), "nothing else was sent"

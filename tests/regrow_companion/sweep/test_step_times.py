@@ -51,7 +51,7 @@ def test_what_was_not_measured_is_unknown():
 
 def test_the_paper_needs_few_probes():
     configs = study.distinct(study.NEEDS, "paper")
-    for device, most in (("cpu", 40), ("cuda", 24)):
+    for device, most in (("cpu", 40), ("cuda", 28)):
         tasks = divided(configs, device, "auto")
         kinds = step_times._to_measure(tasks, device)
         assert len(kinds) <= most and len(set(kinds)) == len(kinds)
@@ -139,3 +139,41 @@ def test_what_the_selftest_wrote_is_read_as_strictly_and_not_written_over(tmp_pa
         path.write_text(json.dumps({name: value for name, value in (said | wrong).items() if value is not None}))
         with pytest.raises(RegrowError, match="'selftest --out FILE' write such files"):
             step_times.load(path)
+
+
+def test_a_batch_is_stepped_as_the_sweep_trains_it(monkeypatch):
+    """Its seeds share their images, so a batch with a seed for every run would be another."""
+    begun: list[tuple[RunConfig, ...]] = []
+    start = step_times.train.start_together
+
+    def started(configs, dataset, device):
+        begun.append(tuple(configs))
+        return start(configs, dataset, device)
+
+    monkeypatch.setattr(step_times, "PROBE_SECONDS", 0.01)
+    monkeypatch.setattr(step_times.train, "start_together", started)
+    runs = [TINY.but(seed=seed, grow=rule, sparsity=sparsity, update_until=0.5)
+            for seed in (3, 4) for rule in ("random", "gradient", "momentum") for sparsity in (0.9, 0.95)]
+    (task,) = divided(runs, "cpu", "batched")
+    measured = step_times.measure([task], engine="batched")
+    assert begun == [tuple(runs), (runs[0],)] or begun == [(runs[0],), tuple(runs)]
+    assert sorted((kind.runs, kind.seeds) for kind in measured.times) == [(1, 1), (12, 2)]
+    assert measured.of(task, "batched") > measured.of(task[:1], "batched") > 0
+
+
+def test_the_batch_with_as_many_seeds_counts(tmp_path):
+    few = tuple(TINY.but(seed=seed, sparsity=sparsity) for seed in range(2) for sparsity in (0.9, 0.95))
+    many = tuple(TINY.but(seed=seed) for seed in range(4))
+    kinds = step_times._to_measure([few, many], "cuda")
+    seconds = {1: 1.0, 2: 2.0, 4: 4.0}
+    measured = StepTimes("a GPU", "cuda", 1, 1.0, {kind: Times(*2 * [seconds[kind.seeds]], 0, 0) for kind in kinds})
+    assert [measured.of(task) for task in (few, many, many[:1])] == [8 * 2, 8 * 4, 8]
+    measured.save(tmp_path / "times.json")
+    assert step_times.load(tmp_path / "times.json").of(few) == 8 * 2
+
+
+def test_a_device_that_is_not_there(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(RegrowError, match="no CUDA device 3 here"):
+        step_times.measure([(TINY,)], "cuda:3")
