@@ -77,13 +77,12 @@ class BatchedEngine:
             group["lr"] = lr
 
     def batches(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images [R, B, features] and labels [R, B] of an epoch, from batch `start` on; gathered once per seed."""
-        common = self.common
-        streams = [batches(self.dataset, batch_size=common.batch_size, seed=seed, epoch=epoch, augment=common.augment,
-                           pad=common.crop_pad, dtype=getattr(torch, common.dtype), start=start) for seed in self.seeds]
-        for parts in zip(*streams, strict=True):
-            images, labels = (torch.stack(part)[self.seed_of] for part in zip(*parts, strict=True))
-            yield images.flatten(2), labels
+        """Images [R, B, features] and labels [R, B] of an epoch, from batch `start` on; gathered once for each seed."""
+        common, seeds = self.common, len(self.seeds)
+        for x, labels in batches(self.dataset, batch_size=common.batch_size, seed=self.seeds, epoch=epoch,
+                                 augment=common.augment, pad=common.crop_pad, dtype=getattr(torch, common.dtype),
+                                 start=start):
+            yield x.view(seeds, -1, x[0].numel())[self.seed_of], labels.view(seeds, -1)[self.seed_of]
 
     def _logits(self, x: Tensor) -> Tensor:
         """[R, B, features] -> [R, classes, B]. With weights on the left their gradients are laid out as they are."""
@@ -135,12 +134,11 @@ class BatchedEngine:
         common = self.common
         correct = torch.zeros(len(self.configs), dtype=torch.int64, device=self.device)
         seeds = self.seeds if common.evaluation_augment != "none" else self.seeds[:1]  # else all see the same images
-        streams = [evaluation_batches(images, self.dataset, dtype=getattr(torch, common.dtype), pad=common.crop_pad,
-                                      augment=common.evaluation_augment, seed=seed) for seed in seeds]
-        for parts in zip(*streams, strict=True):
-            x, labels = torch.stack([x.flatten(1) for x, _ in parts]), parts[0][1]
+        for x, labels in evaluation_batches(images, self.dataset, dtype=getattr(torch, common.dtype), seed=seeds,
+                                            pad=common.crop_pad, augment=common.evaluation_augment):
+            x, labels = x.view(len(seeds), -1, x[0].numel()), labels.view(len(seeds), -1)
             x = x[self.seed_of] if len(seeds) > 1 else x.expand(len(self.configs), -1, -1)
-            correct += (self._logits(x).argmax(1) == labels).sum(1)
+            correct += (self._logits(x).argmax(1) == labels[0]).sum(1)
         return [percent(count, len(images.labels)) for count in correct.tolist()]
 
     def state(self) -> dict[str, Tensor]:
