@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 def generator(purpose: str, seed: int, counter: int = 0) -> torch.Generator:
     """A fresh generator that depends only on (purpose, seed, counter); `counter` is an epoch, a step or a run number.
 
-    Stateless use is what makes resuming exact: nothing has to be saved but the counter. It is always the processor's, as
-    a GPU's would draw other numbers: what is drawn goes to the GPU afterwards.
+    Stateless use is what makes resuming exact: nothing has to be saved but the counter. It is the processor's, whatever
+    the device: a GPU's would draw other numbers. What is drawn goes to the GPU afterwards.
     """
     import torch  # here: commands that start others, or read records, do without it
 
@@ -51,7 +51,7 @@ def global_chance(seed: int) -> Iterator[None]:
 
 @contextmanager
 def tensor_float(device: torch.device, allowed: bool) -> Iterator[None]:
-    """Whether a GPU may round the factors of float32 products and convolutions to TF32 meanwhile, 10 bits instead of 23.
+    """Whether a GPU may round factors of float32 products and convolutions to TF32 meanwhile, 10 bits instead of 23.
 
     PyTorch's own answer is no for matrix products and yes for convolutions. On the CPU there is no TF32.
     """
