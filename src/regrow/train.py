@@ -210,6 +210,8 @@ def trained(configs: Sequence[RunConfig], *, device: str, engine: str, data_root
     with one_thread() if device == "cpu" else nullcontext():
         made = provenance.of_run(device=device, engine=engine, threads=torch.get_num_threads(),
                                  data_sha256=dataset.sha256) | {"resumed": resumed}
+        if device != "cpu":
+            made |= {"tf32": configs[0].tf32, "cuda_graph": run.engine.captures}
         if engine == "batched":
             return finish_together(run, dataset, save=save, progress=progress, made=made)
         return [finish(run, dataset, save=save, progress=progress, made=made)]
@@ -257,6 +259,8 @@ def check_device(device: str) -> None:
     """Raise RegrowError, in one sentence, for a device that does not exist or is not on this machine."""
     if not re.fullmatch(r"cpu|cuda(:(0|[1-9][0-9]*))?", device):
         raise RegrowError(f"There is no device {device!r}; use --device cpu, cuda, or cuda:1 for the second GPU.")
+    if config.tf32 and device == "cpu":
+        raise RegrowError("tf32=true is a precision of GPUs: leave it out, or add --device cuda.")
     number = int(device.partition(":")[2] or 0)
     if device != "cpu" and number >= torch.cuda.device_count():
         raise RegrowError(f"There is no CUDA device {number} here (found {torch.cuda.device_count()}); "
