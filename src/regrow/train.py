@@ -252,6 +252,8 @@ def check_trainable(config: RunConfig, device: str = "cpu") -> None:
     """Raise RegrowError, in one sentence, for a run that this version or this machine cannot train."""
     if config.is_rbm and (config.image_format != "native" or config.amp):
         raise RegrowError("RBMs take images as they are and train in full precision: leave image_format and amp out.")
+    if config.tf32 and device == "cpu":
+        raise RegrowError("tf32=true is a precision of GPUs: leave it out, or add --device cuda.")
     check_device(device)
 
 
@@ -259,8 +261,6 @@ def check_device(device: str) -> None:
     """Raise RegrowError, in one sentence, for a device that does not exist or is not on this machine."""
     if not re.fullmatch(r"cpu|cuda(:(0|[1-9][0-9]*))?", device):
         raise RegrowError(f"There is no device {device!r}; use --device cpu, cuda, or cuda:1 for the second GPU.")
-    if config.tf32 and device == "cpu":
-        raise RegrowError("tf32=true is a precision of GPUs: leave it out, or add --device cuda.")
     number = int(device.partition(":")[2] or 0)
     if device != "cpu" and number >= torch.cuda.device_count():
         raise RegrowError(f"There is no CUDA device {number} here (found {torch.cuda.device_count()}); "
