@@ -9,6 +9,7 @@ processor's to the bit; a copy is a copy. Kernels, streams and graphs are not im
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -231,7 +232,8 @@ def fake_cuda() -> Iterator[None]:
     def on_the_processor(device: str, *args: Any, **kwargs: Any) -> Any:
         return autocast("cpu", *args, **kwargs)
 
-    with mock.patch.multiple(torch.cuda, **answers), mock.patch.object(torch, "Generator", Generator), \
+    without_graphs = mock.patch.dict(os.environ, REGROW_CUDA_GRAPH="off")
+    with without_graphs, mock.patch.multiple(torch.cuda, **answers), mock.patch.object(torch, "Generator", Generator), \
             mock.patch.object(torch, "autocast", on_the_processor), mode:
         try:
             yield
