@@ -26,8 +26,8 @@ MLP = RunConfig(dataset="mnist", hidden=(100, 50), sparsity=0.9, batch_size=40, 
                 dtype="float64")
 RBM = RunConfig(model="rbm-small", dataset="mnist", sparsity=0.9, batch_size=40, epochs=3, update_interval=3, lr=0.01,
                 grow="momentum", dtype="float64")
-# 4 steps and 2 updates, of 40 images.
-CNN = RunConfig(model="convnet", dataset="cifar10", sparsity=0.9, batch_size=20, epochs=2, update_interval=2, lr=0.02,
+# 8 steps and 4 updates, of 40 images.
+CNN = RunConfig(model="convnet", dataset="cifar10", sparsity=0.9, batch_size=20, epochs=4, update_interval=2, lr=0.02,
                 dtype="float64")
 RULES = ("random", "gradient", "momentum")
 SIX = tuple(MLP.but(seed=seed, grow=rule) for seed in (0, 1) for rule in RULES)

@@ -14,7 +14,7 @@ from regrow_companion.selftest.agreement import compared, deterministic
 from regrow_companion.selftest.following import CNN, MLP, RBM, SIX, followed, images_of
 from regrow_companion.selftest.report import Check, Found, Where
 
-STOP = {"mlp": 7, "convnet": 3, "rbm-small": 7}  # the step of the checkpoint: between two updates, in an epoch
+STOP = {"mlp": 7, "convnet": 5, "rbm-small": 7}  # the step of the checkpoint: between two updates, in an epoch
 
 
 def checks(where: Where) -> list[Check]:

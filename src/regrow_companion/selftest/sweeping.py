@@ -5,8 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import torch
 
 from regrow.config import OWN_RULES, RunConfig
 from regrow.store import Store
+from regrow_companion.selftest import environment
 from regrow_companion.selftest.following import begun, images
 from regrow_companion.selftest.report import Check, Found, Skipped, Where
 from regrow_companion.sweep import drive
@@ -91,7 +91,9 @@ def troubled(configs: Sequence[RunConfig], device: str, flags: Sequence[str]) ->
         flagged.mkdir()
         for flag in flags:
             (flagged / flag).touch()
-        with _rules(Path(folder) / "trouble.py", TROUBLE.format(flags=str(flagged), fraction=limit)):
+        rules = Path(folder) / "trouble.py"
+        rules.write_text(TROUBLE.format(flags=str(flagged), fraction=limit))
+        with environment.variable(OWN_RULES, os.pathsep.join(filter(None, (os.environ.get(OWN_RULES), str(rules))))):
             first = drive.run(configs, store, jobs=2, device=device, engine=engine, label="selftest")
         untouched = [flag for flag in flags if (flagged / flag).exists()]
         logs = [store.failure_path(key).read_text(errors="replace") for key in first.failed]
@@ -127,18 +129,3 @@ def _peak(configs: Sequence[RunConfig], device: str) -> int:
         if step == config.update_interval:
             run.engine.update(step)
     return torch.cuda.max_memory_reserved(device) - before
-
-
-@contextmanager
-def _rules(path: Path, text: str) -> Iterator[None]:
-    """Processes that start meanwhile run this file, beside the rules that they have."""
-    path.write_text(text)
-    before = os.environ.get(OWN_RULES)
-    os.environ[OWN_RULES] = os.pathsep.join(filter(None, (before, str(path))))
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[OWN_RULES]
-        else:
-            os.environ[OWN_RULES] = before

@@ -21,13 +21,13 @@ from regrow_companion import study
 from regrow_companion.selftest import environment
 from regrow_companion.selftest.agreement import NETWORKS
 from regrow_companion.selftest.following import RULES, begun, images
-from regrow_companion.selftest.precision import allowing_tf32
 from regrow_companion.selftest.report import Check, Found, Skipped, Where, is_device_fault
 from regrow_companion.sweep import step_times
 from regrow_companion.sweep.step_times import StepKind, StepTimes, Times
 from regrow_companion.sweep.task import Task, divided
 
 WARM, TIMED, PROFILED = 8, 30, 5  # steps
+NO_GRAPH, GRAPH = "no graph", "REGROW_CUDA_GRAPH"  # the variable that turns CUDA graphs off
 BATCHES = (1, 4, 16)  # runs at once
 UPDATE = 1000  # the step of the only update that is timed; the steps before it are fewer
 
@@ -54,7 +54,7 @@ def checks(where: Where, kept: Kept) -> list[Check]:
         return [*found, Check("times: full size", partial(_nothing, where))]
     cases = [("mlp", f"batched, {n} run{'s' * (n > 1)}", "batched", n) for n in BATCHES]
     for network in ("mlp", *NETWORKS):
-        cases += [(network, what, "dense", 1) for what in ("dense", "tf32", "amp")]
+        cases += [(network, what, "dense", 1) for what in ("dense", NO_GRAPH, "amp")]
     cases += [(network, "compiled", "compiled", 1) for network in ("mlp", *NETWORKS[:2])]
     return found + [Check(f"times: {network} {name}", partial(_full_size, network, name, engine, runs, where, kept), 90)
                     for network, name, engine, runs in cases]
@@ -97,7 +97,7 @@ def _full_size(network: str, name: str, engine: str, runs: int, where: Where, ke
     config = RunConfig(model=network, dataset="cifar10", grow="momentum", amp=name == "amp", update_interval=UPDATE)
     configs = [config.but(seed=number // len(RULES), grow=RULES[number % len(RULES)]) if runs > 1 else config
                for number in range(runs)]
-    with allowing_tf32(name == "tf32"):
+    with environment.variable(GRAPH, "off") if name == NO_GRAPH else nullcontext():
         row = {"network": network, "what": name, "runs": runs, **timed(configs, where.device, engine)}
     kept.full_size.append(row)
     told = f"step {row['step_ms']:.2f} ms, update {row['update_ms']:.0f} ms, peak {row['peak_mib']:.0f} MiB"
