@@ -268,7 +268,7 @@ def _tensor(value: Any, returned: str, must: str, layer: LayerState) -> Tensor:
             raise RegrowError(f"{returned} a tensor of {value.dtype} on {value.device}{must}")
         if value.shape != layer.mask.shape:
             raise RegrowError(f"{returned} a tensor of shape {tuple(value.shape)}{must}")
-        return value.detach().to_dense().to(layer.mask.device).as_subclass(Tensor)
+        return value.detach().to_dense().as_subclass(Tensor).to(layer.mask.device)
     except RegrowError:
         raise
     except Exception as error:
