@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -32,25 +31,9 @@ def checks(where: Where) -> list[Check]:
 
 def versions() -> dict[str, str | None]:
     """Of everything that a result on a GPU may depend on; None for what is not there."""
-    cudnn = torch.backends.cudnn.version() if torch.backends.cudnn.is_available() else None
     return {"python": platform.python_version(),
             **{name: provenance.version(name) for name in ("regrow", "torch", "torchvision", "numpy", "triton")},
-            "cuda": torch.version.cuda, "cudnn": None if cudnn is None else str(cudnn), "driver": driver()}
-
-
-def driver() -> str | None:
-    """The version of NVIDIA's driver, as nvidia-smi or the kernel says it."""
-    try:
-        said = subprocess.run(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"],
-                              capture_output=True, text=True, timeout=20, check=True).stdout.split()
-        return said[0] if said else None
-    except (OSError, subprocess.SubprocessError):
-        pass
-    try:
-        words = Path("/proc/driver/nvidia/version").read_text().split()
-        return next(word for word in words if word[0].isdigit() and "." in word)
-    except (OSError, StopIteration):
-        return None
+            **provenance.of_cuda()}
 
 
 def flags(where: Where) -> dict[str, Any]:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache, partial
-from typing import Any
 
-import torch
 from torch import Tensor
 
 from regrow.config import RunConfig
@@ -37,11 +33,7 @@ def _error(config: RunConfig, kind: str, where: Where) -> Found:
     if kind == "compiled" and not environment.compiles(where):
         raise Skipped("there is no compiler")
     engine = kind if kind in ("compiled", "batched") else "dense"
-    tf32 = kind == "TF32"
-    # TF32 may be a key of a run, which then decides; else the two switches of PyTorch do.
-    keys: dict[str, Any] = {"tf32": tf32} if "tf32" in RunConfig.__dataclass_fields__ else {}
-    with allowing_tf32(tf32):
-        found = gradient(config.but(amp=kind == "bfloat16", **keys), where.device, engine)
+    found = gradient(config.but(amp=kind == "bfloat16", tf32=kind == "TF32"), where.device, engine)
     error = max(float((ours - exact).norm() / exact.norm())
                 for ours, exact in zip(found, _exact(config.but(dtype="float64")), strict=True))
     limit = ROUGH if kind in ("TF32", "bfloat16") else SINGLE
@@ -65,14 +57,3 @@ def gradient(config: RunConfig, device: str, engine: str) -> list[Tensor]:
 @cache
 def _exact(config: RunConfig) -> list[Tensor]:
     return gradient(config, "cpu", "dense")
-
-
-@contextmanager
-def allowing_tf32(allowed: bool) -> Iterator[None]:
-    """Products and convolutions on a GPU may, or may not, use TF32 meanwhile."""
-    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
-    try:
-        yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import sys
 import threading
@@ -13,9 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-import torch
-
-from regrow.errors import RegrowError
+from regrow.errors import DEVICE, RegrowError, trouble_of
 
 PATIENCE = 30.0  # seconds that a check may be late before the whole command ends: something hangs in the device
 REPORT = "please report it with this line and the versions above"
@@ -104,21 +101,10 @@ def _outcome(check: Check) -> tuple[Outcome, bool]:
     except Skipped as reason:
         state, value, limit, remedy = "SKIP", str(reason), "", ""
     except Exception as error:  # whatever goes wrong in a check is what the check is for
-        fault = is_device_fault(error)
+        fault = trouble_of(error) == DEVICE
         state, value, limit = "FAIL", one_line(error), ""
         remedy = AFTER_A_FAULT if fault else REPORT
     return Outcome(check.name, state, time.monotonic() - began, value, limit, remedy), fault
-
-
-def is_device_fault(error: BaseException | None) -> bool:
-    """Whether an error, or what caused it, has left the device useless to this process; too little memory has not."""
-    while error is not None:
-        if isinstance(error, RuntimeError) and not isinstance(error, RegrowError | torch.OutOfMemoryError):
-            text = r"CUDA error|cuDNN error|CUBLAS_STATUS|device-side assert|unspecified launch failure"
-            if isinstance(error, torch.AcceleratorError) or re.search(text, str(error)):
-                return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def one_line(error: BaseException) -> str:

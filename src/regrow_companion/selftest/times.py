@@ -17,17 +17,19 @@ import torch
 from regrow import provenance, train
 from regrow.config import RunConfig
 from regrow.determinism import one_thread
+from regrow.engines import graphs
+from regrow.errors import DEVICE, trouble_of
 from regrow_companion import study
 from regrow_companion.selftest import environment
 from regrow_companion.selftest.agreement import NETWORKS
 from regrow_companion.selftest.following import RULES, begun, images
-from regrow_companion.selftest.report import Check, Found, Skipped, Where, is_device_fault
+from regrow_companion.selftest.report import Check, Found, Skipped, Where
 from regrow_companion.sweep import step_times
 from regrow_companion.sweep.step_times import StepKind, StepTimes, Times
 from regrow_companion.sweep.task import Task, divided
 
 WARM, TIMED, PROFILED = 8, 30, 5  # steps
-NO_GRAPH, GRAPH = "no graph", "REGROW_CUDA_GRAPH"  # the variable that turns CUDA graphs off
+NO_GRAPH = "no graph"
 BATCHES = (1, 4, 16)  # runs at once
 UPDATE = 1000  # the step of the only update that is timed; the steps before it are fewer
 
@@ -97,7 +99,7 @@ def _full_size(network: str, name: str, engine: str, runs: int, where: Where, ke
     config = RunConfig(model=network, dataset="cifar10", grow="momentum", amp=name == "amp", update_interval=UPDATE)
     configs = [config.but(seed=number // len(RULES), grow=RULES[number % len(RULES)]) if runs > 1 else config
                for number in range(runs)]
-    with environment.variable(GRAPH, "off") if name == NO_GRAPH else nullcontext():
+    with environment.variable(graphs.VARIABLE, "off") if name == NO_GRAPH else nullcontext():
         row = {"network": network, "what": name, "runs": runs, **timed(configs, where.device, engine)}
     kept.full_size.append(row)
     told = f"step {row['step_ms']:.2f} ms, update {row['update_ms']:.0f} ms, peak {row['peak_mib']:.0f} MiB"
@@ -160,7 +162,7 @@ def _profiled(what: Callable[[], object], device: str) -> tuple[float, float]:
             _wait(device)
         events = [event for event in profile.events() or () if event.device_type == torch.autograd.DeviceType.CUDA]
     except Exception as error:
-        if is_device_fault(error):
+        if trouble_of(error) == DEVICE:
             raise
         return 0.0, 0.0  # the driver may keep its counters for administrators
     kernels = [event for event in events

@@ -112,17 +112,6 @@ def test_a_fault_of_the_device_ends_the_rest_with_one_sentence(monkeypatch: pyte
     assert re.fullmatch(r"regrow: The device failed in 'two'.*\.\n", said.err)
 
 
-def test_which_errors_are_faults_of_the_device() -> None:
-    wrapped = RegrowError("A sentence.")
-    wrapped.__cause__ = RuntimeError("CUDA error: device-side assert triggered")
-    for error in (RuntimeError("CUDA error: unspecified launch failure"), wrapped,
-                  RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
-                  RuntimeError("CUBLAS_STATUS_EXECUTION_FAILED when calling cublasSgemm")):
-        assert report.is_device_fault(error)
-    for other in (torch.OutOfMemoryError("CUDA out of memory."), ValueError("CUDA error"), RuntimeError("shape"), None):
-        assert not report.is_device_fault(other)
-
-
 def test_time_is_limited() -> None:
     began = time.monotonic()
     checks = [Check("late", lambda: time.sleep(20) or Found(""), 0.2), Check("more", lambda: Found(""))]
