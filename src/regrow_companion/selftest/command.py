@@ -10,7 +10,7 @@ import socket
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -35,8 +35,9 @@ def selftest(arguments: Namespace) -> int:
     check_trainable(RunConfig(), device)
     if arguments.out is not None:
         check_writable(arguments.out)
-    where, kept = Where(device, arguments.quick), times.Kept()
-    print(f"regrow selftest on {provenance.hardware(device)} ({device})")
+    where, kept = Where(device, arguments.quick), times.Kept(provenance.hardware(device))
+    about = {"quick": where.quick, "versions": environment.versions(), "flags": environment.flags(where)}
+    print(f"regrow selftest on {kept.hardware} ({device})")
     if not arguments.device and not where.on_gpu:
         print("There is no CUDA device here, so the processor is tested; checks that need a GPU are skipped.")
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # PyTorch's profiler would write between the lines
@@ -45,7 +46,8 @@ def selftest(arguments: Namespace) -> int:
     seconds = time.monotonic() - began
     failed = [outcome.name for outcome in ended if outcome.state == "FAIL"]
     if arguments.out is not None:
-        write(arguments.out, where, kept, ended, seconds)
+        write(arguments.out, kept.measured(where).to_dict() | about | {
+            "selftest_seconds": round(seconds, 1), "full_size": kept.full_size, "grid_hours": kept.hours}, ended)
     counts = ", ".join(f"{sum(outcome.state == state for outcome in ended)} {said}"
                        for state, said in (("OK", "passed"), ("FAIL", "failed"), ("SKIP", "skipped")))
     print(f"{counts} in {seconds:.0f} s" + (f"; written to {arguments.out}." if arguments.out else "."))
@@ -76,16 +78,12 @@ def check_writable(path: Path) -> None:
         raise RegrowError(f"Cannot write {path}: mend the permissions of {folder}, or choose another name.")
 
 
-def write(path: Path, where: Where, kept: times.Kept, ended: Sequence[Outcome], seconds: float) -> None:
+def write(path: Path, about: Mapping[str, Any], ended: Sequence[Outcome]) -> None:
     """Everything as JSON that `plan --hardware` reads too. Raises RegrowError if it cannot be written."""
     rows = [{name: anonymous(value) if isinstance(value, str) else value for name, value in asdict(outcome).items()}
             for outcome in ended]
-    told: dict[str, Any] = {**kept.measured(where).to_dict(), "format": SELFTEST_FORMAT,
-                            "selftest_seconds": round(seconds, 1), "quick": where.quick,
-                            "versions": environment.versions(), "flags": environment.flags(where), "checks": rows,
-                            "full_size": kept.full_size, "grid_hours": kept.hours}
     try:
-        files.write(path, f"{json.dumps(told, indent=2)}\n".encode())
+        files.write(path, f"{json.dumps({**about, 'format': SELFTEST_FORMAT, 'checks': rows}, indent=2)}\n".encode())
     except OSError as error:
         raise RegrowError(f"Cannot write {path}: {error.strerror}.") from error
 

@@ -73,33 +73,37 @@ class Outcome:
 
 
 def outcomes(checks: Sequence[Check], say: Callable[[str], None], seconds: float) -> list[Outcome]:
-    """Run the checks in their order; those that would begin after so many seconds, or after a device fault, are left
-    out. `say` gets the line of each as it ends."""
-    began, ended = time.monotonic(), list[Outcome]()
+    """Run the checks in their order; those that would go on after so many seconds, or come after a device fault, are
+    left out. `say` gets the line of each as it ends."""
+    end, ended = time.monotonic() + seconds, list[Outcome]()
     width, lost = max((len(check.name) for check in checks), default=0), ""
     for check in checks:
         if lost:
             outcome = Outcome(check.name, "SKIP", 0.0, f"the device failed in '{lost}'")
-        elif time.monotonic() - began > seconds:
-            outcome = Outcome(check.name, "SKIP", 0.0, f"the time of {seconds:.0f} s is over")
         else:
-            outcome, fault = _outcome(check)
+            outcome, fault = _outcome(check, end - time.monotonic())
             lost = check.name if fault else ""
         ended.append(outcome)
         say(outcome.line(width))
     return ended
 
 
-def _outcome(check: Check) -> tuple[Outcome, bool]:
-    """How a check ended, and whether the device is lost to this process."""
+def _outcome(check: Check, left: float) -> tuple[Outcome, bool]:
+    """How a check ended that has so many seconds left, and whether the device is lost to this process."""
     began, fault = time.monotonic(), False
     try:
-        with _time_limit(check.name, check.seconds):
+        if left <= 0:
+            raise Skipped("the time is over")
+        with _time_limit(check.name, min(check.seconds, left)):
             found = check.look()
         state, limit = ("OK" if found.ok else "FAIL"), found.limit
         value, remedy = found.value, "" if found.ok else found.remedy
     except Skipped as reason:
         state, value, limit, remedy = "SKIP", str(reason), "", ""
+    except TimeoutError as error:
+        over = left < check.seconds
+        state, value, limit = ("SKIP", "the time is over", "") if over else ("FAIL", str(error), "")
+        remedy = "" if over else REPORT
     except Exception as error:  # whatever goes wrong in a check is what the check is for
         fault = trouble_of(error) == DEVICE
         state, value, limit = "FAIL", one_line(error), ""

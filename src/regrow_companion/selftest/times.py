@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from regrow import provenance, train
+from regrow import train
 from regrow.config import RunConfig
 from regrow.determinism import one_thread
 from regrow.engines import graphs
@@ -38,6 +38,7 @@ UPDATE = 1000  # the step of the only update that is timed; the steps before it 
 class Kept:
     """What gpu.json keeps beside the lines of the checks."""
 
+    hardware: str
     full_size: list[dict[str, Any]] = field(default_factory=list)
     times: dict[StepKind, Times] = field(default_factory=dict)
     seconds: float = 0.0  # that `times` took
@@ -45,8 +46,7 @@ class Kept:
 
     def measured(self, where: Where) -> StepTimes:
         """As `plan --save-times` has them."""
-        return StepTimes(provenance.hardware(where.device), where.device.partition(":")[0], 1, self.seconds,
-                         self.times)
+        return StepTimes(self.hardware, where.device.partition(":")[0], 1, self.seconds, self.times)
 
 
 def checks(where: Where, kept: Kept) -> list[Check]:
