@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import hypothesis.strategies as st
+import pytest
+import torch
+from torch import Tensor
 
 from regrow import train
 from regrow.config import RunConfig
@@ -39,3 +43,27 @@ def interrupted_everywhere(config: RunConfig, dataset: Dataset, engine: str, ste
         train.restore_checkpoint(run, path, engine)
         found.add(train.finish(run, dataset).result_sha256)
     return found
+
+
+class Elsewhere(Tensor):
+    """Says that it is on a GPU, which is not there: nothing can be drawn or made on it, and numpy cannot see it."""
+
+    @property
+    def device(self) -> torch.device:  # type: ignore[override]
+        return torch.device("cuda:0")
+
+    def numpy(self, **options: Any) -> Any:
+        raise TypeError("can't convert cuda:0 device type tensor to numpy")
+
+
+def copies_there_and_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tensors can be moved to that GPU and to the processor with `to`."""
+    usual = Tensor.to
+
+    def to(tensor: Tensor, *args: Any, **options: Any) -> Tensor:
+        where = torch.device(args[0]).type if args and isinstance(args[0], str | torch.device) else ""
+        if where == "cuda":
+            return tensor.as_subclass(Elsewhere)
+        return usual(tensor.as_subclass(Tensor) if where == "cpu" else tensor, *args, **options)
+
+    monkeypatch.setattr(Tensor, "to", to)

@@ -118,8 +118,9 @@ KEYS_ELSEWHERE = {
     "data": "dataset", "batch": "batch_size", "bs": "batch_size", "layers": "hidden", "sizes": "hidden",
     "width": "hidden", "n_epochs": "epochs", "num_epochs": "epochs", "steps": "epochs", "iterations": "epochs",
     "optimizer": "lr, momentum, nesterov and weight_decay of SGD", "scheduler": "lr_milestones and lr_decay",
-    "lr_schedule": "lr_milestones and lr_decay", "gamma": "lr_decay", "mixed_precision": "amp", "beta": "growth_beta",
-    "normalize": "normalise", "augmentation": "augment", "distribution": "init"}
+    "lr_schedule": "lr_milestones and lr_decay", "gamma": "lr_decay", "mixed_precision": "amp", "bf16": "amp",
+    "allow_tf32": "tf32", "beta": "growth_beta", "normalize": "normalise", "augmentation": "augment",
+    "distribution": "init"}
 RULES_ELSEWHERE = {"rigl": "gradient", "set": "random", "snfs": "momentum"}
 
 # Files of the user's with rules (see rules.load_own), separated as in PATH.
@@ -204,6 +205,7 @@ class RunConfig:
     weight_decay: float = _key(5e-4, "L2 penalty on all parameters")
     dtype: str = _key("float32", "precision")
     amp: bool = _key(False, "mixed precision: the network's passes in bfloat16 where autocast allows it")
+    tf32: bool = _key(False, "on a GPU, products and convolutions with 10 bits of mantissa instead of 23, and faster")
     seed: int = _key(0, "one seed; every purpose gets a generator of its own from it")
 
     def __post_init__(self) -> None:
@@ -466,6 +468,8 @@ def _check_clashes(config: RunConfig) -> None:
         raise ConfigError("growth_momentum=sgd_buffer needs an optimizer with momentum above 0.")
     if config.amp and config.dtype != "float32":
         raise ConfigError("amp=true is mixed single precision: leave dtype=float64 out.")
+    if config.tf32 and config.dtype != "float32":
+        raise ConfigError("tf32=true shortens single precision: leave dtype=float64 out.")
     if config.hidden != (1024, 512) and config.model != "mlp":
         raise ConfigError(f"hidden sets the sizes of the MLP and means nothing for model={config.model}.")
     if config.padding == "none" and config.model != "convnet":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -195,40 +195,55 @@ class Draw:
     pad: int = PAD
 
 
-def draws(dataset: Dataset, *, batch_size: int, seed: int, epoch: int, augment: str = "none", pad: int = PAD,
-          start: int = 0) -> Iterator[Draw]:
-    """The batches of one epoch, on the data's device; the last may be smaller.
+def draws(dataset: Dataset, *, batch_size: int, seed: int | Sequence[int], epoch: int, augment: str = "none",
+          pad: int = PAD, start: int = 0) -> Iterator[Draw]:
+    """The batches of one epoch, on the data's device; the last may be smaller. Those of several seeds follow each other
+    in one draw.
 
     augment: as in choices.CHOICES. start: the batch to begin with; the rest is what it would have been without
     a break, since order and augmentation depend only on (seed, epoch).
     """
-    n = len(dataset.train.labels)
-    order = epoch_order(n, seed, epoch).to(dataset.train.labels.device)
-    yield from _draws(order, batch_size, augment, pad, generator("augmentation", seed, epoch), start)
+    n, seeds = len(dataset.train.labels), _each(seed)
+    orders = torch.stack([epoch_order(n, one, epoch) for one in seeds])
+    chances = [generator("augmentation", one, epoch) for one in seeds]
+    yield from _draws(orders, batch_size, augment, pad, chances, start, dataset.train.labels.device)
 
 
 def evaluation_draws(images: ImageSet, *, batch_size: int, augment: str = "none", pad: int = PAD,
-                     seed: int = 0) -> Iterator[Draw]:
+                     seed: int | Sequence[int] = 0) -> Iterator[Draw]:
     """Batches of validation or test images in stored order. With an `augment` other than none each image is cropped
-    and flipped once and for all, as the seed has it, so that every epoch is judged on the same images."""
-    order = torch.arange(len(images), device=images.labels.device)
-    return _draws(order, batch_size, augment, pad, generator("evaluation", seed, len(images)), 0)
+    and flipped once and for all, as the seed has it, so that every epoch is judged on the same images. Batches of
+    several seeds as in `draws`."""
+    seeds = _each(seed)
+    orders = torch.arange(len(images)).expand(len(seeds), -1)
+    chances = [generator("evaluation", one, len(images)) for one in seeds]
+    return _draws(orders, batch_size, augment, pad, chances, 0, images.labels.device)
 
 
-def _draws(order: Tensor, batch_size: int, augment: str, pad: int, chance: torch.Generator,
-           start: int) -> Iterator[Draw]:
-    """Batches of the images `order` [n], all of them cropped and flipped as `chance` has it."""
+def _each(seed: int | Sequence[int]) -> Sequence[int]:
+    return (seed,) if isinstance(seed, int) else seed
+
+
+def _draws(orders: Tensor, batch_size: int, augment: str, pad: int, chances: Sequence[torch.Generator], start: int,
+           device: torch.device) -> Iterator[Draw]:
+    """Batches of the images `orders` [seeds, n], cropped and flipped as every seed's chance has it."""
     if augment not in AUGMENTATIONS:
         raise DataError(f"augment must be {', '.join(AUGMENTATIONS[:-1])} or {AUGMENTATIONS[-1]}, not {augment!r}.")
+    n = orders.shape[1]
     if augment != "none":
-        offsets, flips = (t.to(order.device) for t in _augmentation(len(order), chance, pad))
+        augmented = [_augmentation(n, chance, pad) for chance in chances]
+        # In the order of the visits: a batch is then a slice, which on a GPU is one kernel less to start.
+        offsets, flips = (torch.stack([part.index_select(0, order) for part, order in zip(parts, orders, strict=True)])
+                          .to(device) for parts in zip(*augmented, strict=True))
         if augment == "flip":
             offsets = torch.full_like(offsets, pad)  # the crop that leaves an image where it is
-    for first in range(start * batch_size, len(order), batch_size):
-        chosen = order[first:first + batch_size]
+    orders = orders.to(device)
+    for first in range(start * batch_size, n, batch_size):
+        here = slice(first, first + batch_size)
+        chosen = orders[:, here].flatten()
         if augment != "none":
-            yield Draw(chosen, offsets.index_select(0, chosen), flips.index_select(0, chosen),
-                       augment == "mirror_crop_flip", pad)
+            yield Draw(chosen, offsets[:, here].flatten(0, 1), flips[:, here].flatten(), augment == "mirror_crop_flip",
+                       pad)
         else:
             yield Draw(chosen)
 
@@ -241,8 +256,8 @@ def drawn(images: Tensor, draw: Draw) -> Tensor:
     return pad_crop_flip(x, draw.offsets, draw.flips, draw.pad, mirrored=draw.mirrored)
 
 
-def batches(dataset: Dataset, *, batch_size: int, seed: int, epoch: int, augment: str = "none", pad: int = PAD,
-            dtype: torch.dtype = torch.float32, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(dataset: Dataset, *, batch_size: int, seed: int | Sequence[int], epoch: int, augment: str = "none",
+            pad: int = PAD, dtype: torch.dtype = torch.float32, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
     """Training batches (x [B, C, H, W], y int64 [B]) of one epoch, as `draws` decides them."""
     images, labels = dataset.train.images, dataset.train.labels
     for draw in draws(dataset, batch_size=batch_size, seed=seed, epoch=epoch, augment=augment, pad=pad, start=start):
@@ -251,7 +266,7 @@ def batches(dataset: Dataset, *, batch_size: int, seed: int, epoch: int, augment
 
 def evaluation_batches(image_set: ImageSet, dataset: Dataset, batch_size: int = 1000,
                        dtype: torch.dtype = torch.float32, *, augment: str = "none", pad: int = PAD,
-                       seed: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+                       seed: int | Sequence[int] = 0) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches (x, y) of validation, test or training images, as `evaluation_draws` decides them."""
     for draw in evaluation_draws(image_set, batch_size=batch_size, augment=augment, pad=pad, seed=seed):
         yield (normalise(drawn(image_set.images, draw), dataset, dtype),

@@ -20,15 +20,16 @@ if TYPE_CHECKING:
     import torch
 
 
-def generator(purpose: str, seed: int, counter: int = 0, device: torch.device | str = "cpu") -> torch.Generator:
+def generator(purpose: str, seed: int, counter: int = 0) -> torch.Generator:
     """A fresh generator that depends only on (purpose, seed, counter); `counter` is an epoch, a step or a run number.
 
-    Stateless use is what makes resuming exact: nothing has to be saved but the counter.
+    Stateless use is what makes resuming exact: nothing has to be saved but the counter. It is the processor's, whatever
+    the device: a GPU's would draw other numbers. What is drawn goes to the GPU afterwards.
     """
     import torch  # here: commands that start others, or read records, do without it
 
     digest = hashlib.sha256(f"{purpose}/{seed}/{counter}".encode()).digest()
-    return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "big") & (2**63 - 1))
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") & (2**63 - 1))
 
 
 @contextmanager
@@ -46,6 +47,26 @@ def global_chance(seed: int) -> Iterator[None]:
         torch.set_rng_state(before[0])
         np.random.set_state(before[1])
         random.setstate(before[2])
+
+
+@contextmanager
+def tensor_float(device: torch.device, allowed: bool) -> Iterator[None]:
+    """Whether a GPU may round factors of float32 products and convolutions to TF32 meanwhile, 10 bits instead of 23.
+
+    PyTorch's own answer is no for matrix products and yes for convolutions. On the CPU there is no TF32.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    import torch  # as above
+
+    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = products.allow_tf32, convolutions.allow_tf32
+    products.allow_tf32 = convolutions.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        products.allow_tf32, convolutions.allow_tf32 = before
 
 
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")

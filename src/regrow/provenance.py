@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import subprocess
 import sys
 from functools import lru_cache
@@ -10,10 +11,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+DRIVER = Path("/proc/driver/nvidia/version")
+
 
 def of_run(*, device: str, engine: str, threads: int, data_sha256: str) -> dict[str, Any]:
     """What a record says of its making. None of it can change the result on one CPU with one engine."""
     versions = {"python": platform.python_version()} | {name: version(name) for name in ("regrow", "torch", "numpy")}
+    versions |= of_cuda() if device.startswith("cuda") else {}
     return {"versions": versions, "engine": engine, "device": device, "threads": threads, "hardware": hardware(device),
             "platform": sys.platform, "data_sha256": data_sha256, **commit()}
 
@@ -29,6 +33,30 @@ def hardware(device: str) -> str:
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
+
+
+def of_cuda() -> dict[str, str | None]:
+    """Versions of what is between PyTorch and a GPU; None for what is not there."""
+    import torch  # readers of records do without it
+
+    cudnn = torch.backends.cudnn.version() if torch.version.cuda else None
+    return {"cuda": torch.version.cuda, "cudnn": None if cudnn is None else str(cudnn), "driver": driver()}
+
+
+@lru_cache(maxsize=1)
+def driver() -> str | None:
+    """Version of NVIDIA's driver, from the kernel's module or else from nvidia-smi; None if neither says."""
+    try:
+        found = re.search(r"\d+\.\d+(\.\d+)?", DRIVER.read_text())
+        return found and found[0]
+    except OSError:
+        pass
+    try:
+        said = subprocess.run(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"], timeout=20,
+                              capture_output=True, text=True, check=True).stdout.split()
+        return said[0] if said else None
+    except (OSError, subprocess.SubprocessError):
+        return None
 
 
 def version(package: str) -> str | None:

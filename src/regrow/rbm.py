@@ -118,10 +118,15 @@ def contrastive_divergence(rbm: Rbm, visible: Tensor, uniform: Tensor) -> tuple[
 
 
 def gibbs_noise(config: RunConfig, step: int, images: int, device: torch.device | str = "cpu") -> Tensor:
-    """The uniform numbers [images, H] of an optimizer step. A resumed run meets the same ones."""
-    chance = generator("gibbs", config.seed, step, device=device)
+    """The uniform numbers [images, H] of an optimizer step. A resumed run meets the same ones, on any device.
+
+    They are drawn on the processor. From pinned memory they go to a GPU while the host goes on.
+    """
     shape = images, HIDDEN_UNITS[config.model]
-    return torch.rand(shape, generator=chance, dtype=getattr(torch, config.dtype), device=device)
+    pinned = torch.device(device).type == "cuda" and torch.cuda.is_available()
+    drawn = torch.rand(shape, generator=generator("gibbs", config.seed, step), dtype=getattr(torch, config.dtype),
+                       pin_memory=pinned)
+    return drawn.to(device, non_blocking=True)
 
 
 # -------------------------------------------------------------------------------------------- what a machine can do

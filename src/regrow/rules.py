@@ -39,7 +39,7 @@ class LayerState:
 
     weight: Tensor
     mask: Tensor  # bool, True where a connection is
-    generator: torch.Generator  # for rules that draw
+    generator: torch.Generator  # for rules that draw; the processor's, wherever the tensors are
     gradient: Tensor | None = None  # dE/dTheta at every position, connected or not (Eq. 9)
     average: Tensor | None = None  # its running average v (Eq. 10)
     name: str = ""  # of the layer; "" where it has none
@@ -70,7 +70,8 @@ def pruning(name: str = "", *, elementwise: bool = False,
 
     `needs` lists 'gradient' and/or 'average' if the rule reads them. A rule that is `elementwise` depends on the
     weights of the connections alone; it is called with those weights in a row, which is faster. What a rule gets are
-    copies. Raises ConfigError for a name, a need or a rule that cannot be used.
+    copies in the processor's memory, so that a run on a GPU asks the same and draws the same. Raises ConfigError for a
+    name, a need or a rule that cannot be used.
     """
     read = _needs(name, needs)
     if elementwise and read:
@@ -212,12 +213,12 @@ def connections_to_prune(layer: LayerState, rate: float, rule: str) -> Tensor:
 def _called(who: str, rule: Callable[..., Any], layer: LayerState, read: frozenset[str], *rest: float) -> Any:
     """The answer of a user's rule, which gets copies, and of the dense tensors those that it asked for.
 
-    What it draws from layer.generator is drawn; the global generators are its own meanwhile, so that a run that is made
-    again is the same.
+    The copies are on the CPU, where it may use numpy and draws what it draws in a run there. What it draws from
+    layer.generator is drawn; the global generators are its own meanwhile, so that a run that is made again is the same.
     """
     chance, seed = layer.generator.clone_state(), layer.generator.initial_seed()
-    dense = {need: given.clone() for need in read if (given := getattr(layer, need)) is not None}
-    seen = LayerState(layer.weight.clone(), layer.mask.clone(), chance, **dense, name=layer.name)
+    dense = {need: _on_cpu(given) for need in read if (given := getattr(layer, need)) is not None}
+    seen = LayerState(_on_cpu(layer.weight), _on_cpu(layer.mask), chance, **dense, name=layer.name)
     try:
         with torch.no_grad(), global_chance((seed + len(rest)) % 2**63):
             said = rule(seen, *rest)
@@ -236,6 +237,10 @@ def _called(who: str, rule: Callable[..., Any], layer: LayerState, read: frozens
     if chance.initial_seed() == seed:  # else it was seeded anew, which others must not feel
         layer.generator.set_state(chance.get_state())
     return said
+
+
+def _on_cpu(tensor: Tensor) -> Tensor:
+    return tensor.to("cpu", copy=True)
 
 
 def _unasked(read: frozenset[str], *codes: CodeType | None) -> str:
@@ -263,7 +268,7 @@ def _tensor(value: Any, returned: str, must: str, layer: LayerState) -> Tensor:
             raise RegrowError(f"{returned} a tensor of {value.dtype} on {value.device}{must}")
         if value.shape != layer.mask.shape:
             raise RegrowError(f"{returned} a tensor of shape {tuple(value.shape)}{must}")
-        return value.detach().to_dense().to(layer.mask.device).as_subclass(Tensor)
+        return value.detach().to_dense().as_subclass(Tensor).to(layer.mask.device)
     except RegrowError:
         raise
     except Exception as error:
@@ -370,14 +375,13 @@ def prune_set_legacy(layer: LayerState, rate: float) -> Tensor:
 @pruning("random", elementwise=True)
 def prune_random(layer: LayerState, rate: float) -> Tensor:
     """round(rate * active) connections drawn uniformly."""
-    scores = torch.rand(layer.mask.shape, generator=layer.generator, device=layer.mask.device)
-    return smallest(scores, layer.mask, round(rate * count(layer.mask)))
+    return smallest(random_score(layer), layer.mask, round(rate * count(layer.mask)))
 
 
 @growth("random")
 def random_score(layer: LayerState) -> Tensor:
     """Any inactive position, all alike (Eq. 8; SET)."""
-    return torch.rand(layer.mask.shape, generator=layer.generator, device=layer.mask.device)
+    return torch.rand(layer.mask.shape, generator=layer.generator).to(layer.mask.device)
 
 
 @growth("gradient", needs="gradient")

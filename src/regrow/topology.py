@@ -142,8 +142,9 @@ class Topology:
     @torch.no_grad()
     def average_gradients(self, gradients: Mapping[str, Tensor]) -> None:
         """v <- beta v + (1 - beta) dE/dTheta at every position (Eq. 10)."""
-        for name, average in self.averages.items():
-            average.lerp_(gradients[name], 1 - self.config.growth_beta)
+        if self.averages:
+            torch._foreach_lerp_(list(self.averages.values()), [gradients[name] for name in self.averages],
+                                 1 - self.config.growth_beta)
 
     def dense_gradients(self, gradients: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Copies of dE/dTheta before masking and before the optimizer, which may change gradients in place."""
@@ -161,8 +162,7 @@ class Topology:
             buffer = buffers.get(name)
             ranked = self.averages.get(name, torch.zeros_like(weight) if buffer is None else buffer)
             layer = LayerState(weight.detach(), self.masks[name],
-                               generator("growth", config.seed, step * 1000 + index, device=weight.device),
-                               gradients.get(name), ranked, name)
+                               generator("growth", config.seed, step * 1000 + index), gradients.get(name), ranked, name)
             rewiring = rewire(layer, rate=rate, prune=config.prune, grow=rule, regrow_pruned=config.regrow_pruned)
             weight.copy_(rewired_weight(weight, rewiring, config.regrown_weight))
             if buffer is not None:

@@ -210,6 +210,8 @@ def trained(configs: Sequence[RunConfig], *, device: str, engine: str, data_root
     with one_thread() if device == "cpu" else nullcontext():
         made = provenance.of_run(device=device, engine=engine, threads=torch.get_num_threads(),
                                  data_sha256=dataset.sha256) | {"resumed": resumed}
+        if device != "cpu":
+            made |= {"tf32": configs[0].tf32, "cuda_graph": run.engine.captures}
         if engine == "batched":
             return finish_together(run, dataset, save=save, progress=progress, made=made)
         return [finish(run, dataset, save=save, progress=progress, made=made)]
@@ -250,6 +252,8 @@ def check_trainable(config: RunConfig, device: str = "cpu") -> None:
     """Raise RegrowError, in one sentence, for a run that this version or this machine cannot train."""
     if config.is_rbm and (config.image_format != "native" or config.amp):
         raise RegrowError("RBMs take images as they are and train in full precision: leave image_format and amp out.")
+    if config.tf32 and device == "cpu":
+        raise RegrowError("tf32=true is a precision of GPUs: leave it out, or add --device cuda.")
     check_device(device)
 
 

@@ -21,6 +21,9 @@ from regrow.errors import RegrowError
 from regrow_companion import commands, study
 
 EPILOG = """exit codes: 0 fine, 1 something failed, 2 usage or environment, 3 a figure check failed, 130 interrupted"""
+SELFTEST = """[OK] / [FAIL] / [SKIP] name, seconds, value (limit) -> remedy: a line for every check
+exit codes: 0 nothing failed, 1 a check failed, 2 there is no such device (nothing is written then)
+In a clone, pytest -m cuda makes tests of the same checks, times left out."""
 Option = tuple[str, dict[str, Any]]
 
 
@@ -77,6 +80,14 @@ SWEEP = (option("--engine", "; ".join([*_ENGINES, "ray: auto, on a Ray cluster (
 COMMANDS = (
     Command("doctor", "check python, packages, device, data, disk and store", "commands:check_machine",
             (STORE, DATA, JSON)),
+    Command("selftest", "try this machine's GPU, or its processor, for at most five minutes and say what works: "
+            "agreement with the processor, waiting, resuming, a sweep in trouble, times", "selftest.command:selftest", (
+        option("--device", "cpu or cuda[:N] (default: cuda if there is one, else cpu, where checks that need a GPU are "
+               "skipped)", default=""),
+        switch("--quick", "small cases alone: no sweep and no times"),
+        option("--out", "keep versions, checks and times as JSON, which plan --hardware FILE reads too", type=Path,
+               metavar="FILE")),
+        lambda: SELFTEST),
     Command("models", "parameters, maskable weights and connections per layer of every network", "commands:models", (
         option("--density", "1 - sparsity (default 0.05)", type=float, default=0.05),
         option("--classes", "output classes (default 10)", type=int, default=10), JSON)),
@@ -87,8 +98,8 @@ COMMANDS = (
     Command("plan", "list every run that a profile's figures and tables need, and what is left of them costs",
             "sweep.plan:print_plan", (
         PROFILE_PAPER, NEED, STORE, JOBS, JSON, switch("--keys", "also list every run, a line each"),
-        option("--hardware", "cpu (default) or cuda[:N], measured here in under a minute; or what --save-times wrote "
-               "on another machine", default="cpu", metavar="DEVICE|FILE"),
+        option("--hardware", "cpu (default) or cuda[:N], measured here in under a minute; or what --save-times, or "
+               "selftest --out, wrote on another machine", default="cpu", metavar="DEVICE|FILE"),
         switch("--no-measure", "count runs and arithmetic only, at once"),
         option("--save-times", "keep the measured step times as JSON", type=Path, metavar="FILE"),
         option("--workers", "also simulate the schedule on so many cores or GPUs: 1,4,16", metavar="N,N"))),

@@ -49,6 +49,7 @@ TYPED: dict[str, tuple[str, Any, list[str]]] = {
     "nesterov": ("False", False, []),
     "weight_decay": ("0", 0.0, []),
     "amp": ("1", True, []),
+    "tf32": ("true", True, []),
     "seed": ("11", 11, []),
 }
 
@@ -83,7 +84,7 @@ def sentence(error: Exception) -> str:
     ("grow", "gradient"), ("prune_rate", 0.5), ("prune_schedule", "cosine"), ("update_interval", 400), ("epochs", 300),
     ("batch_size", 128), ("lr", 0.1), ("lr_milestones", (0.5, 0.75)), ("lr_decay", 0.1), ("momentum", 0.9),
     ("nesterov", True), ("weight_decay", 5e-4), ("switch_at", 0.5), ("dataset", "fashion_mnist_small"),
-    ("stem", "imagenet"), ("amp", False), ("dtype", "float32"), ("seed", 0), ("train_limit", 0),
+    ("stem", "imagenet"), ("amp", False), ("tf32", False), ("dtype", "float32"), ("seed", 0), ("train_limit", 0),
     # decisions about what the paper leaves open
     ("update_order", "after_step"), ("regrow_pruned", True), ("regrown_weight", "zero"), ("grown_buffer", "zero"),
     ("growth_momentum", "ema"), ("growth_beta", 0.9), ("update_until", 1.0), ("normalise", "own"), ("crop_pad", 4),

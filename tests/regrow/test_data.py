@@ -285,3 +285,19 @@ def test_on_a_gpu_batches_are_the_same_and_no_step_waits_for_the_device(colour):
     for (x, y), (x_gpu, y_gpu) in zip(wanted, found, strict=True):
         torch.testing.assert_close(x_gpu.cpu(), x, rtol=1e-12, atol=1e-14)
         assert torch.equal(y_gpu.cpu(), y)
+
+
+@pytest.mark.parametrize("augment", ["none", "flip", "crop_flip", "mirror_crop_flip"])
+def test_batches_of_several_seeds_follow_each_other_in_one(colour, augment):
+    """Bit for bit what each seed gets alone, also in the last, smaller batch, and for images that are judged."""
+    seeds = (4, 0, 9)
+    together = _epoch(colour, seed=seeds, augment=augment, start=2, epoch=3)
+    alone = [_epoch(colour, seed=seed, augment=augment, start=2, epoch=3) for seed in seeds]
+    assert len(together) == len(alone[0]) == 3 and len(together[-1][1]) == 3 * 5
+    judged = {"batch_size": 2, "augment": augment}
+    together += list(data.evaluation_batches(colour.test, colour, seed=seeds, **judged))
+    for one, seed in zip(alone, seeds, strict=True):
+        one += data.evaluation_batches(colour.test, colour, seed=seed, **judged)
+    for whole, *parts in zip(together, *alone, strict=True):
+        for ours, theirs in zip(whole, zip(*parts, strict=True), strict=True):
+            assert torch.equal(ours, torch.cat(theirs))

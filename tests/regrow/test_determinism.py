@@ -1,8 +1,9 @@
 """Generators: one per purpose, stateless, and apart from torch's global one."""
 
+import pytest
 import torch
 
-from regrow.determinism import generator
+from regrow.determinism import generator, tensor_float
 
 
 def _draw(*key):
@@ -30,3 +31,21 @@ def test_the_global_generator_is_neither_used_nor_moved():
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(1)
     assert _draw("init", 0) == first
+
+
+def _flags():
+    return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_tf32_is_what_is_asked_for_on_a_gpu_and_afterwards_what_it_was(allowed):
+    before = _flags()
+    assert before == (False, True)  # PyTorch's own choice
+    with tensor_float(torch.device("cuda:1"), allowed):
+        assert _flags() == (allowed, allowed)
+    assert _flags() == before
+    with pytest.raises(KeyError), tensor_float(torch.device("cuda"), allowed):
+        raise KeyError
+    assert _flags() == before
+    with tensor_float(torch.device("cpu"), allowed):
+        assert _flags() == before

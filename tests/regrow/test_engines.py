@@ -14,7 +14,7 @@ import pytest
 import torch
 from builders import interrupted_everywhere
 
-from regrow import data, train
+from regrow import data, provenance, rbm, train
 from regrow.config import CHOICES, FINGERPRINTS, RunConfig
 from regrow.data import Dataset
 from regrow.engines import chosen_engine, kernels, sparse
@@ -71,7 +71,7 @@ def test_resumes_bit_for_bit_at_any_step(engine: str, grow: str, dataset: Datase
 
 
 def test_channels_last_changes_nothing_but_the_layout(tmp_path: Path) -> None:
-    """Convolutions on a GPU get their images so; here on the CPU, through updates and a checkpoint."""
+    """Convolutions get their images so, through updates and a checkpoint."""
     config = RunConfig(model="convnet", train_limit=32, batch_size=16, epochs=2, update_interval=2, grow="momentum",
                        dtype="float64")
     images = data.load(config.dataset, image_format=config.image_format, train_limit=config.train_limit)
@@ -343,3 +343,111 @@ def test_what_a_rule_did_not_ask_for_it_does_not_get(engine: str, words: dict[st
     pruning("curious")(lambda layer, rate: layer.mask & (layer.gradient > 0))
     with pytest.raises(RegrowError, match="'curious' reads layer.gradient in layer 'fc1'.*needs=\"gradient\""):
         trained_by(engine, OWN.but(**words), dataset)
+
+
+# ---- what GPUs would have made of it ----
+
+
+@pytest.fixture
+def compilations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Kinds of what torch.compile compiles, by a compiler that changes nothing."""
+    compiled, found = torch.compile, list[str]()
+
+    def backend(graph: torch.fx.GraphModule, inputs: Any) -> Any:
+        found.append("graph")
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", lambda model, **options: compiled(model, backend=backend, **options))
+    return found
+
+
+def test_every_run_of_a_process_is_compiled(compilations: list[str], dataset: Dataset) -> None:
+    """Also the ninth kind of network, after which PyTorch would leave all others uncompiled and only write a line."""
+    for depth in range(1, 12):
+        before = len(compilations)
+        engine = train.start(SMALL.but(hidden=(6,) * depth), dataset, engine="compiled").engine
+        engine.backward(*next(engine.batches(0, start=0)), 1)
+        assert len(compilations) > before
+
+
+@pytest.mark.parametrize("fault", ["limit", "backend"])
+def test_a_network_that_cannot_be_compiled_is_refused(fault: str, dataset: Dataset, request: pytest.FixtureRequest,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    if fault == "limit":
+        request.getfixturevalue("compilations")
+    else:
+        def backend(graph: torch.fx.GraphModule, inputs: Any) -> Any:
+            raise RuntimeError("Cannot find a working triton installation")
+
+        compiled = torch.compile
+        monkeypatch.setattr(torch, "compile", lambda model, **options: compiled(model, backend=backend, **options))
+    engine = train.start(SMALL, dataset, engine="compiled").engine
+    images, labels = next(engine.batches(0, start=0))
+    said = r"torch.compile cannot compile this network here \(.+\): use --engine dense"
+    with torch._dynamo.config.patch(recompile_limit=1), pytest.raises(RegrowError, match=said):
+        for count in (100, 90, 80):
+            engine.backward(images[:count].double() if count == 80 else images[:count], labels[:count], 1)
+
+
+@pytest.mark.parametrize("tf32", [False, True])
+@pytest.mark.parametrize("model", ["convnet", "mlp", "together", "rbm-small"])
+def test_passes_on_a_gpu_have_the_precision_of_their_run(model: str, tf32: bool,
+                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not PyTorch's own, which is TF32 for convolutions alone."""
+    config = RunConfig(train_limit=20, batch_size=10, epochs=2, update_interval=2, tf32=tf32,
+                       **{"hidden": (5,)} if model in ("mlp", "together") else {"model": model})
+    images = data.load_for(config)
+    run = train.start_together([config], images) if model == "together" else train.start(config, images)
+    flags = []
+
+    def seen(function: Any) -> Any:
+        def call(*args: Any, **options: Any) -> Any:
+            flags.append((torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32))
+            return function(*args, **options)
+        return call
+
+    monkeypatch.setattr(torch.Tensor, "backward", seen(torch.Tensor.backward))
+    monkeypatch.setattr(torch, "sigmoid", seen(torch.sigmoid))
+    batch = next(run.engine.batches(0, start=0))
+    monkeypatch.setattr(run.engine, "device", torch.device("cuda"))
+    monkeypatch.setattr(rbm, "gibbs_noise", lambda config, step, count, device: torch.rand(count, 250))
+    run.engine.backward(*batch, 1)
+    assert set(flags) == {(tf32, tf32)}
+    assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == (False, True)
+
+
+def test_tf32_is_for_gpus_and_single_precision() -> None:
+    with pytest.raises(RegrowError, match=r"tf32=true is a precision of GPUs: leave it out, or add --device cuda\."):
+        train.check_trainable(RunConfig(tf32=True), "cpu")
+    with pytest.raises(RegrowError, match="leave dtype=float64 out"):
+        RunConfig(tf32=True, dtype="float64")
+    assert RunConfig(tf32=True).key != RunConfig().key == RunConfig(tf32=False).key
+
+
+def test_convolutions_get_their_images_channels_last(dataset: Dataset) -> None:
+    """On the CPU, too, where a step of the ConvNet and of the ResNets takes three quarters of the time so."""
+    images = data.load("fashion_mnist_small", train_limit=40)
+    for model, last in (("convnet", True), ("mlp", False)):
+        engine = train.start(RunConfig(model=model, train_limit=40), images, engine="dense").engine
+        batch, _ = next(engine.batches(0, start=0))
+        assert batch.is_contiguous(memory_format=torch.channels_last) == last
+        weight = next(iter(engine.topology.weights.values()))  # type: ignore[attr-defined]
+        assert not last or weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_record_says_what_a_gpu_computed_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Precision, and whether the passes were a graph; of the processor nothing is said."""
+    config = RunConfig(hidden=(5,), train_limit=20, batch_size=10, epochs=1, update_interval=1, tf32=True)
+    images = data.load_for(config)
+    monkeypatch.setattr(train, "_dataset", lambda config, device, root: images)
+    monkeypatch.setattr(train, "_started", lambda configs, dataset, device, engine: train.start(configs[0], dataset))
+    monkeypatch.setattr(provenance, "hardware", lambda device: "NVIDIA H200")
+
+    def made(device: str) -> dict[str, Any]:
+        (record,) = train.trained([config], device=device, engine="dense", data_root=None, checkpoint_seconds=60,
+                                  checkpoint_path=tmp_path / "c.npz", damaged=lambda path, error: None)
+        return record.provenance
+
+    on_gpu = made("cuda")
+    assert (on_gpu["tf32"], on_gpu["cuda_graph"]) == (True, False) and "driver" in on_gpu["versions"]
+    assert not {"tf32", "cuda_graph", "driver"} & {*made("cpu"), *made("cpu")["versions"]}

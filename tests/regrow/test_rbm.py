@@ -184,6 +184,18 @@ def test_noise_belongs_to_seed_and_step() -> None:
         assert not torch.equal(noise, other)
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_noise_for_a_gpu_is_drawn_on_the_processor(there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same numbers, from pinned memory, so that the host need not wait until they have arrived."""
+    noise, usual, asked, sent = rbm.gibbs_noise(SMALL, 7, 5), torch.rand, [], []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    monkeypatch.setattr(torch, "rand", lambda *args, pin_memory, **options: asked.append(pin_memory)
+                        or usual(*args, **options))
+    monkeypatch.setattr(Tensor, "to", lambda drawn, *args, **options: sent.append((args, options)) or drawn)
+    assert torch.equal(rbm.gibbs_noise(SMALL, 7, 5, "cuda:1"), noise)
+    assert (asked, sent) == ([there], [(("cuda:1",), {"non_blocking": True})])
+
+
 # ------------------------------------------------------------------------------------------------------------- runs
 
 @pytest.fixture(scope="module")

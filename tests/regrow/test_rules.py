@@ -14,7 +14,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
-from builders import NUMBERS, RATES
+from builders import NUMBERS, RATES, Elsewhere, copies_there_and_back
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
@@ -562,3 +562,24 @@ def test_what_a_rule_draws_from_the_layers_generator_is_drawn() -> None:
 def test_an_unregistered_rule_is_refused() -> None:
     with pytest.raises(ConfigError, match="There is no prune 'first'"):
         RunConfig(prune="first")
+
+
+@pytest.mark.usefixtures("registries")
+def test_a_rule_of_ones_own_runs_on_the_processor_for_a_gpu_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From whatever generator it draws, and with numpy: the same answer, and where the network is."""
+    copies_there_and_back(monkeypatch)
+
+    @growth("mine", needs="gradient")
+    def mine(state: LayerState) -> np.ndarray:
+        own = torch.rand(state.mask.shape, generator=state.generator, device=state.mask.device)
+        return state.gradient.numpy() * state.weight.numpy() + own.numpy() + torch.rand_like(state.weight).numpy()
+
+    @pruning("mine", needs="gradient")
+    def pruned(state: LayerState, rate: float) -> Tensor:
+        return state.mask & (torch.rand(state.mask.shape, generator=state.generator) * state.gradient.abs() < rate)
+
+    here, there = (layer(WEIGHT.clone().as_subclass(kind), MASK.clone().as_subclass(kind),
+                         gradient=GRADIENT.clone().as_subclass(kind), seed=2) for kind in (Tensor, Elsewhere))
+    for answer in (lambda state: scores(state, "mine"), lambda state: connections_to_prune(state, 0.5, "mine")):
+        ours, theirs = answer(here), answer(there)
+        assert torch.equal(ours, theirs.as_subclass(Tensor)) and theirs.device == torch.device("cuda:0")

@@ -10,7 +10,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
-from builders import NUMBERS, RATES
+from builders import NUMBERS, RATES, Elsewhere, copies_there_and_back
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -533,3 +533,35 @@ def test_rewiring_holds_boolean_tensors_of_the_weights_shape() -> None:
     result = rewire(layer(), rate=0.4, prune="magnitude", grow="gradient")
     assert isinstance(result, Rewiring)
     assert all(t.dtype == torch.bool and t.shape == WEIGHT.shape for t in (result.mask, result.pruned, result.grown))
+
+
+@pytest.mark.parametrize("rules", [("random", "random"), ("magnitude", "random"), ("random", "gradient")], ids=">".join)
+def test_a_gpu_gets_the_wiring_that_the_processor_gets(rules: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is drawn is drawn on the processor and moved."""
+    copies_there_and_back(monkeypatch)
+    config = RunConfig(prune=rules[0], grow=rules[1], seed=3, sparsity=0.7)
+    values = {name: torch.randn(shape, generator=torch.Generator().manual_seed(1))
+              for name, shape in {"a": (20, 30), "b": (8, 20)}.items()}
+    ours, theirs = (Topology(config, {name: value.clone().as_subclass(kind) for name, value in values.items()})
+                    for kind in (Tensor, Elsewhere))
+    for step in (1, 2):
+        for topology, kind in ((ours, Tensor), (theirs, Elsewhere)):
+            gradients = {name: value.cos().as_subclass(kind) for name, value in values.items()}
+            topology.update(step, 10, gradients, {})
+    for name, mask in ours.masks.items():
+        assert isinstance(theirs.masks[name], Elsewhere)
+        assert torch.equal(mask, theirs.masks[name].as_subclass(Tensor))
+        assert torch.equal(ours.weights[name], theirs.weights[name].as_subclass(Tensor))
+
+
+def test_averages_of_all_layers_are_one_by_one_the_same() -> None:
+    """In one call; bit for bit what each layer alone gives."""
+    weights = {"a": torch.randn(33, 7), "b": torch.randn(3, 2, 3, 3)}
+    net = Topology(RunConfig(grow="momentum", growth_beta=0.93), weights)
+    expected = {name: average.clone() for name, average in net.averages.items()}
+    for _ in range(3):
+        gradients = {name: torch.randn_like(average) for name, average in expected.items()}
+        net.average_gradients(gradients | {"other": torch.ones(2)})
+        for name, average in expected.items():
+            average.lerp_(gradients[name], 1 - 0.93)
+    assert all(torch.equal(net.averages[name], average) for name, average in expected.items())

@@ -134,3 +134,15 @@ def test_a_killed_batch_resumes_where_it_was(tmp_path: Path) -> None:
     records = store.ensure_all(short, progress=steps.append)
     assert steps[0] == 5 and [record.result_sha256 for record in records] == whole
     assert all(record.provenance["resumed"] for record in records)
+
+
+def test_images_are_gathered_once_for_all_seeds(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU every gather for a seed of its own would be a dozen kernels more in every step."""
+    drawn, gathers = data.drawn, []
+    monkeypatch.setattr(data, "drawn", lambda images, draw: gathers.append(len(draw.chosen)) or drawn(images, draw))
+    configs = [SMALL.but(augment="crop_flip", batch_size=96, seed=seed, grow=grow) for seed in (3, 1)
+               for grow in ("random", "gradient")]
+    engine = engine_of(train.start_together(configs, dataset))
+    images, labels = next(engine.batches(0, start=0))
+    assert images.shape == (4, 96, 784) and labels.shape == (4, 96) and gathers == [2 * 96]
+    assert torch.equal(images[0], images[1]) and not torch.equal(images[1], images[2])

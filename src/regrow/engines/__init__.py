@@ -20,8 +20,11 @@ class Engine(Protocol):
     """A network in training, or several. `state` and `load_state` carry all of it through a checkpoint.
 
     `masks` and `explored` are a mapping from layer to bool tensor, `take_loss` and `accuracy` give a number; an engine
-    of several networks gives one of each per network, which is what its recorder takes.
+    of several networks gives one of each per network, which is what its recorder takes. `captures` says whether its
+    passes become a CUDA graph.
     """
+
+    captures: bool
 
     @property
     def masks(self) -> Any: ...

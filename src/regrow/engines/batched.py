@@ -2,7 +2,7 @@
 
 Weights and optimizer state of R runs are stacked along a first axis, and every layer is one batched matrix product.
 Each run keeps its own seed, sparsity, initialisation and strategy, and gets what it would get alone on the dense
-engine, to rounding.
+engine, to rounding. On a GPU the passes are one CUDA graph, see `engines/graphs.py`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from torch.nn import functional as F
 from regrow import models, schedule
 from regrow.config import RunConfig
 from regrow.data import Dataset, ImageSet, batches, evaluation_batches, percent
+from regrow.determinism import tensor_float
+from regrow.engines import graphs
 from regrow.topology import Topology, momentum_buffers, ranks_buffer
 
 LARGEST = 16  # runs in a batch; the paper's 15 topology runs are one
@@ -40,7 +42,9 @@ def shared(config: RunConfig) -> RunConfig:
 class BatchedEngine:
     """The networks of R runs. The verbs of every engine; masks, losses and accuracies come one per run."""
 
-    def __init__(self, configs: Sequence[RunConfig], dataset: Dataset, total_steps: int, device: torch.device) -> None:
+    def __init__(self, configs: Sequence[RunConfig], dataset: Dataset, total_steps: int, device: torch.device, *,
+                 capture: bool | None = None) -> None:
+        """`capture` makes the passes a CUDA graph; None: on a GPU."""
         self.configs, self.dataset, self.device, self.total_steps = tuple(configs), dataset, device, total_steps
         self.common = common = shared(configs[0])
         self.updates = frozenset(schedule.update_steps(common, total_steps))
@@ -59,6 +63,8 @@ class BatchedEngine:
                                          nesterov=common.nesterov, weight_decay=common.weight_decay, fused=True)
         self.gradients: list[dict[str, Tensor]] = [{} for _ in configs]
         self.loss = torch.zeros(len(configs), dtype=torch.float64, device=device)
+        self.captures = graphs.wanted(device) if capture is None else capture
+        self.passes = graphs.Passes(device, common.batch_size, capture=self.captures)
 
     def _of(self, run: int, stacks: Sequence[Tensor]) -> dict[str, Tensor]:
         """One run's part of the stacked tensors of the layers: views."""
@@ -77,13 +83,12 @@ class BatchedEngine:
             group["lr"] = lr
 
     def batches(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images [R, B, features] and labels [R, B] of an epoch, from batch `start` on; gathered once per seed."""
-        common = self.common
-        streams = [batches(self.dataset, batch_size=common.batch_size, seed=seed, epoch=epoch, augment=common.augment,
-                           pad=common.crop_pad, dtype=getattr(torch, common.dtype), start=start) for seed in self.seeds]
-        for parts in zip(*streams, strict=True):
-            images, labels = (torch.stack(part)[self.seed_of] for part in zip(*parts, strict=True))
-            yield images.flatten(2), labels
+        """Images [R, B, features] and labels [R, B] of an epoch, from batch `start` on; gathered once for each seed."""
+        common, seeds = self.common, len(self.seeds)
+        for x, labels in batches(self.dataset, batch_size=common.batch_size, seed=self.seeds, epoch=epoch,
+                                 augment=common.augment, pad=common.crop_pad, dtype=getattr(torch, common.dtype),
+                                 start=start):
+            yield x.view(seeds, -1, x[0].numel())[self.seed_of], labels.view(seeds, -1)[self.seed_of]
 
     def _logits(self, x: Tensor) -> Tensor:
         """[R, B, features] -> [R, classes, B]. With weights on the left their gradients are laid out as they are."""
@@ -95,17 +100,27 @@ class BatchedEngine:
 
     def backward(self, images: Tensor, labels: Tensor, step: int) -> None:
         """Loss and gradients of every run."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.common.amp):
-            losses = F.cross_entropy(self._logits(images), labels, reduction="none").mean(1)
-        self.optimizer.zero_grad()
-        losses.sum().backward()  # no run's loss depends on another's weights
+        gradients = self.passes(self._passes, images, labels)
+        for parameter, gradient in zip(self.parameters.values(), gradients, strict=True):
+            parameter.grad = gradient  # what it is already, unless the passes were replayed
+        if step in self.updates:
+            weights = self._gradients()
+            self.gradients = [topology.dense_gradients(self._of(run, weights))
+                              for run, topology in enumerate(self.topologies)]
+
+    def _passes(self, images: Tensor, labels: Tensor) -> list[Tensor]:
+        """What a step does before SGD, all of it on the device; the gradients of the parameters."""
+        with tensor_float(self.device, self.common.tf32):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.common.amp):
+                losses = F.cross_entropy(self._logits(images), labels, reduction="none").mean(1)
+            self.optimizer.zero_grad()
+            losses.sum().backward()  # no run's loss depends on another's weights
         self.loss += losses.detach()
         gradients = self._gradients()
         for run, topology in enumerate(self.topologies):
             if topology.averages:
                 topology.average_gradients(self._of(run, gradients))
-            if step in self.updates:
-                self.gradients[run] = topology.dense_gradients(self._of(run, gradients))
+        return [parameter.grad for parameter in self.parameters.values() if parameter.grad is not None]
 
     def _gradients(self) -> list[Tensor]:
         return [weight.grad for weight in self.weights if weight.grad is not None]
@@ -135,12 +150,12 @@ class BatchedEngine:
         common = self.common
         correct = torch.zeros(len(self.configs), dtype=torch.int64, device=self.device)
         seeds = self.seeds if common.evaluation_augment != "none" else self.seeds[:1]  # else all see the same images
-        streams = [evaluation_batches(images, self.dataset, dtype=getattr(torch, common.dtype), pad=common.crop_pad,
-                                      augment=common.evaluation_augment, seed=seed) for seed in seeds]
-        for parts in zip(*streams, strict=True):
-            x, labels = torch.stack([x.flatten(1) for x, _ in parts]), parts[0][1]
-            x = x[self.seed_of] if len(seeds) > 1 else x.expand(len(self.configs), -1, -1)
-            correct += (self._logits(x).argmax(1) == labels).sum(1)
+        with tensor_float(self.device, common.tf32):
+            for x, labels in evaluation_batches(images, self.dataset, dtype=getattr(torch, common.dtype), seed=seeds,
+                                                pad=common.crop_pad, augment=common.evaluation_augment):
+                x, labels = x.view(len(seeds), -1, x[0].numel()), labels.view(len(seeds), -1)
+                x = x[self.seed_of] if len(seeds) > 1 else x.expand(len(self.configs), -1, -1)
+                correct += (self._logits(x).argmax(1) == labels[0]).sum(1)
         return [percent(count, len(images.labels)) for count in correct.tolist()]
 
     def state(self) -> dict[str, Tensor]:

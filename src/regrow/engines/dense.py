@@ -1,33 +1,39 @@
 """The dense engine: any model on any device. Weights are dense tensors that are exactly 0 without a connection.
 
 This is the one to read: a step is PyTorch's own, with masks. The engine "compiled" is this one with its network's
-forward and backward passes compiled by torch.compile.
+forward and backward passes compiled by torch.compile. On a GPU the passes are one CUDA graph, see `engines/graphs.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from regrow import models, schedule
 from regrow.config import RunConfig
 from regrow.data import Dataset, ImageSet, batches, evaluation_batches, percent
+from regrow.determinism import tensor_float
+from regrow.engines import graphs
+from regrow.errors import RegrowError
 from regrow.topology import Topology, gradients_of, momentum_buffers
 
 
 class MaskedEngine:
     """What engines with dense weights share: optimizer, wiring, and what is summed up as the loss."""
 
+    captures = False
+
     def __init__(self, config: RunConfig, dataset: Dataset, total_steps: int, device: torch.device,
                  parameters: Iterable[Tensor], weights: Mapping[str, Tensor]) -> None:
         self.config, self.dataset, self.device, self.total_steps = config, dataset, device, total_steps
         self.updates = frozenset(schedule.update_steps(config, total_steps))
         self.topology = Topology(config, weights)
-        self.optimizer = torch.optim.SGD(parameters, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov,
-                                         weight_decay=config.weight_decay, fused=True)
+        self.parameters = list(parameters)
+        self.optimizer = torch.optim.SGD(self.parameters, lr=config.lr, momentum=config.momentum,
+                                         nesterov=config.nesterov, weight_decay=config.weight_decay, fused=True)
         self.gradients: dict[str, Tensor] = {}
         self.loss = torch.zeros((), dtype=torch.float64, device=device)  # nothing in a step waits for it
 
@@ -43,12 +49,14 @@ class MaskedEngine:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
 
+    def average_gradients(self) -> None:
+        """What momentum growth needs of every step's gradients, which are dense as the weights are (Eq. 10)."""
+        self.topology.average_gradients(gradients_of(self.topology.weights))
+
     def keep_gradients(self, step: int) -> None:
-        """What growth needs of a step's gradients, which are dense as the weights are (Eqs. 9 and 10)."""
-        gradients = gradients_of(self.topology.weights)
-        self.topology.average_gradients(gradients)
+        """What gradient growth needs of them at an update (Eq. 9)."""
         if step in self.updates:
-            self.gradients = self.topology.dense_gradients(gradients)
+            self.gradients = self.topology.dense_gradients(gradients_of(self.topology.weights))
 
     def step(self) -> None:
         """SGD on the connections that exist."""
@@ -74,14 +82,20 @@ class DenseEngine(MaskedEngine):
     """Model, optimizer and wiring of one run."""
 
     def __init__(self, config: RunConfig, dataset: Dataset, total_steps: int, device: torch.device, *,
-                 compiled: bool = False, channels_last: bool | None = None) -> None:
-        """`channels_last` is how convolutions want their images on a GPU; None: there, and only there."""
+                 compiled: bool = False, channels_last: bool | None = None, capture: bool | None = None) -> None:
+        """`channels_last` is how convolutions want their images; None: for every network but the MLP.
+
+        `capture` makes the passes a CUDA graph; None: on a GPU, unless they are compiled. Raises RegrowError in the
+        first step if they cannot be compiled here.
+        """
         self.model = models.build(config, classes=dataset.classes, image_shape=dataset.image_shape).to(device)
-        last = device.type == "cuda" and config.model != "mlp" if channels_last is None else channels_last
+        last = config.model != "mlp" if channels_last is None else channels_last
         self.memory_format = torch.channels_last if last else torch.contiguous_format
         self.model.to(memory_format=self.memory_format)  # type: ignore[call-overload]
-        self.network = torch.compile(self.model) if compiled else self.model
+        self.network = compiled_network(self.model) if compiled else self.model
         super().__init__(config, dataset, total_steps, device, self.model.parameters(), models.maskable(self.model))
+        self.captures = not compiled and graphs.wanted(device) if capture is None else capture
+        self.passes = graphs.Passes(device, config.batch_size, capture=self.captures)
 
     def batches(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Images [B, C, H, W] and labels [B] of an epoch, from batch `start` on."""
@@ -93,13 +107,21 @@ class DenseEngine(MaskedEngine):
 
     def backward(self, images: Tensor, labels: Tensor, step: int) -> None:
         """Loss and gradients."""
-        self.model.train()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.amp):
-            loss = F.cross_entropy(self.network(images), labels)
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.loss += loss.detach()
+        for parameter, gradient in zip(self.parameters, self.passes(self._passes, images, labels), strict=True):
+            parameter.grad = gradient  # what it is already, unless the passes were replayed
         self.keep_gradients(step)
+
+    def _passes(self, images: Tensor, labels: Tensor) -> list[Tensor]:
+        """What a step does before SGD, all of it on the device; the gradients of the parameters."""
+        self.model.train()
+        with tensor_float(self.device, self.config.tf32):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.amp):
+                loss = F.cross_entropy(self.network(images), labels)
+            self.optimizer.zero_grad()
+            loss.backward()
+        self.loss += loss.detach()
+        self.average_gradients()
+        return [parameter.grad for parameter in self.parameters if parameter.grad is not None]
 
     @torch.no_grad()
     def accuracy(self, images: ImageSet) -> float:
@@ -107,9 +129,11 @@ class DenseEngine(MaskedEngine):
         config = self.config
         self.model.eval()
         correct = torch.zeros((), dtype=torch.int64, device=self.device)
-        for x, labels in evaluation_batches(images, self.dataset, dtype=getattr(torch, config.dtype), seed=config.seed,
-                                            augment=config.evaluation_augment, pad=config.crop_pad):
-            correct += (self.model(x.contiguous(memory_format=self.memory_format)).argmax(1) == labels).sum()
+        with tensor_float(self.device, config.tf32):
+            for x, labels in evaluation_batches(images, self.dataset, dtype=getattr(torch, config.dtype),
+                                                seed=config.seed, augment=config.evaluation_augment,
+                                                pad=config.crop_pad):
+                correct += (self.model(x.contiguous(memory_format=self.memory_format)).argmax(1) == labels).sum()
         return percent(int(correct), len(images.labels))
 
     def state(self) -> dict[str, Tensor]:
@@ -129,3 +153,25 @@ class DenseEngine(MaskedEngine):
                 self.optimizer.state[parameter]["momentum_buffer"] = momentum
         self.topology.load_state(state)
         self.loss.copy_(state["loss"])
+
+
+def compiled_network(model: nn.Module) -> Callable[[Tensor], Tensor]:
+    """The network through torch.compile, wholly or not at all: Raises RegrowError where that fails.
+
+    PyTorch counts the graphs of a process and leaves the ninth of a kind uncompiled, so every run begins anew.
+    """
+    import torch._dynamo  # takes a second to import, and only this engine needs it
+
+    failed = torch._dynamo.exc.TorchDynamoException, torch._dynamo.exc.FailOnRecompileLimitHit
+    torch.compiler.reset()
+    network = torch.compile(model, fullgraph=True)
+
+    def forward(images: Tensor) -> Tensor:
+        try:
+            return network(images)
+        except failed as error:
+            why = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            raise RegrowError(f"torch.compile cannot compile this network here ({why[:200].rstrip('.')}): use --engine "
+                              "dense.") from error
+
+    return forward

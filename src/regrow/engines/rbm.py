@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from regrow import rbm
 from regrow.config import RunConfig
 from regrow.data import Dataset, ImageSet, drawn, draws
+from regrow.determinism import tensor_float
 from regrow.engines import kernels
 from regrow.engines.dense import MaskedEngine
 from regrow.engines.kernels import TILE, aligned
@@ -48,10 +49,12 @@ class RbmEngine(MaskedEngine):
     def backward(self, images: Tensor, labels: Tensor, step: int) -> None:
         """CD-1 in place of a loss's gradient."""
         uniform = rbm.gibbs_noise(self.config, step, len(images), self.device)
-        gradient, reconstruction = rbm.contrastive_divergence(self.rbm, images, uniform)
+        with tensor_float(self.device, self.config.tf32):
+            gradient, reconstruction = rbm.contrastive_divergence(self.rbm, images, uniform)
         self.loss += nn.functional.mse_loss(reconstruction, images)
         for parameter, part in zip(self.rbm, gradient, strict=True):
             parameter.grad = part
+        self.average_gradients()
         self.keep_gradients(step)
 
     def accuracy(self, images: ImageSet) -> float:
@@ -61,7 +64,8 @@ class RbmEngine(MaskedEngine):
     @torch.no_grad()
     def measures(self) -> dict[str, float]:
         """Free energies and reconstruction error, see `rbm.measures`."""
-        return measured(self.rbm, self.dataset)
+        with tensor_float(self.device, self.config.tf32):
+            return measured(self.rbm, self.dataset)
 
     def final(self) -> dict[str, Tensor]:
         """What the record keeps of the trained machine: rbm.FINAL."""

@@ -166,6 +166,8 @@ class GradientAverage:
 class SparseNetwork:
     """Layers that exist only where there is a connection, their batches, their optimizer and their rewiring."""
 
+    captures = False
+
     def __init__(self, config: RunConfig, dataset: Dataset, total_steps: int, start: Topology,
                  biases: Mapping[str, Tensor], *, mean: tuple[float, ...], std: tuple[float, ...],
                  batch: tuple[int, int]) -> None:

@@ -143,6 +143,7 @@ def _random_images(config: RunConfig, device: str) -> Dataset:
 
 
 FORMAT = "regrow step times 1"
+SELFTEST_FORMAT = "regrow selftest 1"  # the same, with more beside it
 # Keys on which the time of a step does not depend: they count as if nothing had been said of them.
 NO_MATTER = ("seed", "epochs", "train_limit", "init", "prune", "prune_schedule", "switch_at", "update_order",
              "regrown_weight", "update_interval", "prune_rate", "growth_beta", "lr", "normalise", "crop_pad",
@@ -189,25 +190,28 @@ class StepTimes:
         """Write as JSON. Raises RegrowError if that cannot be, or if the file that is there is something else."""
         if path.exists():
             try:
-                load(path)
+                load(path, (FORMAT,))
             except RegrowError:
                 raise RegrowError(f"{path} is there already and was not written by plan --save-times, so it is left "
                                   "alone: choose another name.") from None
-        rows = [{**described(kind.config), "engine": kind.engine, "runs": kind.runs, "seeds": kind.seeds,
-                 **asdict(times)} for kind, times in self.times.items()]
-        text = json.dumps({"format": FORMAT, "hardware": self.hardware, "device": self.device, "jobs": self.jobs,
-                           "seconds": round(self.seconds, 1), "times": rows}, indent=2)
         try:
-            files.write(path, f"{text}\n".encode())
+            files.write(path, f"{json.dumps(self.to_dict(), indent=2)}\n".encode())
         except OSError as error:
             raise RegrowError(f"Cannot write {path}: {error.strerror}.") from error
 
+    def to_dict(self) -> dict[str, Any]:
+        """What `load` reads, as JSON-ready values."""
+        rows = [{**described(kind.config), "engine": kind.engine, "runs": kind.runs, "seeds": kind.seeds,
+                 **asdict(times)} for kind, times in self.times.items()]
+        return {"format": FORMAT, "hardware": self.hardware, "device": self.device, "jobs": self.jobs,
+                "seconds": round(self.seconds, 1), "times": rows}
 
-def load(path: Path) -> StepTimes:
-    """Read what `save` wrote. Raises RegrowError, in one sentence, for anything else."""
+
+def load(path: Path, formats: Sequence[str] = (FORMAT, SELFTEST_FORMAT)) -> StepTimes:
+    """Read what `save` or the selftest wrote. Raises RegrowError, in one sentence, for anything else."""
     try:
         said = json.loads(path.read_text())
-        if said["format"] != FORMAT:
+        if said["format"] not in formats:
             raise ValueError(said["format"])
         names, times = set(Times.__dataclass_fields__), {}
         for row in said["times"]:
@@ -221,7 +225,8 @@ def load(path: Path) -> StepTimes:
         raise RegrowError(f"{path} cannot be read ({error.strerror}): give --hardware cpu, cuda, or a file that "
                           "'plan --save-times FILE' wrote.") from error
     except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise RegrowError(f"{path} holds no step times: 'plan --save-times FILE' writes such files.") from error
+        raise RegrowError(f"{path} holds no step times: 'plan --save-times FILE' and 'selftest --out FILE' write such "
+                          "files.") from error
 
 
 def measure(tasks: Iterable[Task], device: str = "cpu", jobs: int = 1, *, engine: str = "auto",

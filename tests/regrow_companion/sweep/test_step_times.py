@@ -127,6 +127,20 @@ def test_the_file_is_plain_json(tmp_path):
     assert said["hardware"] == "a processor" and said["times"][0]["step"] == 2.0
 
 
+def test_what_the_selftest_wrote_is_read_as_strictly_and_not_written_over(tmp_path):
+    measured, path = known(TINY), tmp_path / "gpu.json"
+    said = {**measured.to_dict(), "format": "regrow selftest 1", "checks": [], "versions": {"torch": "2"}}
+    path.write_text(json.dumps(said))
+    assert step_times.load(path) == measured
+    with pytest.raises(RegrowError, match="was not written by plan --save-times"):
+        measured.save(path)
+    assert json.loads(path.read_text()) == said
+    for wrong in ({"times": [{"engine": "dense"}]}, {"format": "regrow selftest 0"}, {"device": None, "times": {}}):
+        path.write_text(json.dumps({name: value for name, value in (said | wrong).items() if value is not None}))
+        with pytest.raises(RegrowError, match="'selftest --out FILE' write such files"):
+            step_times.load(path)
+
+
 def test_a_batch_is_stepped_as_the_sweep_trains_it(monkeypatch):
     """Its seeds share their images, so a batch with a seed for every run would be another."""
     begun: list[tuple[RunConfig, ...]] = []
