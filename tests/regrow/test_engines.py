@@ -389,6 +389,12 @@ def test_a_network_that_cannot_be_compiled_is_refused(fault: str, dataset: Datas
             engine.backward(images[:count].double() if count == 80 else images[:count], labels[:count], 1)
 
 
+def test_a_switched_off_compiler_is_said(dataset: Dataset) -> None:
+    engine = train.start(SMALL, dataset, engine="compiled").engine
+    with torch.compiler.set_stance("force_eager"), pytest.raises(RegrowError, match="switched off here: unset TORCH_"):
+        engine.backward(*next(engine.batches(0, start=0)), 1)
+
+
 @pytest.mark.parametrize("tf32", [False, True])
 @pytest.mark.parametrize("model", ["convnet", "mlp", "together", "rbm-small"])
 def test_passes_on_a_gpu_have_the_precision_of_their_run(model: str, tf32: bool,

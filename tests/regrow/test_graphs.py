@@ -139,6 +139,7 @@ def test_what_is_replayed_can_be_turned_off(fake: Fake, monkeypatch: pytest.Monk
     engine.passes.capture = False
     train.advance(run_of(MLP, images, engine), images)
     assert (fake.captures, fake.warmed) == (0, 0)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert not graphs.wanted(CPU) and graphs.wanted(torch.device("cuda:1"))
     monkeypatch.setenv("REGROW_CUDA_GRAPH", "off")
     assert not graphs.wanted(torch.device("cuda"))

@@ -156,15 +156,21 @@ class DenseEngine(MaskedEngine):
 
 
 def compiled_network(model: nn.Module) -> Callable[[Tensor], Tensor]:
-    """The network through torch.compile, wholly or not at all: Raises RegrowError where that fails.
+    """The network through torch.compile, wholly or not at all: it raises RegrowError where that fails.
 
     PyTorch counts the graphs of a process and leaves the ninth of a kind uncompiled, so every run begins anew.
     """
     import torch._dynamo  # takes a second to import, and only this engine needs it
 
     failed = torch._dynamo.exc.TorchDynamoException, torch._dynamo.exc.FailOnRecompileLimitHit
+
+    def passed(images: Tensor) -> Tensor:
+        if not torch.compiler.is_compiling():  # Python comes here only to compile it, or because it is not
+            raise RegrowError("torch.compile is switched off here: unset TORCH_COMPILE_DISABLE, or use --engine dense.")
+        return model(images)
+
     torch.compiler.reset()
-    network = torch.compile(model, fullgraph=True)
+    network = torch.compile(passed, fullgraph=True)
 
     def forward(images: Tensor) -> Tensor:
         try:

@@ -20,7 +20,8 @@ WARM_UP = 3  # steps on the side before the capture, as PyTorch asks: libraries 
 
 def wanted(device: torch.device) -> bool:
     """Whether an engine should capture its passes: on a GPU, unless the environment says REGROW_CUDA_GRAPH=off."""
-    return device.type == "cuda" and os.environ.get(VARIABLE, "").lower() not in ("off", "0")
+    asked = os.environ.get(VARIABLE, "").lower() not in ("off", "0")
+    return asked and device.type == "cuda" and torch.cuda.is_available()
 
 
 class Passes:
