@@ -319,12 +319,13 @@ def test_table_is_csv_markdown_and_json(tmp_path: Path) -> None:
         figures.save_table(frame, "table3", out=tmp_path, profile="quick", caption="")
 
 
-@pytest.mark.parametrize("name", ["fig05.csv", "fig05.svg", "fig05.json"])
-def test_a_file_of_somebody_else_is_left_alone(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_text('{"mine": 1}')
+@pytest.mark.parametrize(("name", "content"), [("fig05.csv", "1"), ("fig05.svg", ""), ("fig05.json", '{"mine": 1}'),
+                                               ("fig05.json", '{"stem": "fig06", "sha256": {}}')])
+def test_a_file_of_somebody_else_is_left_alone(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
     with pytest.raises(style.FigureError, match=f"{name} is there already and was not written by regrow"):
         figures.save_figure(drawing(), "fig05", data=DATA, alt=ALT, out=tmp_path, profile="paper")
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, '{"mine": 1}')]
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, content)]
 
 
 def test_a_product_that_was_interrupted_half_way_is_seen_and_drawn_again(saved: Path,

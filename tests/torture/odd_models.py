@@ -285,6 +285,11 @@ def tied(chance: random.Random) -> Odd:
 
 def given(chance: random.Random) -> Odd:
     """Masks of a small chain in one of many forms."""
+    return chance.choice(mask_forms(chance))
+
+
+def mask_forms(chance: random.Random) -> list[Odd]:
+    """All forms of masks, those that mean one thing and those that do not."""
     n, m = chance.randint(2, 6), chance.randint(7, 9)
     model = nn.Sequential(nn.Linear(n, m), nn.ReLU(), nn.Linear(m, 3))
     first, second = torch.rand(m, n) < 0.5, torch.rand(3, m) < 0.5
@@ -300,15 +305,13 @@ def given(chance: random.Random) -> Odd:
         ({"0": {"weight": first}}, one), ({"0": first, "2": None}, dense), ({"0": first.half() * -3}, one),
         ({"0": first.to(torch.bfloat16).requires_grad_()}, one), ({"0": np.asfortranarray(first.numpy())}, one))
     bad: tuple[Any, ...] = (
-        {}, [], None.__class__, lambda: None, {"0": first.T}, {"0": first[None]}, {"1": first}, {"fc": first}, "0",
+        {}, [], 7, lambda: None, {"0": first.T}, {"0": first[None]}, {"1": first}, {"fc": first}, "0",
         [first, second, first], [first.T, second], {"0": first, "0.weight": ~first}, {"0": "ones"}, {"0": 1}, 0.5,
         first, {"0": first / 0.0 * 0.0}, {"0.bias": torch.ones(m)}, iter([first, second]), {"0": [[1, 2], [3]]},
         {0: first}, {model[1]: first}, {"0": object()})
-    if chance.random() < 0.5:
-        masks, weights = chance.choice(good)
-        names = tuple(weights)
-        return Odd("masks", model, weights, names if len(names) > 1 else (), {"masks": masks})
-    return Odd("masks", model, None, asked={"masks": chance.choice(bad)})
+    taken = [Odd("masks", model, weights, tuple(weights) if len(weights) > 1 else (), {"masks": masks})
+             for masks, weights in good]
+    return [*taken, *(Odd("masks", model, None, asked={"masks": masks}) for masks in bad)]
 
 
 def refused(chance: random.Random) -> Odd:

@@ -240,7 +240,7 @@ class Observation:
         wiring = {}
         for name in self._weights if same else ():
             mask = given.get(now[name].path)
-            wiring[name] = now[name].connections().numpy(force=True).copy() if mask is None else mask.copy()
+            wiring[name] = now[name].connections().numpy(force=True).copy() if mask is None else mask
         if not same or any(mask.shape != self.shapes.get(name, mask.shape) for name, mask in wiring.items()):
             raise DataError("The model or its masks have other layers or shapes than when watching began; call "
                             "regrow.observe again for the changed network.")

@@ -93,6 +93,55 @@ def test_a_look_that_misses_connections_grown_at_zero_says_so_once() -> None:
         watch()
 
 
+def test_thresholds_are_those_of_the_last_look() -> None:
+    model = sparse_mlp(density=1.0)
+    watch = regrow.observe(model)
+    before = watch.thresholds()
+    prune.random_unstructured(model[0], "weight", 0.75)
+    watch()
+    assert watch.thresholds().mean_degree == watch.pooled()[1].mean() < before.mean_degree
+    assert watch.thresholds().high < before.high and watch.tail().xmin == watch.thresholds().high
+
+
+def test_growth_is_remembered_over_looks() -> None:
+    model = sparse_mlp()
+    empty = (model[0].weight == 0).nonzero()[0]
+    watch = regrow.observe(model)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model[0].weight[tuple(empty)] = 0.5
+        watch()  # it has grown and nothing is missing
+    with torch.no_grad():
+        model[0].weight[[i for i in range(30) if i != int(empty[0])][:8]] = 0.0
+    with pytest.warns(UserWarning, match="grow at zero"):
+        watch()
+
+
+def test_layers_that_have_had_a_mask_are_beyond_suspicion() -> None:
+    model = sparse_mlp(density=1.0)
+    prune.random_unstructured(model[0], "weight", 0.5)
+    nothing = nn.Linear(4, 4)
+    prune.custom_from_mask(nothing, "weight", torch.zeros(4, 4))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        watch = regrow.observe(model)
+        prune.remove(model[0], "weight")
+        with torch.no_grad():
+            model[0].weight[:20] = 0.0
+            model[0].weight[20:] = 1.0
+        watch()
+        assert regrow.observe(nothing).in_degree["weight"].sum() == 0
+
+
+def test_a_mask_that_is_gone_is_noticed() -> None:
+    model = sparse_mlp()
+    masks = {"0": torch.ones(30, 48), "2": torch.ones(20, 30)}
+    watch = regrow.observe(model, masks)
+    del masks["2"]
+    with pytest.raises(DataError, match="call regrow.observe again"):
+        watch()
+
+
 @pytest.mark.parametrize("looks_between", [False, True])
 def test_pruning_alone_is_no_reason_to_warn(looks_between: bool) -> None:
     model = sparse_mlp(density=1.0)
@@ -456,6 +505,22 @@ def test_a_users_file_is_never_replaced(tmp_path: Path) -> None:
 @given(st.integers(0, 2**32))
 def test_any_network_is_counted_rightly_or_refused_in_a_sentence(seed: int) -> None:
     assert odd_models.wrong(odd_models.draw(random.Random(seed))) == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_form_of_masks_is_taken_or_refused_in_a_sentence(seed: int) -> None:
+    assert [told for odd in odd_models.mask_forms(random.Random(seed)) for told in odd_models.wrong(odd)] == []
+
+
+def test_masks_are_refused_for_what_is_wrong_with_them() -> None:
+    model, square = sparse_mlp((5, 5, 5, 5)), torch.ones(5, 5)
+    for masks, sentence in (
+            (lambda: None, "function given as masks returned None"), (square, "one mask, and 3 layers"),
+            ({"0": square, "0.weight": torch.eye(5)}, "names 0 twice"), ([square, square], "not clear which is whose"),
+            ({"0": square * float("nan")}, "holds NaN"), ({"0": torch.ones(25)}, r"is \(25,\), but its weight is"),
+            (iter([square] * 3), "not a list_iterator"), ({}, "no mask of a layer")):
+        with pytest.raises(DataError, match=sentence):
+            regrow.observe(model, masks)
 
 
 def test_the_program_that_looks_for_faults_finds_them(monkeypatch: pytest.MonkeyPatch) -> None:
