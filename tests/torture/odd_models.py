@@ -297,7 +297,8 @@ def mask_forms(chance: random.Random) -> list[Odd]:
     one, dense = {"0": both["0"]}, {"0": both["0"], "2": (np.ones((3, m), bool), False, 1)}
     good: tuple[tuple[Any, dict[str, Any]], ...] = (
         ({"0": first, "2": second}, both), ({"0.weight": first.float(), "2.weight": second.numpy()}, both),
-        ([first, second], both), ((first.tolist(), second.int()), both), ([first], one), ([first, None], dense),
+        ({"0": first, "0.weight": first.float()}, one), ([first, second], both), ([first], one), ([first, None], dense),
+        ((first.tolist(), second.int()), both),
         ({"0": first.to_sparse(), "2": sparse.csr_array(second.numpy())}, both), ({model[0]: first}, one),
         ({model[0].weight: first, model[2]: second}, both), ({"0": first, "0.bias": torch.ones(m)}, one),
         ({"0.weight_mask": first, "0.weight_orig": torch.randn(m, n), "0.bias": torch.ones(m)}, one),
