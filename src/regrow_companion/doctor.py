@@ -22,10 +22,9 @@ from regrow.errors import RegrowError
 OLDEST, NEWEST = (3, 11), (3, 13)  # Python versions we support; pyproject.toml says the same
 ROOM = 2 * 10**9  # bytes: more than the quick profile and its figures need
 INSTALL = 'run ./run_all.sh, or python -m pip install -c constraints.txt -e "."'
-# On Linux the builds of the Python package index are those for CUDA; it is named because a build for the CPU only comes
-# from another index, which pip may be set to. What is installed has the same version, hence the force.
-INSTALL_CUDA = ("python -m pip install --force-reinstall --index-url https://pypi.org/simple -c constraints.txt torch "
-                "torchvision")
+# What is installed has the same version, hence the force. The index is whichever pip is set to; on Linux the usual one
+# has the builds for CUDA.
+INSTALL_CUDA = "python -m pip install --force-reinstall -c constraints.txt torch torchvision"
 USE_CPU = "or set CUDA_VISIBLE_DEVICES= to use the CPU"
 
 
