@@ -188,14 +188,14 @@ def trained(configs: Sequence[RunConfig], *, device: str, engine: str, data_root
     `checkpoint_seconds`, or later where they take long; 0 means after every step.
     """
     dataset = _dataset(configs[0], device, data_root)
-    run, resumed = _started(configs, dataset, device, engine), False
+    run, resumed = started(configs, dataset, device, engine), False
     if checkpoint_path.is_file():
         try:
             restore_checkpoint(run, checkpoint_path, engine)
             resumed = True
         except StoreError as error:
             damaged(checkpoint_path, error)
-            run = _started(configs, dataset, device, engine)
+            run = started(configs, dataset, device, engine)
     last, interval = time.monotonic(), checkpoint_seconds
 
     def save(run: Run) -> None:
@@ -217,7 +217,8 @@ def trained(configs: Sequence[RunConfig], *, device: str, engine: str, data_root
         return [finish(run, dataset, save=save, progress=progress, made=made)]
 
 
-def _started(configs: Sequence[RunConfig], dataset: Dataset, device: str, engine: str) -> Run:
+def started(configs: Sequence[RunConfig], dataset: Dataset, device: str, engine: str) -> Run:
+    """One run, or several on the batched engine, before any training. Raises as `start` and `start_together`."""
     if engine == "batched":
         return start_together(configs, dataset, device)
     return start(configs[0], dataset, device, engine)

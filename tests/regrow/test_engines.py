@@ -446,7 +446,7 @@ def test_a_record_says_what_a_gpu_computed_with(tmp_path: Path, monkeypatch: pyt
     config = RunConfig(hidden=(5,), train_limit=20, batch_size=10, epochs=1, update_interval=1, tf32=True)
     images = data.load_for(config)
     monkeypatch.setattr(train, "_dataset", lambda config, device, root: images)
-    monkeypatch.setattr(train, "_started", lambda configs, dataset, device, engine: train.start(configs[0], dataset))
+    monkeypatch.setattr(train, "started", lambda configs, dataset, device, engine: train.start(configs[0], dataset))
     monkeypatch.setattr(provenance, "hardware", lambda device: "NVIDIA H200")
 
     def made(device: str) -> dict[str, Any]:

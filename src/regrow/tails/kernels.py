@@ -257,6 +257,16 @@ def distances(values, counts, logs, s, start, end):
     return everywhere, observed
 
 
+@njit(cache=True, nogil=True, error_model="numpy")
+def gap_at(seen, k, base, n, before, share, everywhere):
+    """How far the data's CDF is from the law's just before values[k] and, if `everywhere`, at it as well.
+
+    `before` is P(X < values[k]) and `share` its own probability; n data from base on are the tail.
+    """
+    gap = abs((seen[k] - base) / n - before)
+    return max(gap, abs((seen[k + 1] - base) / n - before - share)) if everywhere else gap
+
+
 HALVINGS = 64  # more than any array has
 
 
@@ -281,10 +291,8 @@ def farthest(values, seen, logs, at, s, start, end, everywhere, limit, hints):
         below = weights_between(below, j, values[i], s, start)
         j = values[i]
         before = below / norm
-        gap = abs((seen[i] - base) / n - before)
-        if everywhere:
-            weight = np.exp(-s * (logs[i] - log_start))
-            gap = max(gap, abs((seen[i + 1] - base) / n - before - weight / norm))
+        share = np.exp(-s * (logs[i] - log_start)) / norm if everywhere else 0.0
+        gap = gap_at(seen, i, base, n, before, share, everywhere)
         if gap > most:
             most, place = gap, i
             if most > limit:
@@ -301,9 +309,7 @@ def farthest(values, seen, logs, at, s, start, end, everywhere, limit, hints):
         if k < i:
             continue
         before, weight = law_before(values[k], logs[k], s, log_start, end, norm, whole, beyond, terms)
-        gap = abs((seen[k] - base) / n - before)
-        if everywhere:
-            gap = max(gap, abs((seen[k + 1] - base) / n - before - weight / norm))
+        gap = gap_at(seen, k, base, n, before, weight / norm, everywhere)
         if gap > most:
             most, place = gap, k
             if most > limit:
@@ -321,9 +327,7 @@ def farthest(values, seen, logs, at, s, start, end, everywhere, limit, hints):
             continue
         k = low + (high - low) // 2
         before, weight = law_before(values[k], logs[k], s, log_start, end, norm, whole, beyond, terms)
-        gap = abs((seen[k] - base) / n - before)
-        if everywhere:
-            gap = max(gap, abs((seen[k + 1] - base) / n - before - weight / norm))
+        gap = gap_at(seen, k, base, n, before, weight / norm, everywhere)
         if gap > most:
             most, place = gap, k
             if most > limit:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -104,17 +102,3 @@ def _sharing(where: Where) -> Found:
 def _mps_runs() -> bool:
     pipe = Path(os.environ.get("CUDA_MPS_PIPE_DIRECTORY", "/tmp/nvidia-mps")) / "control"
     return pipe.exists() or any(MPS[:15] in (process.info["name"] or "") for process in psutil.process_iter(["name"]))
-
-
-@contextmanager
-def variable(name: str, value: str) -> Iterator[None]:
-    """A variable of the environment has this value meanwhile, in processes that start as well."""
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before

@@ -51,13 +51,6 @@ def images_of(config: RunConfig, device: str) -> Dataset:
     return images(config, 5 * config.batch_size if config.model in ("mlp", "rbm-small") else 40, device)
 
 
-def begun(configs: Sequence[RunConfig], dataset: Dataset, device: str, engine: str) -> train.Run:
-    """One run, or several on the batched engine."""
-    if engine == "batched":
-        return train.start_together(configs, dataset, device)
-    return train.start(configs[0], dataset, device, engine)
-
-
 @dataclass
 class Trace:
     """What became of the runs of an engine, on the processor. One mapping from layer to tensor for each run."""
@@ -72,7 +65,7 @@ def followed(configs: Sequence[RunConfig], dataset: Dataset, device: str, engine
              folder: Path | None = None) -> Trace:
     """Train to the end and watch. With `stop` the run is saved in `folder` after that step, and begun anew from there.
     """
-    run, trace = begun(configs, dataset, device, engine), Trace()
+    run, trace = train.started(configs, dataset, device, engine), Trace()
     updates = frozenset(update_steps(run.config, run.config.epochs * run.steps_per_epoch))
 
     def look(now: train.Run) -> None:
@@ -86,7 +79,7 @@ def followed(configs: Sequence[RunConfig], dataset: Dataset, device: str, engine
     try:
         train.advance(run, dataset, save=look)
     except _Stop:
-        run, stop = begun(configs, dataset, device, engine), 0
+        run, stop = train.started(configs, dataset, device, engine), 0
         assert folder is not None
         train.restore_checkpoint(run, folder / "checkpoint.npz", engine)
         train.advance(run, dataset, save=look)

@@ -6,11 +6,12 @@ from functools import cache, partial
 
 from torch import Tensor
 
+from regrow import train
 from regrow.config import RunConfig
 from regrow.engines.batched import BatchedEngine
 from regrow.engines.dense import MaskedEngine
 from regrow_companion.selftest import environment
-from regrow_companion.selftest.following import CNN, MLP, begun, images_of
+from regrow_companion.selftest.following import CNN, MLP, images_of
 from regrow_companion.selftest.report import Check, Found, Skipped, Where
 
 SINGLE = 1e-3  # in single precision; what rounding does in a dozen layers stays far below
@@ -43,7 +44,7 @@ def _error(config: RunConfig, kind: str, where: Where) -> Found:
 def gradient(config: RunConfig, device: str, engine: str) -> list[Tensor]:
     """The dense gradient of every layer in the first step, in double precision on the processor."""
     dataset = images_of(config, device)
-    run = begun([config], dataset, device, engine)
+    run = train.started([config], dataset, device, engine)
     pixels, labels = next(run.engine.batches(0, 0))
     run.engine.backward(pixels, labels, 1)
     if isinstance(run.engine, BatchedEngine):

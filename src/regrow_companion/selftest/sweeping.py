@@ -11,10 +11,11 @@ from pathlib import Path
 
 import torch
 
+from regrow import train
 from regrow.config import OWN_RULES, RunConfig
+from regrow.determinism import environment
 from regrow.store import Store
-from regrow_companion.selftest import environment
-from regrow_companion.selftest.following import begun, images
+from regrow_companion.selftest.following import images
 from regrow_companion.selftest.report import Check, Found, Skipped, Where
 from regrow_companion.sweep import drive
 
@@ -93,7 +94,7 @@ def troubled(configs: Sequence[RunConfig], device: str, flags: Sequence[str]) ->
             (flagged / flag).touch()
         rules = Path(folder) / "trouble.py"
         rules.write_text(TROUBLE.format(flags=str(flagged), fraction=limit))
-        with environment.variable(OWN_RULES, os.pathsep.join(filter(None, (os.environ.get(OWN_RULES), str(rules))))):
+        with environment({OWN_RULES: os.pathsep.join(filter(None, (os.environ.get(OWN_RULES), str(rules))))}):
             first = drive.run(configs, store, jobs=2, device=device, engine=engine, label="selftest")
         untouched = [flag for flag in flags if (flagged / flag).exists()]
         logs = [store.failure_path(key).read_text(errors="replace") for key in first.failed]
@@ -122,7 +123,7 @@ def _peak(configs: Sequence[RunConfig], device: str) -> int:
     before = torch.cuda.memory_reserved(device)
     config = configs[0]
     dataset = images(config, (config.update_interval + 1) * config.batch_size, device)
-    run = begun(configs, dataset, device, "batched")
+    run = train.started(configs, dataset, device, "batched")
     for step, batch in zip(range(1, config.update_interval + 1), run.engine.batches(0, 0), strict=False):
         run.engine.backward(*batch, step)
         run.engine.step()

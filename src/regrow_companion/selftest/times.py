@@ -14,15 +14,14 @@ from typing import Any
 
 import torch
 
-from regrow import train
+from regrow import determinism, train
 from regrow.config import RunConfig
-from regrow.determinism import one_thread
 from regrow.engines import graphs
 from regrow.errors import DEVICE, trouble_of
 from regrow_companion import study
 from regrow_companion.selftest import environment
 from regrow_companion.selftest.agreement import NETWORKS
-from regrow_companion.selftest.following import RULES, begun, images
+from regrow_companion.selftest.following import RULES, images
 from regrow_companion.selftest.report import Check, Found, Skipped, Where
 from regrow_companion.sweep import step_times
 from regrow_companion.sweep.step_times import StepKind, StepTimes, Times
@@ -99,7 +98,7 @@ def _full_size(network: str, name: str, engine: str, runs: int, where: Where, ke
     config = RunConfig(model=network, dataset="cifar10", grow="momentum", amp=name == "amp", update_interval=UPDATE)
     configs = [config.but(seed=number // len(RULES), grow=RULES[number % len(RULES)]) if runs > 1 else config
                for number in range(runs)]
-    with environment.variable(graphs.VARIABLE, "off") if name == NO_GRAPH else nullcontext():
+    with determinism.environment({graphs.VARIABLE: "off"}) if name == NO_GRAPH else nullcontext():
         row = {"network": network, "what": name, "runs": runs, **timed(configs, where.device, engine)}
     kept.full_size.append(row)
     told = f"step {row['step_ms']:.2f} ms, update {row['update_ms']:.0f} ms, peak {row['peak_mib']:.0f} MiB"
@@ -114,8 +113,8 @@ def timed(configs: Sequence[RunConfig], device: str, engine: str, steps: int = T
     dataset = images(configs[0], (WARM + steps + 2) * batch, device)
     if on_gpu:
         torch.cuda.reset_peak_memory_stats(device)
-    with nullcontext() if on_gpu else one_thread():
-        run, number = begun(configs, dataset, device, engine), count(1)
+    with nullcontext() if on_gpu else determinism.one_thread():
+        run, number = train.started(configs, dataset, device, engine), count(1)
         batches = (batch for epoch in count() for batch in run.engine.batches(epoch, start=0))
 
         def step(many: int) -> None:
@@ -141,16 +140,11 @@ def timed(configs: Sequence[RunConfig], device: str, engine: str, steps: int = T
 
 
 def _milliseconds(what: Callable[[], object], device: str) -> float:
-    _wait(device)
+    step_times.wait_for(device)
     began = time.perf_counter()
     what()
-    _wait(device)
+    step_times.wait_for(device)
     return 1000 * (time.perf_counter() - began)
-
-
-def _wait(device: str) -> None:
-    if device != "cpu":
-        torch.cuda.synchronize(device)
 
 
 def _profiled(what: Callable[[], object], device: str) -> tuple[float, float]:
@@ -159,7 +153,7 @@ def _profiled(what: Callable[[], object], device: str) -> tuple[float, float]:
     try:
         with torch.profiler.profile(activities=activities) as profile:
             what()
-            _wait(device)
+            step_times.wait_for(device)
         events = [event for event in profile.events() or () if event.device_type == torch.autograd.DeviceType.CUDA]
     except Exception as error:
         if trouble_of(error) == DEVICE:

@@ -9,9 +9,10 @@ from itertools import count
 
 import torch
 
+from regrow import train
 from regrow.config import RunConfig
 from regrow_companion.selftest import environment
-from regrow_companion.selftest.following import CNN, MLP, RBM, SIX, begun, images
+from regrow_companion.selftest.following import CNN, MLP, RBM, SIX, images
 from regrow_companion.selftest.report import Check, Found, Skipped, Where
 
 BEFORE, WATCHED = 8, 8  # steps that fill caches, compile or capture; steps that must not wait
@@ -49,7 +50,7 @@ def plain_steps(configs: Sequence[RunConfig], device: str, engine: str) -> parti
     """Call it for one step more, of those that no update follows; the first batch is drawn already."""
     configs = [config.but(update_interval=10_000, dtype="float32") for config in configs]
     dataset = images(configs[0], (BEFORE + WATCHED + 2) * configs[0].batch_size, device)
-    run = begun(configs, dataset, device, engine)
+    run = train.started(configs, dataset, device, engine)
     batches = (batch for epoch in count() for batch in run.engine.batches(epoch, start=0))
     first = [next(batches)]  # an epoch begins with a copy of its order
     number = count(1)

@@ -111,14 +111,15 @@ def _each(step: Callable[[int], None], number: int, device: str) -> float:
 def _timed(what: Callable[[], object], device: str) -> float:
     """Seconds: on a CPU those that this process had it, so that others on the machine disturb little."""
     clock = time.process_time if device == "cpu" else time.perf_counter
-    _wait(device)
+    wait_for(device)
     began = clock()
     what()
-    _wait(device)
+    wait_for(device)
     return clock() - began
 
 
-def _wait(device: str) -> None:
+def wait_for(device: str) -> None:
+    """Until a GPU has done what it was given; nothing on a CPU."""
     if device != "cpu":
         torch.cuda.synchronize(device)
 
