@@ -18,10 +18,10 @@ from regrow.errors import RegrowError
 
 
 def parser() -> argparse.ArgumentParser:
-    names = "\n".join(f"  {name:12}{about}" for name, about in BENCHMARKS.items())
+    names = "\n".join(f"  {name:15}{about}" for name, about in BENCHMARKS.items())
     made = argparse.ArgumentParser(prog="python -m bench", description="Speed and scaling, one thread.",
                                    formatter_class=argparse.RawDescriptionHelpFormatter,
-                                   epilog=f"benchmarks:\n{names}\n  {'plot':12}bench/results/engines.csv as a picture")
+                                   epilog=f"benchmarks:\n{names}\n  {'plot':15}bench/results/engines.csv as a picture")
     made.add_argument("name", nargs="?", metavar="NAME", help="one benchmark, or plot (default: all benchmarks)")
     made.add_argument("--json", action="store_true", help="print JSON")
     made.add_argument("--save", action="store_true", help="write bench/results/NAME.csv and .json")

@@ -26,6 +26,11 @@ class StoreError(RegrowError):
     """The store cannot be written, or holds something that is not a record of ours."""
 
 
+def left_alone(path: object, by: str = "regrow") -> str:
+    """The sentence for a file of somebody else's that writing would replace; `by` is what writes such files."""
+    return f"{path} is there already and was not written by {by}, so it is left alone: choose another name."
+
+
 class NotRecorded(RegrowError):
     """A figure needs records that do not exist, and this profile does not train."""
 

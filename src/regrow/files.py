@@ -23,7 +23,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from regrow.errors import RegrowError, StoreError
+from regrow.errors import RegrowError, StoreError, left_alone
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,8 +83,7 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], head: Mapping[str
     sealed = json.dumps({**head, "sha256": digest(arrays, head)}, sort_keys=True)
     members = {**arrays, HEAD: np.frombuffer(sealed.encode(), np.uint8)}
     if _is_foreign(path):
-        raise StoreError(f"{path} is there already and was not written by regrow, so it is left alone: choose another "
-                         "name.")
+        raise StoreError(left_alone(path))
     try:
         with replacing(path) as file, zipfile.ZipFile(file, "w", compression) as archive:
             for name, array in members.items():

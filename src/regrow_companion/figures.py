@@ -24,6 +24,7 @@ from matplotlib.image import imread
 from PIL import Image, PngImagePlugin
 
 from regrow import provenance
+from regrow.errors import left_alone
 from regrow.files import write
 from regrow.record import Record
 from regrow_companion.style import FigureError, unlabelled_axes
@@ -142,8 +143,7 @@ def _refuse_foreign(out: Path, stem: str, kinds: Iterable[str]) -> None:
         ours = False
     there = [name for name in (f"{stem}.json", *(f"{stem}.{kind}" for kind in kinds)) if (out / name).exists()]
     if there and not ours:
-        raise FigureError(f"{out / there[0]} is there already and was not written by regrow, so it is left alone: "
-                          "choose another name or folder.")
+        raise FigureError(left_alone(out / there[0]))
 
 
 # ------------------------------------------------------------------------------------------------- the checks

@@ -19,7 +19,7 @@ import torch
 
 from regrow import files, provenance
 from regrow.config import RunConfig
-from regrow.errors import RegrowError
+from regrow.errors import RegrowError, left_alone
 from regrow.train import check_trainable
 from regrow_companion.selftest import agreement, environment, precision, resuming, sweeping, times, waiting
 from regrow_companion.selftest.report import AFTER_A_FAULT, Check, Outcome, Where, outcomes
@@ -71,8 +71,7 @@ def check_writable(path: Path) -> None:
         except (OSError, ValueError, KeyError, TypeError):
             ours = False
         if not ours:
-            raise RegrowError(f"{path} is there already and was not written by selftest --out, so it is left alone: "
-                              "choose another name.")
+            raise RegrowError(left_alone(path, "selftest --out"))
     folder = next(folder for folder in path.absolute().parents if folder.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise RegrowError(f"Cannot write {path}: mend the permissions of {folder}, or choose another name.")

@@ -9,15 +9,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from regrow import cost, train
+from regrow import train
 from regrow.config import RunConfig
-from regrow.data import Dataset, ImageSet
-from regrow.datasets import known
-from regrow.determinism import generator
+from regrow.data import Dataset
 from regrow.engines.batched import BatchedEngine
 from regrow.engines.dense import MaskedEngine
 from regrow.engines.sparse import SparseNetwork
 from regrow.schedule import update_steps
+from regrow_companion.sweep.step_times import random_images
 
 HELD = 8  # images to evaluate
 
@@ -34,16 +33,8 @@ SIX = tuple(MLP.but(seed=seed, grow=rule) for seed in (0, 1) for rule in RULES)
 
 
 def images(config: RunConfig, number: int, device: str) -> Dataset:
-    """Random images that a run could be trained on: each a pattern of its class under noise."""
-    facts, chance = known(config.dataset), generator("selftest", 0)
-    labels = torch.randint(0, facts.classes, (number,), generator=chance)
-    patterns = torch.randint(0, 128, (facts.classes, *facts.shape), generator=chance)
-    noise = torch.randint(0, 128, (number, *facts.shape), generator=chance)
-    pixels = (patterns[labels] + noise).to(torch.uint8)
-    every, held = (ImageSet(pixels[:n].to(device), labels[:n].to(device)) for n in (number, min(number, HELD)))
-    return Dataset(name="random", train=every, validation=held, test=held, classes=facts.classes,
-                   class_names=facts.class_names, mean=facts.mean, std=facts.std, image_shape=cost.image_shape(config),
-                   sha256="")
+    """Random images that a run could be trained on."""
+    return random_images(config, number, HELD, device)
 
 
 def images_of(config: RunConfig, device: str) -> Dataset:

@@ -25,10 +25,10 @@ from regrow import cost, files, provenance, schedule, train
 from regrow.config import RunConfig
 from regrow.data import Dataset, ImageSet
 from regrow.datasets import known
-from regrow.determinism import one_thread
+from regrow.determinism import generator, one_thread
 from regrow.engines import Measured, chosen_engine
 from regrow.engines.sparse import window
-from regrow.errors import RegrowError
+from regrow.errors import RegrowError, left_alone
 from regrow.train import check_device
 from regrow_companion.sweep.task import Task, described
 
@@ -72,7 +72,7 @@ def probe(kind: StepKind, device: str) -> Times:
     """Step one engine, or one batch: plain steps, steps before an update, the update, an evaluation."""
     together = _together(kind)
     config = kind.config if kind.engine != "batched" else train.shared(together[0])
-    dataset = _random_images(config, device)
+    dataset = random_images(config, _enough(config), EVALUATED, device)
     run = (train.start_together(together, dataset, device) if kind.engine == "batched" else
            train.start(config, dataset, device, kind.engine))
     engine, interval = run.engine, config.update_interval
@@ -130,15 +130,21 @@ def _together(kind: StepKind) -> Task:
     return kind.task or tuple(kind.config.but(seed=seed) for seed in seeds)
 
 
-def _random_images(config: RunConfig, device: str) -> Dataset:
-    """Enough images for some batches and, in as many epochs as the config has, for an update."""
-    facts, chance = known(config.dataset), torch.Generator().manual_seed(0)
+def _enough(config: RunConfig) -> int:
+    """Images for some batches and, in as many epochs as the config has, for an update."""
     steps = ceil(config.update_interval / config.update_until / config.epochs)  # of an epoch, so that one comes
-    n = max(4 * config.batch_size, EVALUATED, steps * config.batch_size)
-    pixels = torch.randint(0, 256, (n, *facts.shape), dtype=torch.uint8, generator=chance).to(device)
-    labels = torch.randint(0, facts.classes, (n,), generator=chance).to(device)
-    few = ImageSet(pixels[:EVALUATED], labels[:EVALUATED])
-    return Dataset(name="random", train=ImageSet(pixels, labels), validation=few, test=few, classes=facts.classes,
+    return max(4 * config.batch_size, EVALUATED, steps * config.batch_size)
+
+
+def random_images(config: RunConfig, number: int, held: int, device: str) -> Dataset:
+    """Images that a run could be trained on, each a pattern of its class under noise; the first `held` for evaluation.
+    """
+    facts, chance = known(config.dataset), generator("random images", 0)
+    labels = torch.randint(0, facts.classes, (number,), generator=chance)
+    patterns = torch.randint(0, 128, (facts.classes, *facts.shape), generator=chance, dtype=torch.uint8)
+    pixels = torch.randint(0, 128, (number, *facts.shape), generator=chance, dtype=torch.uint8) + patterns[labels]
+    every, few = (ImageSet(pixels[:n].to(device), labels[:n].to(device)) for n in (number, min(number, held)))
+    return Dataset(name="random", train=every, validation=few, test=few, classes=facts.classes,
                    class_names=facts.class_names, mean=facts.mean, std=facts.std,
                    image_shape=cost.image_shape(config), sha256="")
 
@@ -193,8 +199,7 @@ class StepTimes:
             try:
                 load(path, (FORMAT,))
             except RegrowError:
-                raise RegrowError(f"{path} is there already and was not written by plan --save-times, so it is left "
-                                  "alone: choose another name.") from None
+                raise RegrowError(left_alone(path, "plan --save-times")) from None
         try:
             files.write(path, f"{json.dumps(self.to_dict(), indent=2)}\n".encode())
         except OSError as error:
