@@ -218,10 +218,6 @@ def _mlp() -> Runs:
 
     Fewer seeds of every cell come before more seeds of one. See docs/fullscale.md.
     """
-    def some(runs: Iterable[RunConfig], seeds: int, *datasets: str, first: int = 0) -> list[RunConfig]:
-        return [run for seed in range(first, seeds) for run in runs
-                if run.model == "mlp" and run.seed == seed and run.dataset in datasets]
-
     cifar, grey = "cifar10", ("mnist", "fashion_mnist")
     dense, static = (RunConfig(dataset=cifar, **kind) for kind in (DENSE, STATIC))
     table4, nine, eight = (_sparse_table(sparsity, ("mlp",)) for sparsity in (0.95, 0.9, 0.8))
@@ -233,6 +229,22 @@ def _mlp() -> Runs:
         *some(_switch_table(("mlp",)), 2, "fashion_mnist"), *_interval(), *some(nine, 1, cifar, *grey),
         *some(eight, 1, cifar, *grey), *some(nine, 3, cifar, first=1), *some(eight, 2, cifar, first=1), *constants,
         *(dense.but(seed=seed) for seed in SEEDS[:3]), *some(_dense_table(("mlp",)), 2, *grey))))
+
+
+def _convnet() -> Runs:
+    """The same of the ConvNet: five seeds of Table 4 on CIFAR-10 and MNIST, two on Fashion-MNIST, one of all else."""
+    cifar, digits, fashion = "cifar10", "mnist", "fashion_mnist"
+    table4, nine, eight = (_sparse_table(sparsity, ("convnet",)) for sparsity in (0.95, 0.9, 0.8))
+    pruning = [run for run in _pruning_figure(("convnet",), PRUNING) if run.prune != "magnitude"]
+    return tuple(dict.fromkeys((
+        *some(table4, 2, cifar, digits, fashion), *some(table4, 5, cifar, digits),
+        *some(_switch_table(("convnet",)), 1, cifar), *some(nine, 1, cifar, digits), *some(eight, 1, cifar, digits),
+        *some(pruning, 1, cifar), *some(_dense_table(("convnet",)), 1, cifar, digits))))
+
+
+def some(runs: Iterable[RunConfig], seeds: int, *datasets: str, first: int = 0) -> list[RunConfig]:
+    """Those with fewer than so many seeds on these data sets, a seed after the other."""
+    return [run for seed in range(first, seeds) for run in runs if run.seed == seed and run.dataset in datasets]
 
 
 @dataclass(frozen=True)
@@ -288,6 +300,8 @@ NEEDS: dict[str, Need] = {
     "ablations": Need("One-seed ablations of the MLP's options (ours)", _ablations),
     "mlp": Need("Every cell of the paper's MLP on images that can be had, the most telling runs first (ours)", _mlp,
                 in_order=True),
+    "convnet": Need("Cells of the paper's ConvNet on images that can be had, the most telling runs first (ours)",
+                    _convnet, in_order=True),
     "topology": Need("The runs whose wiring Sections 5.3 and 5.4 follow, behind ten figures", _paper_topology,
                      _quick_topology),
     **{name: Need(title, _paper_topology, _quick_topology) for name, title in _TOPOLOGY.items()},

@@ -29,11 +29,11 @@ CELLS: list[Cell] = [
                                             ("cifar10", "cifar100", "fashion_mnist"))),
 ]
 SIZES = {"table3": 100, "table4": 300, "table7": 600, "table8": 360, "fig13": 225, "fig15": 9, "fig16": 9, "sec5.3": 5,
-         "baselines": 10, "ablations": 31, "l3": 5, "black_border": 35, "grey": 48, "mlp": 194, "topology": 15,
+         "baselines": 10, "ablations": 31, "l3": 5, "black_border": 35, "grey": 48, "mlp": 194, "convnet": 62, "topology": 15,
          "fig02": 15, "fig05": 15, "fig06": 15, "fig07": 15,
          "fig08": 15, "fig09": 15, "fig12": 15, "fig18": 15, "fig19": 15, "fig20": 15, "set_legacy": 3,
          "schedules": 63, "batches": 27, "cnn": 12, "schedules300": 105, "batches300": 45}
-UNNUMBERED = ("baselines", "black_border", "grey", "mlp", "topology")
+UNNUMBERED = ("baselines", "black_border", "grey", "mlp", "convnet", "topology")
 QUICK_STEPS = steps_per_epoch(10_800, 128)  # 12,000 images less a tenth for validation
 
 
@@ -179,7 +179,7 @@ def test_quick_ends_with_an_update_on_its_last_step_as_the_paper_does() -> None:
 
 def test_needs_without_a_quick_version_are_empty_there() -> None:
     assert {need for need in study.NEEDS if not study.runs(need, "quick")} == {
-        "sec5.3", "ablations", "black_border", "grey", "mlp", "schedules300", "batches300"}
+        "sec5.3", "ablations", "black_border", "grey", "mlp", "convnet", "schedules300", "batches300"}
 
 
 def test_topology_figures_share_their_quick_runs() -> None:
@@ -202,6 +202,24 @@ def test_the_mlps_queue_fills_every_cell_that_can_be_had_breadth_first() -> None
     places = {run: place for place, run in enumerate(queue)}
     assert all(places[run] > places[run.but(seed=run.seed - 1)] for run in queue if run.seed)
     assert not any(run.dataset == "cifar100" for run in queue)
+
+
+def test_the_convnets_queue_has_a_seed_of_every_cell_that_can_be_had() -> None:
+    """Five of Table 4 where the paper's collapses are, two on Fashion-MNIST; none of a network with padding."""
+    queue = study.runs("convnet", "paper")
+    assert study.in_order(["convnet"]) and {(run.model, run.padding) for run in queue} == {("convnet", "none")}
+    cells: dict[RunConfig, list[int]] = {}
+    for run in queue:
+        cells.setdefault(run.but(seed=0), []).append(run.seed)
+    table4 = [run for run in cells if run in study.runs("table4", "paper")]
+    assert {(run.dataset, len(cells[run])) for run in table4} == {("cifar10", 5), ("mnist", 5), ("fashion_mnist", 2)}
+    assert len(table4) == 3 * 3 and all(cells[run] == [0] for run in cells if run not in table4)
+    for need, datasets in {"table3": {"cifar10", "mnist"}, "table7": {"cifar10", "mnist"}, "table8": {"cifar10"},
+                           "fig13": {"cifar10"}}.items():
+        wanted = {run for run in study.runs(need, "paper")
+                  if run.model == "convnet" and run.dataset in datasets and run.seed == 0}
+        assert wanted <= set(queue), need
+    assert len(queue) == 30 + 6 + 12 + 6 + 6 + 2
 
 
 def test_quick_compares_the_same_things_as_the_paper() -> None:
