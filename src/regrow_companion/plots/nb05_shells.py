@@ -238,7 +238,7 @@ def _panels(frame: pd.DataFrame, height: float, mark_floor: bool = False) -> tup
 
 def _legend(fig: Figure, *more: Line2D) -> None:
     handles = [Patch(color=LAYER_COLOURS[0], label="mean over seeds"),
-               Patch(color=LAYER_COLOURS[0], alpha=_PALE, linewidth=0, label="most of any seed"), *more]
+               Patch(color=LAYER_COLOURS[0], alpha=_PALE, linewidth=0, label="largest count over the seeds"), *more]
     fig.legend(handles=handles, loc="outside lower center", ncols=len(handles))
 
 

@@ -280,7 +280,8 @@ def figure_b16(ages: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
             bars = table[(table["strategy"] == strategy) & (table["nodes"] == layer)]
             _cohorts(ax, dots, bars, strategy)
             if layer == nodes[0]:
-                ax.set_title(style.style_of(strategy).label)
+                seeds = dots["seed"].nunique()
+                ax.set_title(f"{style.style_of(strategy).label} (N={seeds})")
         row[0].set_ylabel(f"{layer}\nin-degree / mean")
     axes[0, 0].set(yscale="log", ylim=(0.8 * every["shown"].min(), 1.3 * every["shown"].max()))
     axes[0, 0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -135,4 +135,5 @@ def _against(ax: Axes, mine: pd.DataFrame, look: Style, fit: pd.Series) -> None:
     ax.scatter(k, s, s=3, alpha=0.2, linewidths=0, color=look.colour, marker=look.marker, rasterized=True)
     ends = np.array([k.min(), k.max()])
     line = np.exp(np.log(s).mean() + fit["beta"] * (np.log(ends) - np.log(k).mean()))
-    ax.plot(ends, line, color=look.colour, linestyle=look.linestyle, label=f"β = {fit['beta']:.2f}", zorder=3)
+    ax.plot(ends, line, color=look.colour, linestyle=look.linestyle, zorder=3,
+            label=f"{look.label.partition(',')[0]}, β = {fit['beta']:.2f}")
