@@ -29,8 +29,8 @@ CELLS: list[Cell] = [
                                             ("cifar10", "cifar100", "fashion_mnist"))),
 ]
 SIZES = {"table3": 100, "table4": 300, "table7": 600, "table8": 360, "fig13": 225, "fig15": 9, "fig16": 9, "sec5.3": 5,
-         "baselines": 10, "ablations": 31, "l3": 5, "black_border": 35, "grey": 48, "mlp": 194, "convnet": 62, "topology": 15,
-         "fig02": 15, "fig05": 15, "fig06": 15, "fig07": 15,
+         "baselines": 10, "ablations": 31, "l3": 5, "black_border": 35, "grey": 48, "mlp": 194, "convnet": 62,
+         "topology": 15, "fig02": 15, "fig05": 15, "fig06": 15, "fig07": 15,
          "fig08": 15, "fig09": 15, "fig12": 15, "fig18": 15, "fig19": 15, "fig20": 15, "set_legacy": 3,
          "schedules": 63, "batches": 27, "cnn": 12, "schedules300": 105, "batches300": 45}
 UNNUMBERED = ("baselines", "black_border", "grey", "mlp", "convnet", "topology")

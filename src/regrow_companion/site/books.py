@@ -18,7 +18,8 @@ from nbconvert import HTMLExporter
 from regrow.errors import RegrowError
 from regrow_companion.runner.index import Entry
 from regrow_companion.site.products import Product, saved_in
-from regrow_companion.site.shared import loader
+from regrow_companion.site.shared import loader, terms
+from regrow_companion.site.words import linked
 
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -95,6 +96,7 @@ def body(notebook: nbformat.NotebookNode, pages: Iterable[str], products: Mappin
     errors = [output for cell in ready.cells if cell.cell_type == "code" for output in cell.outputs
               if output.output_type == "error"]
     anchors = frozenset(product.stem for cell in ready.cells for product in cell.metadata["site"]["products"])
+    text = linked(text, terms())
     return Body(text, tuple(_headings(text)), anchors, widget_state(ready),
                 f"{errors[-1].ename}: {errors[-1].evalue}" if errors else "", text.count("data-undescribed"))
 

@@ -78,11 +78,18 @@ def in_the_paper(section: str) -> str:
 
 @dataclass(frozen=True)
 class Term:
-    """A word of the field; `notebooks` are ids of the map."""
+    """A word of the field; `notebooks` are ids of the map, `also` other forms of the word."""
 
     term: str
     text: str
     notebooks: tuple[str, ...]
+    also: tuple[str, ...] = ()
+
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """What stands for it in a text: the term, its plural, and its other forms."""
+        plain = self.term.partition(" (")[0]
+        return (plain, f"{plain}s", *self.also)
 
     @property
     def anchor(self) -> str:
@@ -92,5 +99,6 @@ class Term:
 def terms() -> list[Term]:
     """All terms, alphabetically."""
     raw = yaml.safe_load((TEMPLATES / "glossary.yml").read_text(encoding="utf-8"))
-    return sorted((Term(item["term"], " ".join(item["text"].split()), tuple(item["in"])) for item in raw),
+    return sorted((Term(item["term"], " ".join(item["text"].split()), tuple(item["in"]),
+                        tuple(item.get("also", ()))) for item in raw),
                   key=lambda term: term.term.lower())
