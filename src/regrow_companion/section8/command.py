@@ -14,7 +14,8 @@ from regrow_companion.study import SHIPPED, default_store
 
 # Name -> module with an EXPERIMENT (see `cases`), imported when it is asked for; that of mechanism keeps in a store.
 MODULES = {"noise": "regrow_companion.section8.nb21_noise", "layers": "regrow_companion.section8.nb22_layers",
-           "tickets": "regrow_companion.section8.nb23_tickets"}
+           "tickets": "regrow_companion.section8.nb23_tickets",
+           "collapse": "regrow_companion.section8.nb24_collapse"}
 NAMES = ("mechanism", *MODULES)
 
 
