@@ -141,7 +141,8 @@ COMMANDS = (
     Command("beyond", "watch training runs for a question of Section 8 and write the tables of its notebook",
             "section8.command:beyond", (
         option("name", "mechanism: who gains and loses connections, who is active; layers: connections move between "
-               "layers, neurons are added; tickets: pruned ones", metavar="NAME"),
+               "layers, neurons are added; tickets: pruned ones; noise: what another batch would grow; collapse: where "
+               "ConvNets break, and on what that depends", metavar="NAME"),
         option("--runs", "only the first N cases: one seed of each, then the next", type=int, metavar="N"),
         option("--out", "folder of tables (default: STORE/beyond/tables, or results/beyond in profile paper)",
                type=Path, metavar="DIR"),
