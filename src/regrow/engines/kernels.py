@@ -411,7 +411,7 @@ def stage(images: np.ndarray, pad: int) -> np.ndarray:
 
 
 @intrinsic
-def _transpose(_typing, rows, first, staged, starts, place):
+def transpose_bytes(_typing, rows, first, staged, starts, place):
     """rows[first + k, b] = staged[starts[b] + place + k] for 16 k and 64 b; rows uint8 [n, 64], starts int64 [64]."""
     def generate(context, builder, signature, arguments):
         rows, staged, starts = (data_of(context, builder, signature.args[a], arguments[a]) for a in (0, 2, 3))
@@ -488,6 +488,28 @@ def _mirror(room, pad):
             image[height - 1 - y] = image[height - 1 - (2 * pad - y)]
 
 
+@njit(cache=True, nogil=True)
+def stage_tile(images, chosen, offsets, flips, pad, mirrored, staged, t, starts):
+    """Put the chosen images number 64 t and following where `transpose_bytes` finds them; return how many there are.
+
+    Arguments as in `load_tiles`. starts [64] becomes where the first pixel of each is, in `staged`.
+    """
+    _, channels, height, width = images.shape
+    augmented = offsets.shape[0] > 0
+    line, plane = width + 2 * pad, (width + 2 * pad) * (height + 2 * pad)
+    room = staged[:TILE * channels * plane].reshape(TILE, channels, height + 2 * pad, line)
+    filled = min(TILE, chosen.shape[0] - t * TILE)
+    for b in range(filled):
+        n = t * TILE + b
+        flip = augmented and flips[n]
+        _put(images, chosen[n], flip, pad, room, b)
+        if mirrored:
+            _mirror(room[b], pad)
+        dy, dx = (offsets[n, 0], offsets[n, 1]) if augmented else (pad, pad)
+        starts[b] = b * channels * plane + dy * line + (2 * pad - dx if flip else dx)
+    return filled
+
+
 @njit(fastmath=True, cache=True, nogil=True)
 def load_tiles(images, chosen, offsets, flips, pad, mirrored, scale, shift, staged, tiles):
     """Chosen images into tiles, as data.drawn and data.normalise would make them.
@@ -498,27 +520,17 @@ def load_tiles(images, chosen, offsets, flips, pad, mirrored, scale, shift, stag
     filled, places past the last image are 0.
     """
     _, channels, height, width = images.shape
-    augmented = offsets.shape[0] > 0
     size, shades = channels * height * width, scale.shape[0] // channels
     line, plane = width + 2 * pad, (width + 2 * pad) * (height + 2 * pad)
-    room = staged[:TILE * channels * plane].reshape(TILE, channels, height + 2 * pad, line)
     row = np.empty((max(width, SIDE), TILE), np.uint8)
     starts = np.zeros(TILE, np.int64)
     for t in range(tiles.shape[0]):
-        filled = min(TILE, chosen.shape[0] - t * TILE)
-        for b in range(filled):
-            n = t * TILE + b
-            flip = augmented and flips[n]
-            _put(images, chosen[n], flip, pad, room, b)
-            if mirrored:
-                _mirror(room[b], pad)
-            dy, dx = (offsets[n, 0], offsets[n, 1]) if augmented else (pad, pad)
-            starts[b] = b * channels * plane + dy * line + (2 * pad - dx if flip else dx)
+        filled = stage_tile(images, chosen, offsets, flips, pad, mirrored, staged, t, starts)
         for c in range(channels):
             for y in range(height):
                 for x in range(0, width, SIDE):
                     x = max(0, min(x, width - SIDE))  # the last ones may overlap
-                    _transpose(row, np.int64(x), staged, starts, np.int64(c * plane + y * line + x))
+                    transpose_bytes(row, np.int64(x), staged, starts, np.int64(c * plane + y * line + x))
                 for shade in range(c, scale.shape[0], channels):
                     first = (shade * height + y) * width
                     s, m = scale[shade], shift[shade]

@@ -25,7 +25,7 @@ from regrow.determinism import tensor_float
 from regrow.engines import kernels
 from regrow.engines.dense import MaskedEngine
 from regrow.engines.kernels import TILE, aligned
-from regrow.engines.sparse import SparseNetwork
+from regrow.engines.sparse import LinearNetwork
 from regrow.rbm import EXAMPLES, FINAL, LAYER, Rbm
 from regrow.topology import Topology, momentum_buffers
 
@@ -104,7 +104,7 @@ def measured(machine: Rbm, dataset: Dataset) -> dict[str, float]:
     return rbm.measures(machine, seen, held[:len(seen)])
 
 
-class SparseRbmEngine(SparseNetwork):
+class SparseRbmEngine(LinearNetwork):
     """The machine of one run, on the CPU. The same steps as RbmEngine's, to rounding.
 
     `visible` and `hidden` are two tiles each, [2, units, 64]: first the negative phase, then the positive one. Places

@@ -2,13 +2,14 @@
 
 It computes what the dense engine computes, to rounding. Dense gradients are formed only when a rule needs them: one
 matrix product per update for gradient growth, a sum over the last steps before an update for momentum growth.
-`SparseNetwork` is what Boltzmann machines (`engines/rbm.py`) have in common with it.
+`SparseNetwork` is what Boltzmann machines (`engines/rbm.py`) and convolutions (`engines/conv`) have in common with it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -29,21 +30,23 @@ FORGOTTEN = 1e-9  # share of a momentum that may be left out
 
 
 def supports(config: RunConfig) -> bool:
-    """MLPs, and RBMs with a tile of images a step, in full precision with optimizer state on connections only.
+    """MLPs, the ConvNet, and RBMs with a tile of images a step, in full precision, optimizer state on connections only.
 
     grown_buffer="keep" is the dense engine's with that of places which have long been empty left out: until the next
     update it has decayed to the fraction momentum^update_interval.
     """
     kept = config.grown_buffer == "keep" and config.momentum**config.update_interval > FORGOTTEN
-    fits = config.model == "mlp" or (config.is_rbm and config.batch_size <= TILE)
+    fits = config.model in ("mlp", "convnet") or (config.is_rbm and config.batch_size <= TILE)
     return fits and not (config.amp or kept or ranks_buffer(config))
 
 
-class SparseLinear:
-    """Weights, gradients and momentum of the connections, in row-major order, and the same structure by input."""
+class Connections:
+    """Weights, gradients and momentum of a layer's connections, in row-major order, and of its bias."""
 
     def __init__(self, weight: Tensor, bias: Tensor, mask: Tensor) -> None:
-        self.n_out, self.n_in = weight.shape
+        """`mask` has the shape of `weight`, [n_out, ...]; a layer without a bias has an empty one."""
+        self.shape = tuple(weight.shape)
+        self.n_out, self.n_in = self.shape[0], math.prod(self.shape[1:])
         dense = weight.numpy(force=True)
         self.dtype = dense.dtype
         self.bias = bias.numpy(force=True).copy()
@@ -55,11 +58,7 @@ class SparseLinear:
     def set_structure(self, mask: np.ndarray) -> None:
         """The connections of a boolean mask, with weights and momentum 0."""
         self.positions = np.flatnonzero(mask)
-        self.indices = (self.positions % self.n_in).astype(np.uint32)
-        self.indptr = np.searchsorted(self.positions, np.arange(self.n_out + 1) * self.n_in).astype(np.uint32)
-        self.weight, self.buffer, self.gradient, self.weight_by_input = (
-            aligned((len(self.positions),), self.dtype) for _ in range(4))
-        self.by_input = kernels.transpose(self.indptr, self.indices, self.n_in)
+        self.weight, self.buffer, self.gradient = (aligned((len(self.positions),), self.dtype) for _ in range(3))
 
     def rewire(self, before: np.ndarray, rewiring: Rewiring, *, keep_weight: bool, keep_buffer: bool) -> None:
         """Go from the mask `before` to the new one. Grown connections begin with weight and momentum 0.
@@ -77,6 +76,24 @@ class SparseLinear:
             self.buffer[new] = 0
         if not keep_weight:
             self.weight[new] = 0
+
+    def dense(self, values: np.ndarray) -> Tensor:
+        """Values of the connections as a dense tensor, 0 elsewhere."""
+        full = np.zeros(self.n_out * self.n_in, self.dtype)
+        full[self.positions] = values
+        return torch.from_numpy(full.reshape(self.shape))
+
+
+class SparseLinear(Connections):
+    """The connections of a linear layer, and the same structure by input."""
+
+    def set_structure(self, mask: np.ndarray) -> None:
+        """The connections of a boolean mask, with weights and momentum 0."""
+        super().set_structure(mask)
+        self.indices = (self.positions % self.n_in).astype(np.uint32)
+        self.indptr = np.searchsorted(self.positions, np.arange(self.n_out + 1) * self.n_in).astype(np.uint32)
+        self.weight_by_input = aligned(self.weight.shape, self.dtype)
+        self.by_input = kernels.transpose(self.indptr, self.indices, self.n_in)
 
     def forward(self, x: np.ndarray, y: np.ndarray) -> None:
         """y = W x + b."""
@@ -99,12 +116,6 @@ class SparseLinear:
             kernels.gather(self.weight, order, self.weight_by_input)
             dx[:] = 0
             kernels.multiply(starts, rows, self.weight_by_input, dy, dx)
-
-    def dense(self, values: np.ndarray) -> Tensor:
-        """Values of the connections as a dense tensor, 0 elsewhere."""
-        full = np.zeros(self.n_out * self.n_in, self.dtype)
-        full[self.positions] = values
-        return torch.from_numpy(full.reshape(self.n_out, self.n_in))
 
 
 def window(beta: float) -> int:
@@ -163,51 +174,62 @@ class GradientAverage:
         self.dy[:self.pending], self.x[:self.pending] = state["dy"], state["x"]
 
 
+class Average(Protocol):
+    """A running average of one layer's dense gradient; `flush` is its value, in the layer's shape."""
+
+    def flush(self) -> Tensor: ...
+    def reset(self) -> None: ...
+    def state(self) -> dict[str, Tensor]: ...
+    def load_state(self, state: Mapping[str, Tensor]) -> None: ...
+
+
 class SparseNetwork:
-    """Layers that exist only where there is a connection, their batches, their optimizer and their rewiring."""
+    """Layers that exist only where there is a connection, their batches, their optimizer and their rewiring.
+
+    Heirs put images where they want them (`_load`) and fill `averages` and `gradients` with what rules read.
+    """
 
     captures = False
 
     def __init__(self, config: RunConfig, dataset: Dataset, total_steps: int, start: Topology,
-                 biases: Mapping[str, Tensor], *, mean: tuple[float, ...], std: tuple[float, ...],
-                 batch: tuple[int, int]) -> None:
-        """`start` has masks and dense weights. mean and std normalise the pixels as in data.Dataset.
-
-        A layer's gradient in a step is a sum over at most batch[0] tiles, of batch[1] images each.
-        """
+                 layers: Mapping[str, Connections], *, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        """`start` has the masks. mean and std normalise the pixels as in data.Dataset."""
         self.config, self.total_steps, self.dataset = config, total_steps, dataset
         self.masks, self.explored, self.needs = start.masks, start.explored, start.needs
         self.rewired = tuple(name for name, mask in self.masks.items() if not bool(mask.all()))  # a full layer is not
-        self.layers = {name: SparseLinear(weight, biases[name], self.masks[name])
-                       for name, weight in start.weights.items()}
+        self.layers = layers
         self.dtype = getattr(torch, config.dtype)
-        tiles = -(-config.batch_size // TILE)
-        numpy_dtype = next(iter(self.layers.values())).dtype
-        sizes = [layer.n_in for layer in self.layers.values()] + [list(self.layers.values())[-1].n_out]
-        self.activations = [aligned((tiles, n, TILE), numpy_dtype) for n in sizes]
-        self.deltas = [aligned((tiles, n, TILE), numpy_dtype) for n in sizes]
         self.scale, self.shift = (part.flatten().numpy() for part in scale_and_shift(
             mean, std, self.dtype, torch.device("cpu")))
         self.staged = kernels.stage(dataset.train.images.numpy(), config.crop_pad)
         self.updates = frozenset(schedule.update_steps(config, total_steps))
-        self.averages = {name: GradientAverage(layer.n_out, layer.n_in, batch, config.growth_beta, self.dtype)
-                         for name, layer in self.layers.items()
-                         if "average" in self.needs and name in self.rewired}
+        self.averages: Mapping[str, Average] = {}
         self.gradients: dict[str, Tensor] = {}
         self.loss = 0.0
         self.lr = config.lr
 
-    def set_learning_rate(self, lr: float) -> None:
-        self.lr = lr
+    @property
+    def averaged(self) -> tuple[str, ...]:
+        """The layers that need an average of their gradients."""
+        return self.rewired if "average" in self.needs else ()
 
     def _load(self, images: Tensor, draw: Draw) -> Tensor:
-        """A batch as tiles [tiles, features, 64] in the engine's own memory: valid until the next one."""
-        tiles = self.activations[0][:-(-len(draw.chosen) // TILE)]
+        """A batch in the engine's own memory: valid until the next one."""
         offsets = np.zeros((0, 2), np.int64) if draw.offsets is None else draw.offsets.numpy()
         flips = np.zeros(0, bool) if draw.flips is None else draw.flips.numpy()
-        kernels.load_tiles(images.numpy(), draw.chosen.numpy(), offsets, flips, self.config.crop_pad, draw.mirrored,
-                               self.scale, self.shift, self.staged, tiles)
-        return torch.from_numpy(tiles)
+        return torch.from_numpy(self._put(images.numpy(), draw.chosen.numpy(), offsets, flips, draw.mirrored))
+
+    def _put(self, images: np.ndarray, chosen: np.ndarray, offsets: np.ndarray, flips: np.ndarray,
+             mirrored: bool) -> np.ndarray:
+        """The chosen ones of the images, cropped and flipped (not if offsets and flips are empty) and normalised."""
+        raise NotImplementedError
+
+    def _logits(self, batch: Tensor, count: int) -> np.ndarray:
+        """[count, classes] of a batch of so many images, as `_load` gives it."""
+        raise NotImplementedError
+
+    def set_learning_rate(self, lr: float) -> None:
+        self.lr = lr
 
     def batches(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Tiles and labels of an epoch, from batch `start` on."""
@@ -260,6 +282,16 @@ class SparseNetwork:
         self.masks[name] = rewiring.mask
         self.explored[name] |= rewiring.mask
 
+    def accuracy(self, images: ImageSet) -> float:
+        """Accuracy in percent."""
+        config, correct = self.config, 0
+        for draw in evaluation_draws(images, batch_size=config.batch_size, augment=config.evaluation_augment,
+                                     pad=config.crop_pad, seed=config.seed):
+            chosen = draw.chosen
+            logits = self._logits(self._load(images.images, draw), len(chosen))
+            correct += int((logits.argmax(1) == images.labels[chosen].numpy()).sum())
+        return percent(correct, len(images.labels))
+
     def take_loss(self) -> float:
         """Sum of the batch losses since the last call."""
         loss, self.loss = self.loss, 0.0
@@ -284,11 +316,43 @@ class SparseNetwork:
             for part in ("weight", "buffer", "bias", "bias_buffer"):
                 getattr(layer, part)[:] = state[f"{part}/{name}"].numpy()
         for name, average in self.averages.items():
-            average.load_state({part: state[f"average/{name}/{part}"] for part in ("value", "dy", "x")})
+            average.load_state({part: state[f"average/{name}/{part}"] for part in average.state()})
         self.loss = float(state["loss"])
 
 
-class SparseEngine(SparseNetwork):
+class LinearNetwork(SparseNetwork):
+    """Linear layers whose activations are tiles of 64 images."""
+
+    layers: Mapping[str, SparseLinear]
+
+    def __init__(self, config: RunConfig, dataset: Dataset, total_steps: int, start: Topology,
+                 biases: Mapping[str, Tensor], *, mean: tuple[float, ...], std: tuple[float, ...],
+                 batch: tuple[int, int]) -> None:
+        """`start` has masks and dense weights; mean and std as in SparseNetwork.
+
+        A layer's gradient in a step is a sum over at most batch[0] tiles, of batch[1] images each.
+        """
+        layers = {name: SparseLinear(weight, biases[name], start.masks[name]) for name, weight in start.weights.items()}
+        super().__init__(config, dataset, total_steps, start, layers, mean=mean, std=std)
+        tiles = -(-config.batch_size // TILE)
+        numpy_dtype = next(iter(layers.values())).dtype
+        sizes = [layer.n_in for layer in layers.values()] + [list(layers.values())[-1].n_out]
+        self.activations = [aligned((tiles, n, TILE), numpy_dtype) for n in sizes]
+        self.deltas = [aligned((tiles, n, TILE), numpy_dtype) for n in sizes]
+        self.averages: dict[str, GradientAverage] = {
+            name: GradientAverage(layers[name].n_out, layers[name].n_in, batch, config.growth_beta, self.dtype)
+            for name in self.averaged}
+
+    def _put(self, images: np.ndarray, chosen: np.ndarray, offsets: np.ndarray, flips: np.ndarray,
+             mirrored: bool) -> np.ndarray:
+        """Tiles [tiles, features, 64]."""
+        tiles = self.activations[0][:-(-len(chosen) // TILE)]
+        kernels.load_tiles(images, chosen, offsets, flips, self.config.crop_pad, mirrored, self.scale, self.shift,
+                           self.staged, tiles)
+        return tiles
+
+
+class SparseEngine(LinearNetwork):
     """The MLP of one run. The same verbs as the dense engine."""
 
     def __init__(self, config: RunConfig, dataset: Dataset, total_steps: int) -> None:
@@ -331,14 +395,7 @@ class SparseEngine(SparseNetwork):
             if step in self.updates and "gradient" in self.needs and name in self.rewired:
                 self.gradients[name] = torch.bmm(torch.from_numpy(dy), torch.from_numpy(x).mT).sum(0)
 
-    def accuracy(self, images: ImageSet) -> float:
-        """Accuracy in percent."""
-        config, correct = self.config, 0
-        for draw in evaluation_draws(images, batch_size=config.batch_size, augment=config.evaluation_augment,
-                                     pad=config.crop_pad, seed=config.seed):
-            chosen = draw.chosen
-            tiles = self._load(images.images, draw).numpy()
-            self._forward(tiles)
-            logits = self.activations[-1][:len(tiles)].transpose(0, 2, 1).reshape(len(tiles) * TILE, -1)[:len(chosen)]
-            correct += int((logits.argmax(1) == images.labels[chosen].numpy()).sum())
-        return percent(correct, len(images.labels))
+    def _logits(self, batch: Tensor, count: int) -> np.ndarray:
+        """[count, classes] of a batch of tiles."""
+        self._forward(batch.numpy())
+        return self.activations[-1][:len(batch)].transpose(0, 2, 1).reshape(len(batch) * TILE, -1)[:count]

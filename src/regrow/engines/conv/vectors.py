@@ -1,0 +1,87 @@
+"""Vectors of eight numbers in LLVM's terms: what the compiled loops for convolutions are made of.
+
+Multiplication and addition may become one instruction, and nothing else about a sum is left to the compiler: it has the
+same order, and the same bits, whatever the length of the processor's vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from llvmlite import ir
+
+from regrow.engines.kernels import INT32, INT64, data_of, shuffled
+
+LANES = 8  # images
+ROWS = 2  # of a block of outputs
+CONTRACT = ("contract",)
+
+
+def zeros(value: ir.Value) -> ir.Constant:
+    """Zeros of the type of a vector."""
+    return ir.Constant(value.type, [0.0] * LANES)
+
+
+def vectors_at(context: Any, builder: ir.IRBuilder, array_type: Any, array: ir.Value, at: ir.Value) -> ir.Value:
+    """Pointer to vector number `at` of an array."""
+    vector = ir.VectorType(context.get_value_type(array_type.dtype), LANES)
+    return builder.gep(builder.bitcast(data_of(context, builder, array_type, array), vector.as_pointer()), [at])
+
+
+def load(builder: ir.IRBuilder, pointer: ir.Value) -> ir.Value:
+    value = builder.load(pointer)
+    value.align = 4  # what any array keeps; aligned ones are as fast
+    return value
+
+
+def store(builder: ir.IRBuilder, value: ir.Value, pointer: ir.Value) -> None:
+    builder.store(value, pointer).align = 4
+
+
+def plus(builder: ir.IRBuilder, total: ir.Value, one: ir.Value, other: ir.Value) -> ir.Value:
+    """total + one * other, in one instruction where there is one."""
+    return builder.fadd(total, builder.fmul(one, other, flags=CONTRACT), flags=CONTRACT)
+
+
+def splat(builder: ir.IRBuilder, number: ir.Value) -> ir.Value:
+    nothing = ir.VectorType(number.type, LANES)(ir.Undefined)
+    return shuffled(builder, builder.insert_element(nothing, number, INT32(0)), nothing, [0] * LANES)
+
+
+def larger(builder: ir.IRBuilder, one: ir.Value, other: ir.Value) -> ir.Value:
+    return builder.select(builder.fcmp_ordered(">", one, other), one, other)
+
+
+def places_of(builder: ir.IRBuilder, corner: ir.Value, row: ir.Value, columns: int) -> list[ir.Value]:
+    """Pointers to the vectors of a block of ROWS x columns, its rows `row` vectors apart."""
+    starts = [corner, builder.gep(corner, [row])]
+    return [builder.gep(start, [INT64(j)]) for start in starts for j in range(columns)]
+
+
+def repeated(builder: ir.IRBuilder, start: ir.Value, end: ir.Value, before: Sequence[ir.Value],
+              body: Callable[[ir.Value, list[ir.Value]], Sequence[ir.Value]]) -> list[ir.Value]:
+    """The values after body(p, values) -> values for start <= p < end."""
+    first = builder.block
+    loop, done = builder.append_basic_block("connection"), builder.append_basic_block("done")
+    builder.cbranch(builder.icmp_signed("<", start, end), loop, done)
+    builder.position_at_end(loop)
+    p, *values = (builder.phi(value.type) for value in (start, *before))
+    after, following = body(p, values), builder.add(p, INT64(1))
+    for phi, at_first, later in zip((p, *values), (start, *before), (following, *after), strict=True):
+        phi.add_incoming(at_first, first)
+        phi.add_incoming(later, loop)
+    builder.cbranch(builder.icmp_signed("<", following, end), loop, done)
+    builder.position_at_end(done)
+    results = [builder.phi(value.type) for value in before]
+    for phi, at_first, later in zip(results, before, after, strict=True):
+        phi.add_incoming(at_first, first)
+        phi.add_incoming(later, loop)
+    return results
+
+
+def added_up(builder: ir.IRBuilder, values: Sequence[ir.Value]) -> ir.Value:
+    """Sum of eight vectors, neighbours first."""
+    while len(values) > 1:
+        values = [builder.fadd(one, other) for one, other in zip(values[::2], values[1::2], strict=True)]
+    return values[0]
