@@ -161,6 +161,7 @@ class Topology:
             torch._foreach_lerp_([self.averages[name] for name in known], [gradients[name] for name in known],
                                  1 - self.config.growth_beta)
 
+    @torch.no_grad()
     def dense_gradients(self, gradients: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Copies of dE/dTheta before masking and before the optimizer, which may change gradients in place."""
         if "gradient" not in self.needs:
