@@ -165,7 +165,7 @@ def counts_of(weights: Mapping[str, Weight], settings: Settings) -> dict[str, in
     shapes = {name: weight.shape for name, weight in weights.items()}
     counts = connection_counts(shapes, 1 - (settings.sparsity or 0), settings.init)
     if empty := next((name for name, count in counts.items() if count == 0), None):
-        raise ConfigError(f"sparsity={settings.sparsity:g} leaves {empty} without a connection: make it smaller, choose "
+        raise ConfigError(f"sparsity={settings.sparsity:g} leaves {empty} without a connection: lower it, choose "
                           "another init, or name the layer in dense=.")
     return counts
 

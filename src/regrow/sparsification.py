@@ -29,10 +29,9 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from torch.utils.hooks import RemovableHandle
 
 from regrow.errors import ConfigError, RegrowError
-from regrow.masked import MaskedOptimizer
 from regrow.rules import count
 from regrow.settings import Settings, chosen, counts_of, from_words
-from regrow.topology import MOMENTA, Rewiring, Topology, optimizer_state, ranks_buffer
+from regrow.topology import MOMENTA, MaskedOptimizer, Rewiring, Topology, optimizer_state, ranks_buffer
 from regrow.weights import find, unwrapped
 
 REFUSED = {
@@ -69,15 +68,15 @@ class SparseTraining:
         model = unwrapped(model)
         while isinstance(inner := getattr(optimizer, "optimizer", None), Optimizer):
             optimizer = inner  # Accelerate's wraps the one that steps
-        self.settings, self.step_count = settings, 0
-        self._layers = chosen(model, settings)
-        weights: dict[str, Tensor] = {name: layer.parameters[0] for name, layer in self._layers.items()}
+        self.settings, self.step_count, self._model = settings, 0, model
+        layers = chosen(model, settings)
+        weights: dict[str, Tensor] = {name: layer.parameters[0] for name, layer in layers.items()}
         _check_optimizer(optimizer, weights)
-        counts = counts_of(self._layers, settings)
+        counts = counts_of(layers, settings)
         self._device = next(iter(weights.values())).device
         self._agree(f"{asdict(settings)} {counts}".encode(), "different models, settings or seeds")
         self._topology = Topology(settings, weights, counts=counts,
-                                  groups={name: layer.groups for name, layer in self._layers.items()})
+                                  groups={name: layer.groups for name, layer in layers.items()})
         self._optimizer = weakref.ref(optimizer)  # its hooks hold us; once it is replaced, we see that it is gone
         self._masked = MaskedOptimizer(self._topology, weakref.proxy(optimizer), settings.total_steps)
         found = find(model, embeddings=True)
@@ -222,22 +221,27 @@ class SparseTraining:
         found_inf = getattr(optimizer, "found_inf", None)  # of a fused optimizer, which skips the step by itself
         self._skipped = found_inf is not None and bool(found_inf)
         if self._skipped:
+            self._hide_gradients(optimizer)  # fused SGD would begin its momentum with whatever is in the memory
             return
         if getattr(optimizer, "grad_scale", None) is not None:
             raise RegrowError("The gradients are still scaled: call scaler.unscale_(optimizer) before "
                               "scaler.step(optimizer), or step(scaler) in place of both.")
-        self._check_weights()
         step = self.step_count + 1
+        self._check_weights(step)
         if not self._seen:  # an optimizer may call a closure more than once
             self._masked.average_gradients()
             self._masked.keep_gradients(step)
         self._seen = True
         if step in self._masked.updates and self.settings.update_order == "instead_of_step":
-            self._hidden = [(parameter, parameter.grad) for parameter in _parameters(optimizer)]
-            for parameter, _ in self._hidden:
-                parameter.grad = None  # no optimizer steps without
+            self._hide_gradients(optimizer)
         else:
             self._masked.mask_gradients()
+
+    def _hide_gradients(self, optimizer: Optimizer) -> None:
+        """Until after the step: where there is no gradient, no optimizer steps."""
+        self._hidden = [(parameter, parameter.grad) for parameter in _parameters(optimizer)]
+        for parameter, _ in self._hidden:
+            parameter.grad = None
 
     def _after_step(self, optimizer: Optimizer, args: tuple[Any, ...], keywords: dict[str, Any]) -> None:
         """Hook of the optimizer: keep absent weights at 0, whatever it does, and rewire if it is time."""
@@ -255,12 +259,15 @@ class SparseTraining:
             self._changes = self._masked.update(self.step_count)
             self._agree_on_masks()
 
-    def _check_weights(self) -> None:
-        for name, weight in self._topology.weights.items():
-            layer = self._layers[name]
-            if layer.module._parameters.get(layer.attribute) is not weight:
-                raise RegrowError(f"The weight of {name} has been replaced since the model was sparsified: call "
+    def _check_weights(self, step: int) -> None:
+        """Raise RegrowError if the model's weights are no longer these, or somewhere else."""
+        weights = self._topology.weights
+        if step in self._masked.updates or any(weight.grad is None for weight in weights.values()):
+            there = set(map(id, self._model.parameters()))
+            if lost := [name for name, weight in weights.items() if id(weight) not in there]:
+                raise RegrowError(f"The weight of {lost[0]} has been replaced since the model was sparsified: call "
                                   "remove() and sparsify again, with an optimizer of the new weights.")
+        for name, weight in weights.items():
             if weight.device != self._topology.masks[name].device:
                 raise RegrowError(f"The model has been moved to {weight.device} since it was sparsified: call "
                                   "sparsify after model.to(...).")

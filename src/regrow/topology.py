@@ -1,6 +1,7 @@
 """One prune-and-regrow step (Section 4.3), which every strategy shares, and the wiring of a network while it trains.
 
-`rewire` is the step of one layer, pure; `Topology` lays masks over dense weights and carries the steps out.
+`rewire` is the step of one layer, pure; `Topology` lays masks over dense weights and carries the steps out;
+`MaskedOptimizer` is what of an optimizer's step hangs on them.
 """
 
 from __future__ import annotations
@@ -212,6 +213,39 @@ class Topology:
         for name, average in self.averages.items():
             average.copy_(state[f"average/{name}"])
         self._refresh()
+
+
+class MaskedOptimizer:
+    """Wiring and optimizer of one network. Both the dense engine and `sparsify` train with it.
+
+    Steps are counted from 1, and whoever counts them gives their number. To a step belong average_gradients,
+    keep_gradients, mask_gradients, then the optimizer's own step, and `update` if it is one of `updates`.
+    """
+
+    def __init__(self, topology: Topology, optimizer: Optimizer, total_steps: int) -> None:
+        self.topology, self.optimizer, self.total_steps = topology, optimizer, total_steps
+        self.updates = frozenset(schedule.update_steps(topology.config, total_steps))
+        self.gradients: dict[str, Tensor] = {}
+
+    def average_gradients(self) -> None:
+        """What momentum growth needs of every step's gradients, which are dense as the weights are (Eq. 10)."""
+        self.topology.average_gradients(gradients_of(self.topology.weights))
+
+    def keep_gradients(self, step: int) -> None:
+        """What gradient growth needs of them at an update (Eq. 9)."""
+        if step in self.updates:
+            self.gradients = self.topology.dense_gradients(gradients_of(self.topology.weights))
+
+    def mask_gradients(self) -> None:
+        """Only connections that exist learn."""
+        self.topology.mask_gradients(gradients_of(self.topology.weights))
+
+    def update(self, step: int) -> dict[str, Rewiring]:
+        """Prune and grow in every layer; what the optimizer remembers of grown connections begins at 0."""
+        states = optimizer_state(self.optimizer, self.topology.weights)
+        changes = self.topology.update(step, self.total_steps, self.gradients, states)
+        self.gradients = {}
+        return changes
 
 
 def gradients_of(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -18,8 +18,7 @@ from regrow.data import Dataset, ImageSet, batches, evaluation_batches, percent
 from regrow.determinism import tensor_float
 from regrow.engines import graphs
 from regrow.errors import RegrowError
-from regrow.masked import MaskedOptimizer
-from regrow.topology import Topology, momentum_buffers
+from regrow.topology import MaskedOptimizer, Topology, momentum_buffers
 
 
 class MaskedEngine:
