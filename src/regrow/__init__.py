@@ -11,7 +11,8 @@ from regrow.errors import RegrowError
 from regrow.record import Record
 from regrow.store import Store
 
-__all__ = ["Record", "RegrowError", "RunConfig", "Store", "__version__", "growth", "observe", "pruning"]
+__all__ = ["Record", "RegrowError", "RunConfig", "Store", "__version__", "growth", "observe", "pruning",
+           "sparsify"]
 
 
 def __getattr__(name: str) -> object:
@@ -20,6 +21,10 @@ def __getattr__(name: str) -> object:
         from regrow import rules  # brings torch
 
         return getattr(rules, name)
+    if name == "sparsify":
+        from regrow.sparsification import sparsify  # the same
+
+        return sparsify
     if name == "observe":
         from regrow_companion.watching.observation import observe  # the one room above in the face; brings torch
 

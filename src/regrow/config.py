@@ -162,8 +162,43 @@ def _key(default: Any, help: str, absent: Any = None) -> Any:
     return field(default=default, metadata={"help": help, "absent": default if absent is None else absent})
 
 
+class Strategy:
+    """How a network is wired, and rewired while it trains: what a run's config shares with the settings of `sparsify`.
+
+    The fields are theirs; RunConfig says what they mean. `sparsity` is None where layers are given one by one.
+    """
+
+    sparsity: float | None
+    init: str
+    prune: str
+    grow: str
+    switch_at: float
+    prune_rate: float
+    prune_schedule: str
+    update_interval: int
+    update_until: float
+    update_order: str
+    regrow_pruned: bool
+    regrown_weight: str
+    grown_buffer: str
+    growth_momentum: str
+    growth_beta: float
+    seed: int
+
+    @property
+    def is_dynamic(self) -> bool:
+        """True if the topology is rewired during training."""
+        return self.prune != "none"
+
+    @property
+    def grow_phases(self) -> tuple[str, str]:
+        """The growth rule of the first and of the second part of training (equal unless switched)."""
+        first, _, second = self.grow.partition(">")
+        return first, second or first
+
+
 @dataclass(frozen=True, kw_only=True)
-class RunConfig:
+class RunConfig(Strategy):
     """One run. Defaults are the paper's setting (Section 5.1) on the data set that ships with the package.
 
     Raises ConfigError, in one sentence that names the nearest right key or value, for anything impossible.
@@ -240,20 +275,9 @@ class RunConfig:
         return self.sparsity == 0
 
     @property
-    def is_dynamic(self) -> bool:
-        """True if the topology is rewired during training."""
-        return self.prune != "none"
-
-    @property
     def evaluation_augment(self) -> str:
         """What happens to validation and test images: a name of `augment`."""
         return self.augment if self.evaluation == "as_training" else "none"
-
-    @property
-    def grow_phases(self) -> tuple[str, str]:
-        """The growth rule of the first and of the second part of training (equal unless switched)."""
-        first, _, second = self.grow.partition(">")
-        return first, second or first
 
     @property
     def method(self) -> str:
@@ -364,7 +388,7 @@ def _no_key(name: str, text: str = "") -> ConfigError:
     return ConfigError(f"There is no key {name!r}{nearest(name, [*_TYPES, 'preset'])}.")
 
 
-_TYPES: dict[str, Any] = get_type_hints(RunConfig)
+_TYPES: dict[str, Any] = {f.name: get_type_hints(RunConfig)[f.name] for f in fields(RunConfig)}
 
 
 def _checked_type(name: str, value: Any) -> Any:
@@ -396,8 +420,28 @@ def _parsed(name: str, text: str) -> Any:
         return _checked_type(name, text)  # raises the sentence
 
 
-def _check_names(config: RunConfig) -> None:
+def check_strategy(strategy: Strategy) -> None:
+    """Raise ConfigError, in one sentence, for a name, a number or a pair of rules that no strategy can have.
+
+    Numbers are brought to their types.
+    """
+    for name in Strategy.__annotations__.keys() - {"sparsity"}:
+        object.__setattr__(strategy, name, _checked_type(name, getattr(strategy, name)))
+    _check_names(strategy)
+    _check_strategy_numbers(strategy)
+    _check_pair(strategy)
+
+
+def _check_pair(strategy: Strategy) -> None:
+    if (strategy.prune == "none") != (strategy.grow == "none"):
+        raise ConfigError(f"prune={strategy.prune} with grow={strategy.grow} would change the number of connections: "
+                          "set both, or both to none (preset=static).")
+
+
+def _check_names(config: Strategy) -> None:
     for name, choices in CHOICES.items():
+        if not hasattr(config, name):
+            continue
         values = getattr(config, name).split(">") if name == "grow" else [getattr(config, name)]
         for value in values:
             if value not in choices:
@@ -411,31 +455,38 @@ def _check_names(config: RunConfig) -> None:
             raise ConfigError(f"grow={config.grow} switches to the same rule: write grow={values[0]}.")
 
 
-def _check_numbers(config: RunConfig) -> None:
-    def need(ok: bool, name: str, what: str) -> None:
-        if not ok:
-            raise ConfigError(f"{name} must be {what}, not {getattr(config, name)}.")
+def _need(ok: bool, config: Strategy, name: str, what: str) -> None:
+    if not ok:
+        raise ConfigError(f"{name} must be {what}, not {getattr(config, name)}.")
 
-    for name in ("sparsity", "prune_rate", "growth_beta", "switch_at", "update_until", "lr", "lr_decay", "momentum",
-                 "weight_decay"):
-        need(math.isfinite(getattr(config, name)), name, "a finite number")
-    need(0 <= config.sparsity < 1, "sparsity", "at least 0 and below 1")
-    need(0 <= config.prune_rate <= 1, "prune_rate", "between 0 and 1")
-    need(0 <= config.growth_beta < 1, "growth_beta", "at least 0 and below 1")
-    need(0 < config.switch_at < 1, "switch_at", "between 0 and 1")
-    need(0 < config.update_until <= 1, "update_until", "above 0 and at most 1")
-    need(0 <= config.momentum < 1, "momentum", "at least 0 and below 1")
+
+def _check_strategy_numbers(config: Strategy) -> None:
+    for name in ("prune_rate", "growth_beta", "switch_at", "update_until"):
+        _need(math.isfinite(getattr(config, name)), config, name, "a finite number")
+    _need(0 <= config.prune_rate <= 1, config, "prune_rate", "between 0 and 1")
+    _need(0 <= config.growth_beta < 1, config, "growth_beta", "at least 0 and below 1")
+    _need(0 < config.switch_at < 1, config, "switch_at", "between 0 and 1")
+    _need(0 < config.update_until <= 1, config, "update_until", "above 0 and at most 1")
+    _need(config.update_interval >= 1, config, "update_interval", "at least 1")
+    _need(config.seed >= 0, config, "seed", "at least 0")
+
+
+def _check_numbers(config: RunConfig) -> None:
+    for name in ("sparsity", "lr", "lr_decay", "momentum", "weight_decay"):
+        _need(math.isfinite(getattr(config, name)), config, name, "a finite number")
+    _need(0 <= config.sparsity < 1, config, "sparsity", "at least 0 and below 1")
+    _check_strategy_numbers(config)
+    _need(0 <= config.momentum < 1, config, "momentum", "at least 0 and below 1")
     for name in ("lr", "lr_decay"):
-        need(getattr(config, name) > 0, name, "above 0")
-    need(config.weight_decay >= 0, "weight_decay", "at least 0")
-    for name in ("epochs", "batch_size", "update_interval"):
-        need(getattr(config, name) >= 1, name, "at least 1")
-    for name in ("train_limit", "seed"):
-        need(getattr(config, name) >= 0, name, "at least 0")
-    need(1 <= config.crop_pad <= 16, "crop_pad", "between 1 and 16")
-    need(len(config.hidden) > 0 and all(n > 0 for n in config.hidden), "hidden", "one or more sizes above 0")
-    need(all(0 < m < 1 for m in config.lr_milestones) and list(config.lr_milestones) == sorted(config.lr_milestones),
-         "lr_milestones", "rising fractions between 0 and 1")
+        _need(getattr(config, name) > 0, config, name, "above 0")
+    _need(config.weight_decay >= 0, config, "weight_decay", "at least 0")
+    for name in ("epochs", "batch_size"):
+        _need(getattr(config, name) >= 1, config, name, "at least 1")
+    _need(config.train_limit >= 0, config, "train_limit", "at least 0")
+    _need(1 <= config.crop_pad <= 16, config, "crop_pad", "between 1 and 16")
+    _need(len(config.hidden) > 0 and all(n > 0 for n in config.hidden), config, "hidden", "one or more sizes above 0")
+    _need(all(0 < m < 1 for m in config.lr_milestones) and list(config.lr_milestones) == sorted(config.lr_milestones),
+          config, "lr_milestones", "rising fractions between 0 and 1")
 
 
 def _check_images(config: RunConfig) -> None:
@@ -459,9 +510,7 @@ def _check_clashes(config: RunConfig) -> None:
     if config.is_dense and (config.prune, config.grow) != ("none", "none"):
         raise ConfigError("A dense run (sparsity=0) has nothing to prune or grow: add prune=none grow=none, "
                           "or write preset=dense.")
-    if (config.prune == "none") != (config.grow == "none"):
-        raise ConfigError(f"prune={config.prune} with grow={config.grow} would change the number of connections: "
-                          "set both, or both to none (preset=static).")
+    _check_pair(config)
     if config.nesterov and config.momentum == 0:
         raise ConfigError("Nesterov momentum needs momentum above 0: set momentum=0.9, or nesterov=false.")
     if config.growth_momentum == "sgd_buffer" and "momentum" in config.grow_phases and config.momentum == 0:

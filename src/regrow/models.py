@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from regrow.config import RunConfig
 from regrow.determinism import generator
 from regrow.errors import ConfigError
+from regrow.weights import find
 
 
 def build(config: RunConfig, *, classes: int, image_shape: tuple[int, int, int]) -> nn.Module:
@@ -39,12 +40,11 @@ def outline(config: RunConfig, classes: int, image_shape: tuple[int, int, int]) 
 
 
 def maskable(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Weights that may be sparse, of every Linear and Conv2d in forward order: no bias, no batch normalisation.
+    """Weights that may be sparse in a network of ours, in forward order: no bias, no batch normalisation.
 
     A layer is called by its module path: "fc1", "conv2", "stage1.0.conv1".
     """
-    layers = {name: m for name, m in model.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)}
-    return {name: layer.get_parameter("weight") for name, layer in layers.items()}
+    return {weight.name: weight.parameters[0] for weight in find(model).weights}
 
 
 def parameter_counts(model: nn.Module) -> tuple[int, int]:

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from regrow import fingerprint
-from regrow.config import CHOICES, FINGERPRINTS, OWN, OWN_RULES, RunConfig, nearest
+from regrow.config import CHOICES, FINGERPRINTS, OWN, OWN_RULES, Strategy, nearest
 from regrow.determinism import global_chance
 from regrow.errors import ConfigError, RegrowError
 
@@ -43,6 +43,7 @@ class LayerState:
     gradient: Tensor | None = None  # dE/dTheta at every position, connected or not (Eq. 9)
     average: Tensor | None = None  # its running average v (Eq. 10)
     name: str = ""  # of the layer; "" where it has none
+    groups: int = 1  # of a convolution: so many networks side by side, one below the other along the first axis
 
 
 PruningRule = Callable[[LayerState, float], Tensor]
@@ -101,10 +102,14 @@ def growth(name: str = "", *, needs: str | Iterable[str] = "") -> Callable[[Grow
     return register
 
 
-def needs(config: RunConfig) -> set[str]:
+def needs(config: Strategy) -> set[str]:
     """The dense tensors that the rules of a run read: some of NEEDS."""
-    grown = {need for rule in config.grow_phases for need in GROWTH[rule].needs} if config.is_dynamic else set()
-    return grown | PRUNING_NEEDS.get(config.prune, frozenset())
+    return {need for rule in config.grow_phases for need in read_by(config.prune, rule)} if config.is_dynamic else set()
+
+
+def read_by(prune: str, grow: str) -> frozenset[str]:
+    """The dense tensors that a pair of rules reads."""
+    return GROWTH[grow].needs | PRUNING_NEEDS.get(prune, frozenset())
 
 
 _BUILT_IN = {kind: frozenset(CHOICES[kind]) for kind in OWN}
@@ -218,7 +223,7 @@ def _called(who: str, rule: Callable[..., Any], layer: LayerState, read: frozens
     """
     chance, seed = layer.generator.clone_state(), layer.generator.initial_seed()
     dense = {need: _on_cpu(given) for need in read if (given := getattr(layer, need)) is not None}
-    seen = LayerState(_on_cpu(layer.weight), _on_cpu(layer.mask), chance, **dense, name=layer.name)
+    seen = LayerState(_on_cpu(layer.weight), _on_cpu(layer.mask), chance, **dense, name=layer.name, groups=layer.groups)
     try:
         with torch.no_grad(), global_chance((seed + len(rest)) % 2**63):
             said = rule(seen, *rest)
@@ -406,9 +411,12 @@ def l3_score(layer: LayerState) -> Tensor:
     link predictors, with which Zhang et al. (ICLR 2024) grow sparse networks. It reads the mask alone: no gradient, no
     chance. Equal scores go to the lower index, as everywhere.
     """
-    mask = layer.mask.flatten(1).to(layer.weight.dtype)  # every position of a filter is an input of its own
-    outputs, inputs = (mask.sum(axis).clamp(min=1).rsqrt() for axis in (1, 0))  # of the degrees
-    return ((mask * inputs) @ (mask * outputs[:, None]).T @ mask).reshape(layer.mask.shape)
+    found = []
+    for group in layer.mask.chunk(layer.groups):
+        mask = group.flatten(1).to(layer.weight.dtype)  # every position of a filter is an input of its own
+        outputs, inputs = (mask.sum(axis).clamp(min=1).rsqrt() for axis in (1, 0))  # of the degrees
+        found.append(((mask * inputs) @ (mask * outputs[:, None]).T @ mask).reshape(group.shape))
+    return torch.cat(found)
 
 
 _loaded: set[Path] = set()

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 
-from regrow.config import RunConfig
+from regrow.config import RunConfig, Strategy
 
 # The paper looks at the wiring before training and after 2, 75, 150, 225 and 300 of 300 epochs (Figs 5, 8, 19).
 MOMENTS = (0.0, 2 / 300, 0.25, 0.5, 0.75, 1.0)
 
 
-def update_steps(config: RunConfig, total_steps: int) -> list[int]:
+def update_steps(config: Strategy, total_steps: int) -> list[int]:
     """The steps after which the topology is rewired: every `update_interval`, the last step included if it is one.
 
     For CIFAR-10 and 300 epochs: 105,600 / 400 = 264 updates.
@@ -24,7 +24,7 @@ def update_steps(config: RunConfig, total_steps: int) -> list[int]:
     return list(range(config.update_interval, last + 1, config.update_interval))
 
 
-def prune_rate(config: RunConfig, step: int, total_steps: int) -> float:
+def prune_rate(config: Strategy, step: int, total_steps: int) -> float:
     """p(t), Eq. 5, with T the end of the updates (of training, unless update_until is below 1)."""
     progress = min(1.0, step / (config.update_until * total_steps))
     if config.prune_schedule == "cosine":
@@ -32,7 +32,7 @@ def prune_rate(config: RunConfig, step: int, total_steps: int) -> float:
     return config.prune_rate * (1 - progress if config.prune_schedule == "linear" else 1)
 
 
-def growth_rule(config: RunConfig, step: int, total_steps: int) -> str:
+def growth_rule(config: Strategy, step: int, total_steps: int) -> str:
     """The growth rule in force at a step: the second one once `switch_at` of training is over (Appendix E)."""
     first, second = config.grow_phases
     return first if step <= config.switch_at * total_steps + 1e-9 else second

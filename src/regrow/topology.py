@@ -1,6 +1,7 @@
 """One prune-and-regrow step (Section 4.3), which every strategy shares, and the wiring of a network while it trains.
 
-`rewire` is the step of one layer, pure; `Topology` lays masks over dense weights and carries the steps out.
+`rewire` is the step of one layer, pure; `Topology` lays masks over dense weights and carries the steps out;
+`MaskedOptimizer` is what of an optimizer's step hangs on them.
 """
 
 from __future__ import annotations
@@ -13,9 +14,19 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from regrow import schedule
-from regrow.config import RunConfig
+from regrow.config import Strategy
 from regrow.determinism import generator
-from regrow.rules import ELEMENTWISE, LayerState, connections_to_prune, count, largest, needs, positions, scores
+from regrow.rules import (
+    ELEMENTWISE,
+    LayerState,
+    connections_to_prune,
+    count,
+    largest,
+    needs,
+    positions,
+    read_by,
+    scores,
+)
 from regrow.sparsity import connection_counts, random_masks
 
 
@@ -75,8 +86,8 @@ def rewired_weight(weight: Tensor, rewiring: Rewiring, regrown_weight: str) -> T
     return weight * stays
 
 
-def rewired_buffer(buffer: Tensor, rewiring: Rewiring, config: RunConfig) -> Tensor:
-    """The optimizer's momentum after an update: 0 at grown connections and at empty places.
+def rewired_buffer(buffer: Tensor, rewiring: Rewiring, config: Strategy) -> Tensor:
+    """What an optimizer remembers of a weight, after an update: 0 at grown connections and at empty places.
 
     With grown_buffer="keep" it stays as it is. When momentum growth ranks this very buffer
     (growth_momentum="sgd_buffer"), empty places keep theirs.
@@ -86,7 +97,7 @@ def rewired_buffer(buffer: Tensor, rewiring: Rewiring, config: RunConfig) -> Ten
     return buffer if config.grown_buffer == "keep" or ranks_buffer(config) else buffer * rewiring.mask
 
 
-def ranks_buffer(config: RunConfig) -> bool:
+def ranks_buffer(config: Strategy) -> bool:
     """True if the optimizer must see the dense gradient because growth ranks its buffer (SNFS's own code)."""
     return config.growth_momentum == "sgd_buffer" and "average" in needs(config)
 
@@ -98,20 +109,25 @@ class Topology:
     that gradient and momentum growth need, at no extra cost.
     """
 
-    def __init__(self, config: RunConfig, weights: Mapping[str, Tensor],
-                 factors: Mapping[str, Tensor] | None = None) -> None:
-        """`weights` and `factors` are written in place; `factors` (new ones unless given) become masks of 0 and 1."""
+    def __init__(self, config: Strategy, weights: Mapping[str, Tensor], factors: Mapping[str, Tensor] | None = None, *,
+                 counts: Mapping[str, int] | None = None, groups: Mapping[str, int] | None = None) -> None:
+        """`weights` and `factors` are written in place; `factors` (new ones unless given) become masks of 0 and 1.
+
+        `counts` are the connections of each layer (by default as config.sparsity and config.init say), `groups` those
+        of grouped convolutions.
+        """
         self.config = config
         self.weights = dict(weights)
+        self.groups = groups or {}
         shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
-        counts = connection_counts(shapes, 1 - config.sparsity, config.init)
+        counts = counts or connection_counts(shapes, 1 - (config.sparsity or 0), config.init)
         masks = random_masks(shapes, counts, config.seed)
         self.masks = {name: mask.to(weights[name].device) for name, mask in masks.items()}
         self.explored = {name: mask.clone() for name, mask in self.masks.items()}
         self.needs = needs(config)
         track = "average" in self.needs and config.growth_momentum == "ema"
         self.averages = {name: torch.zeros_like(weight) for name, weight in weights.items()} if track else {}
-        self.sparse = not config.is_dense
+        self.sparse = any(counts[name] < weight.numel() for name, weight in weights.items())
         self.factors = factors or {name: torch.empty_like(weight) for name, weight in weights.items()}
         self._refresh()
 
@@ -131,8 +147,8 @@ class Topology:
     @torch.no_grad()
     def mask_gradients(self, gradients: Mapping[str, Tensor]) -> None:
         """Only connections that exist learn."""
-        if self.sparse and not ranks_buffer(self.config):
-            torch._foreach_mul_(list(gradients.values()), list(self.factors.values()))
+        if self.sparse and gradients and not ranks_buffer(self.config):
+            torch._foreach_mul_(list(gradients.values()), [self.factors[name] for name in gradients])
 
     @property
     def buffers_leak(self) -> bool:
@@ -141,11 +157,12 @@ class Topology:
 
     @torch.no_grad()
     def average_gradients(self, gradients: Mapping[str, Tensor]) -> None:
-        """v <- beta v + (1 - beta) dE/dTheta at every position (Eq. 10)."""
-        if self.averages:
-            torch._foreach_lerp_(list(self.averages.values()), [gradients[name] for name in self.averages],
+        """v <- beta v + (1 - beta) dE/dTheta at every position (Eq. 10), in every layer that has a gradient."""
+        if known := [name for name in self.averages if name in gradients]:
+            torch._foreach_lerp_([self.averages[name] for name in known], [gradients[name] for name in known],
                                  1 - self.config.growth_beta)
 
+    @torch.no_grad()
     def dense_gradients(self, gradients: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Copies of dE/dTheta before masking and before the optimizer, which may change gradients in place."""
         if "gradient" not in self.needs:
@@ -154,22 +171,33 @@ class Topology:
 
     @torch.no_grad()
     def update(self, step: int, total_steps: int, gradients: Mapping[str, Tensor],
-               buffers: Mapping[str, Tensor]) -> None:
-        """Prune and grow in every layer, each in isolation (Section 4.3). `buffers` is the optimizer's momentum."""
-        config = self.config
+               states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Rewiring]:
+        """Prune and grow in every layer, each in isolation (Section 4.3), and say what has changed.
+
+        `states` is what the optimizer remembers of every weight, see `optimizer_state`. A layer whose gradient the
+        rules read and that got none, as it took no part in the step, stays as it is.
+        """
+        config, changes = self.config, {}
         rate, rule = schedule.prune_rate(config, step, total_steps), schedule.growth_rule(config, step, total_steps)
+        reads = read_by(config.prune, rule)
         for index, (name, weight) in enumerate(self.weights.items()):
-            buffer = buffers.get(name)
-            ranked = self.averages.get(name, torch.zeros_like(weight) if buffer is None else buffer)
+            if "gradient" in reads and name not in gradients:
+                continue
+            state = states.get(name, {})
+            momentum = next((state[key] for key in MOMENTA if key in state), None)
+            ranked = self.averages.get(name, torch.zeros_like(weight) if momentum is None else momentum)
             layer = LayerState(weight.detach(), self.masks[name],
-                               generator("growth", config.seed, step * 1000 + index), gradients.get(name), ranked, name)
+                               generator("growth", config.seed, step * 1000 + index), gradients.get(name), ranked, name,
+                               self.groups.get(name, 1))
             rewiring = rewire(layer, rate=rate, prune=config.prune, grow=rule, regrow_pruned=config.regrow_pruned)
             weight.copy_(rewired_weight(weight, rewiring, config.regrown_weight))
-            if buffer is not None:
+            for buffer in state.values():
                 buffer.copy_(rewired_buffer(buffer, rewiring, config))
             self.masks[name] = rewiring.mask
             self.explored[name] |= rewiring.mask
+            changes[name] = rewiring
         self._refresh()
+        return changes
 
     def state(self) -> dict[str, Tensor]:
         """Everything that a resumed run needs, as named tensors."""
@@ -187,13 +215,55 @@ class Topology:
         self._refresh()
 
 
+class MaskedOptimizer:
+    """Wiring and optimizer of one network. Both the dense engine and `sparsify` train with it.
+
+    Steps are counted from 1, and whoever counts them gives their number. To a step belong average_gradients,
+    keep_gradients, mask_gradients, then the optimizer's own step, and `update` if it is one of `updates`.
+    """
+
+    def __init__(self, topology: Topology, optimizer: Optimizer, total_steps: int) -> None:
+        self.topology, self.optimizer, self.total_steps = topology, optimizer, total_steps
+        self.updates = frozenset(schedule.update_steps(topology.config, total_steps))
+        self.gradients: dict[str, Tensor] = {}
+
+    def average_gradients(self) -> None:
+        """What momentum growth needs of every step's gradients, which are dense as the weights are (Eq. 10)."""
+        self.topology.average_gradients(gradients_of(self.topology.weights))
+
+    def keep_gradients(self, step: int) -> None:
+        """What gradient growth needs of them at an update (Eq. 9)."""
+        if step in self.updates:
+            self.gradients = self.topology.dense_gradients(gradients_of(self.topology.weights))
+
+    def mask_gradients(self) -> None:
+        """Only connections that exist learn."""
+        self.topology.mask_gradients(gradients_of(self.topology.weights))
+
+    def update(self, step: int) -> dict[str, Rewiring]:
+        """Prune and grow in every layer; what the optimizer remembers of grown connections begins at 0."""
+        states = optimizer_state(self.optimizer, self.topology.weights)
+        changes = self.topology.update(step, self.total_steps, self.gradients, states)
+        self.gradients = {}
+        return changes
+
+
 def gradients_of(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """dE/dTheta at every position, connected or not: the tensors that backward() wrote, not copies."""
     found = {name: weight.grad for name, weight in weights.items()}
     return {name: gradient for name, gradient in found.items() if gradient is not None}
 
 
+MOMENTA = ("momentum_buffer", "exp_avg")  # what optimizers call the one average of gradients that momentum is
+
+
+def optimizer_state(optimizer: Optimizer, weights: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """What an optimizer remembers place by place: for every weight its state tensors of the weight's own shape."""
+    return {name: {key: value for key, value in optimizer.state.get(weight, {}).items()
+                   if isinstance(value, Tensor) and value.shape == weight.shape} for name, weight in weights.items()}
+
+
 def momentum_buffers(optimizer: Optimizer, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The optimizer's momentum of every weight that has one yet."""
-    found = {name: optimizer.state[weight].get("momentum_buffer") for name, weight in weights.items()}
-    return {name: buffer for name, buffer in found.items() if buffer is not None}
+    """SGD's momentum of every weight that has one yet."""
+    states = optimizer_state(optimizer, weights)
+    return {name: state["momentum_buffer"] for name, state in states.items() if "momentum_buffer" in state}

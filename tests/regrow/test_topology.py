@@ -22,7 +22,7 @@ from regrow.topology import (
     Rewiring,
     Topology,
     gradients_of,
-    momentum_buffers,
+    optimizer_state,
     ranks_buffer,
     rewire,
     rewired_buffer,
@@ -319,7 +319,7 @@ class Net:
         if self.topology.buffers_leak:
             self.topology.mask_weights()
         if update:
-            self.topology.update(t, total, dense, momentum_buffers(self.optimizer, self.weights))
+            self.topology.update(t, total, dense, optimizer_state(self.optimizer, self.weights))
 
     def counts(self) -> dict[str, int]:
         return {name: int(mask.sum()) for name, mask in self.topology.masks.items()}
@@ -481,7 +481,7 @@ def test_random_growth_differs_between_updates_layers_and_seeds() -> None:
 
             GROWTH["random"] = type(rule)(spy, rule.needs)
             net = Net(grow="random", seed=seed)
-            net.topology.update(step, 100, {}, momentum_buffers(net.optimizer, net.weights))
+            net.topology.update(step, 100, {}, optimizer_state(net.optimizer, net.weights))
             drawn += [scores.flatten()[:24] for scores in seen]
     assert len(drawn) == 6
     assert all(not torch.equal(a, b) for i, a in enumerate(drawn) for b in drawn[:i])
@@ -519,7 +519,7 @@ def test_sgd_buffer_before_any_optimizer_step() -> None:
     """An update that replaces the very first step finds no buffer yet; it must not crash on that."""
     net = Net(grow="momentum", growth_momentum="sgd_buffer", update_order="instead_of_step", update_interval=1)
     counts = net.counts()
-    net.topology.update(1, 100, {}, momentum_buffers(net.optimizer, net.weights))
+    net.topology.update(1, 100, {}, optimizer_state(net.optimizer, net.weights))
     assert net.counts() == counts
 
 

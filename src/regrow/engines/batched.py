@@ -19,7 +19,7 @@ from regrow.config import RunConfig
 from regrow.data import Dataset, ImageSet, batches, evaluation_batches, percent
 from regrow.determinism import tensor_float
 from regrow.engines import graphs
-from regrow.topology import Topology, momentum_buffers, ranks_buffer
+from regrow.topology import Topology, momentum_buffers, optimizer_state, ranks_buffer
 
 LARGEST = 16  # runs in a batch; the paper's 15 topology runs are one
 
@@ -132,10 +132,10 @@ class BatchedEngine:
 
     def update(self, step: int) -> None:
         """Prune and grow in every run."""
-        momenta = momentum_buffers(self.optimizer, dict(zip(self.layers, self.weights, strict=True)))
+        stacked = optimizer_state(self.optimizer, dict(zip(self.layers, self.weights, strict=True)))
         for run, topology in enumerate(self.topologies):
-            buffers = {layer: momentum[run] for layer, momentum in momenta.items()}
-            topology.update(step, self.total_steps, self.gradients[run], buffers)
+            states = {layer: {key: part[run] for key, part in state.items()} for layer, state in stacked.items()}
+            topology.update(step, self.total_steps, self.gradients[run], states)
             self.gradients[run] = {}
 
     def take_loss(self) -> np.ndarray:

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regrow import models, schedule
+from regrow import models
 from regrow.config import RunConfig
 from regrow.data import Dataset, ImageSet, batches, evaluation_batches, percent
 from regrow.determinism import tensor_float
 from regrow.engines import graphs
 from regrow.errors import RegrowError
-from regrow.topology import Topology, gradients_of, momentum_buffers
+from regrow.topology import MaskedOptimizer, Topology, momentum_buffers
 
 
 class MaskedEngine:
@@ -28,13 +28,12 @@ class MaskedEngine:
 
     def __init__(self, config: RunConfig, dataset: Dataset, total_steps: int, device: torch.device,
                  parameters: Iterable[Tensor], weights: Mapping[str, Tensor]) -> None:
-        self.config, self.dataset, self.device, self.total_steps = config, dataset, device, total_steps
-        self.updates = frozenset(schedule.update_steps(config, total_steps))
+        self.config, self.dataset, self.device = config, dataset, device
         self.topology = Topology(config, weights)
         self.parameters = list(parameters)
         self.optimizer = torch.optim.SGD(self.parameters, lr=config.lr, momentum=config.momentum,
                                          nesterov=config.nesterov, weight_decay=config.weight_decay, fused=True)
-        self.gradients: dict[str, Tensor] = {}
+        self.masked = MaskedOptimizer(self.topology, self.optimizer, total_steps)
         self.loss = torch.zeros((), dtype=torch.float64, device=device)  # nothing in a step waits for it
 
     @property
@@ -49,27 +48,16 @@ class MaskedEngine:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
 
-    def average_gradients(self) -> None:
-        """What momentum growth needs of every step's gradients, which are dense as the weights are (Eq. 10)."""
-        self.topology.average_gradients(gradients_of(self.topology.weights))
-
-    def keep_gradients(self, step: int) -> None:
-        """What gradient growth needs of them at an update (Eq. 9)."""
-        if step in self.updates:
-            self.gradients = self.topology.dense_gradients(gradients_of(self.topology.weights))
-
     def step(self) -> None:
         """SGD on the connections that exist."""
-        self.topology.mask_gradients(gradients_of(self.topology.weights))
+        self.masked.mask_gradients()
         self.optimizer.step()
         if self.topology.buffers_leak:
             self.topology.mask_weights()
 
     def update(self, step: int) -> None:
         """Prune and grow."""
-        buffers = momentum_buffers(self.optimizer, self.topology.weights)
-        self.topology.update(step, self.total_steps, self.gradients, buffers)
-        self.gradients = {}
+        self.masked.update(step)
 
     def take_loss(self) -> float:
         """Sum of the batch losses since the last call; waits for the device."""
@@ -109,7 +97,7 @@ class DenseEngine(MaskedEngine):
         """Loss and gradients."""
         for parameter, gradient in zip(self.parameters, self.passes(self._passes, images, labels), strict=True):
             parameter.grad = gradient  # what it is already, unless the passes were replayed
-        self.keep_gradients(step)
+        self.masked.keep_gradients(step)
 
     def _passes(self, images: Tensor, labels: Tensor) -> list[Tensor]:
         """What a step does before SGD, all of it on the device; the gradients of the parameters."""
@@ -120,7 +108,7 @@ class DenseEngine(MaskedEngine):
             self.optimizer.zero_grad()
             loss.backward()
         self.loss += loss.detach()
-        self.average_gradients()
+        self.masked.average_gradients()
         return [parameter.grad for parameter in self.parameters if parameter.grad is not None]
 
     @torch.no_grad()

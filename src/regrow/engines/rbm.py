@@ -54,8 +54,8 @@ class RbmEngine(MaskedEngine):
         self.loss += nn.functional.mse_loss(reconstruction, images)
         for parameter, part in zip(self.rbm, gradient, strict=True):
             parameter.grad = part
-        self.average_gradients()
-        self.keep_gradients(step)
+        self.masked.average_gradients()
+        self.masked.keep_gradients(step)
 
     def accuracy(self, images: ImageSet) -> float:
         """nan: there is nothing that classifies."""
