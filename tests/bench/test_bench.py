@@ -31,6 +31,7 @@ ROWS: dict[str, dict[str, set]] = {
     "end_to_end": {"density": {0.05, 0.01}},
     "pipeline": {"pipeline": {"batched uint8", "DataLoader + torchvision"}},
     "batched": {"case": {"mlp", "convnet"}, "engine": {"usual", "dense", "batched"}, "runs": {1, 3}},
+    "sparsify": {"network": {"mlp", "resnet18"}, "growth": {"random", "gradient", "momentum"}},
     "store": {"part": {"training step", "degrees", "masks", "checkpoint", "record"}},
     "sweep": {"workers": {1, 2}},
     "notebooks": {"profile": {"replay", "quick"}},

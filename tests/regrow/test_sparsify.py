@@ -615,7 +615,7 @@ def test_own_rules_work_as_in_a_run() -> None:
 # ---- resume ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("order", ["before", "after"])
+@pytest.mark.parametrize("order", ["before", "after", "at once"])
 @pytest.mark.parametrize("options", [{"grow": "momentum"}, {"grow": "random>gradient"}, {"preset": "rigl"}], ids=short)
 def test_a_resumed_training_is_the_undisturbed_one_bit_for_bit(options: dict[str, Any], order: str) -> None:
     whole = begun(kind="adamw", **options)
@@ -628,10 +628,16 @@ def test_a_resumed_training_is_the_undisturbed_one_bit_for_bit(options: dict[str
                         "sparse": whole[2].state_dict()}, file)
     file.seek(0)
     saved = torch.load(file, weights_only=True)
-    model, optimizer, sparse = begun(kind="adamw", **options)
-    parts = [(sparse, "sparse"), (model, "model"), (optimizer, "optimizer")]
-    for part, name in parts if order == "before" else parts[::-1]:
-        part.load_state_dict(saved[name])
+    if order == "at once":  # model and optimizer have all of theirs already, as in frameworks
+        model = small()
+        model.load_state_dict(saved["model"])
+        model, optimizer, sparse = begun(model, kind="adamw", state=saved["sparse"], **options)
+        optimizer.load_state_dict(saved["optimizer"])
+    else:
+        model, optimizer, sparse = begun(kind="adamw", **options)
+        parts = [(sparse, "sparse"), (model, "model"), (optimizer, "optimizer")]
+        for part, name in parts if order == "before" else parts[::-1]:
+            part.load_state_dict(saved[name])
     for t in range(5, 12):
         passed(model, t)
         sparse.step()
@@ -653,7 +659,7 @@ def test_a_state_of_another_training_is_refused() -> None:
     state = begun()[2].state_dict()
     with pytest.raises(ConfigError, match="seed=0, and this training has seed=1"):
         begun(seed=1)[2].load_state_dict(state)
-    with pytest.raises(ConfigError, match="of another model .explored/fc1 does not fit"):
+    with pytest.raises(ConfigError, match="of another model, as the layer fc1 does not fit"):
         begun(small(6, 9, 4))[2].load_state_dict(state)
     with pytest.raises(ConfigError, match="no state of a sparse training"):
         begun()[2].load_state_dict({"masks": 1})
