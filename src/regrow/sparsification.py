@@ -48,8 +48,8 @@ def sparsify(model: nn.Module, optimizer: Optimizer, *, preset: str | None = Non
     `words` are fields of `settings.Settings`, such as sparsity=0.9 or density={"conv*": 0.2, "*": 0.1}, prune_rate=0.3,
     grow="gradient", dense=["head.*"], seed=1. update_interval and total_steps, in optimizer steps, are needed. `preset`
     (paper, set, rigl, snfs, static) sets what goes together. Weights between units become sparse, in place: of linear,
-    convolutional, recurrent and attention layers and those made like them; embeddings if asked. `state`, from state_dict(),
-    goes on with its masks in place of new ones, for a model that has its weights already.
+    convolutional, recurrent and attention layers and those made like them; embeddings if asked. With `state`, which
+    state_dict() returned, a model that has its weights already goes on with those masks instead of new ones.
 
     Raises ConfigError, in one sentence, for what cannot be trained so.
     """
