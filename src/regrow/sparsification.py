@@ -346,8 +346,8 @@ def _check_state(state: Any, settings: Settings, shapes: Mapping[str, Shape]) ->
     if not isinstance(state, Mapping) or state.keys() != {"step_count", "settings", "topology"}:
         raise ConfigError("This is no state of a sparse training: give what state_dict() returned.")
     ours, theirs = asdict(settings), state["settings"]
-    for name in ours.keys() - {"total_steps", "same_on_ranks"}:  # more steps may follow
-        if theirs.get(name) != ours[name]:
+    for name in ours:
+        if name not in ("total_steps", "same_on_ranks") and theirs.get(name) != ours[name]:  # more steps may follow
             raise ConfigError(f"The state was saved with {name}={theirs.get(name)!r}, and this training has "
                               f"{name}={ours[name]!r}: give sparsify the same.")
     masks = {name.removeprefix("mask/"): tuple(mask.shape) for name, mask in state["topology"].items()

@@ -127,6 +127,7 @@ OPTIMIZERS: dict[str, Callable[[Any], Optimizer]] = {
     "fused sgd": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, fused=True),
     "adam": lambda p: torch.optim.Adam(p, lr=0.01, weight_decay=0.1),
     "fused adam": lambda p: torch.optim.Adam(p, lr=0.01, fused=True),
+    "capturable": lambda p: torch.optim.Adam(p, lr=0.01, fused=True, capturable=True),
     "adamw": lambda p: torch.optim.AdamW(p, lr=0.01, amsgrad=True, foreach=True),
     "rmsprop": lambda p: torch.optim.RMSprop(p, lr=0.01, momentum=0.9, centered=True),
     "adagrad": lambda p: torch.optim.Adagrad(p, lr=0.01, initial_accumulator_value=0.1),
