@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from regrow.config import CHOICES, RunConfig, Strategy, preset
 from regrow.data import Dataset
 from regrow.errors import ConfigError, RegrowError
 from regrow.rules import GROWTH, PRUNING
-from regrow.settings import from_words
+from regrow.settings import Settings, from_words
 from regrow.sparsification import SparseTraining, sparsify
 from regrow.topology import optimizer_state
 
@@ -283,6 +283,10 @@ def test_what_stays_dense_is_named_by_layers_modules_or_patterns(dense: Any) -> 
     assert sparse.density == pytest.approx(0.5, abs=0.002)  # of what is sparse
 
 
+def test_naming_as_dense_what_is_never_sparse_is_no_mistake() -> None:
+    assert "up" in begun(Everything(), dense=["norm", "words", "head.0.bias"])[2].masks
+
+
 def test_density_is_one_number_or_one_for_each_name_or_pattern() -> None:
     sparse = begun(Everything(), density={"*": 0.5, "head.*": 0.1, "up": 0.25}, dense="attention")[2]
     rows = sparse.table().set_index("layer")
@@ -346,6 +350,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "sharded": (lambda: nn.Sequential(FullyShardedDataParallel(), nn.Linear(3, 2)), "0 is sharded"),
     "DTensor": (lambda: with_weight(DTensor(torch.ones(8, 6))), "fc1 is spread over several processes"),
     "stored sparsely": (lambda: with_weight(nn.Parameter(torch.eye(8, 6).to_sparse())), "fc1 is stored as a sparse"),
+    "quantised": (lambda: torch.ao.quantization.quantize_dynamic(small(), {nn.Linear}), "fc1 is quantised"),
     "nothing": (lambda: nn.Sequential(nn.BatchNorm1d(3)), "nothing to make sparse"),
 }
 
@@ -407,6 +412,13 @@ def test_steps_must_be_told_and_numbers_of_numpy_are_numbers() -> None:
         sparsify(model, optimizer, sparsity=0.5)
     sparse = sparsify(model, optimizer, sparsity=np.float64(0.5), update_interval=np.int64(2), total_steps=9)
     assert sparse.density == 0.5
+
+
+def test_words_that_a_run_has_too_have_its_defaults() -> None:
+    runs = {field.name: field.default for field in fields(RunConfig)}
+    ours = {field.name: field.default for field in fields(Settings) if field.name in runs}
+    assert {name for name in ours if ours[name] != runs[name]} == {"sparsity", "grow", "update_interval"}
+    assert ours.keys() == Strategy.__annotations__.keys()
 
 
 def test_a_preset_means_what_it_means_for_a_run_and_words_go_before_it() -> None:
