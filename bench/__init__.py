@@ -16,6 +16,7 @@ BENCHMARKS = {
     "pipeline": "the data pipeline alone against DataLoader + torchvision transforms",
     "batched": "15 MLPs in one batch and the CNNs' steps against a plain loop, on the GPU if there is one",
     "memory_format": "steps of the dense engine on the CPU, channels first and last",
+    "sparsify": "what regrow.sparsify adds to a step of somebody's loop, and an update against 100 steps",
     "store": "record and checkpoint writing against training time",
     "sweep": "many runs in one process and in two: what a second core brings",
     "notebooks": "every notebook replayed, and the quick profile with its training; peak memory",

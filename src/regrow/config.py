@@ -425,8 +425,9 @@ def check_strategy(strategy: Strategy) -> None:
 
     Numbers are brought to their types.
     """
-    for name in Strategy.__annotations__.keys() - {"sparsity"}:
-        object.__setattr__(strategy, name, _checked_type(name, getattr(strategy, name)))
+    for name in Strategy.__annotations__:
+        if name != "sparsity":
+            object.__setattr__(strategy, name, _checked_type(name, getattr(strategy, name)))
     _check_names(strategy)
     _check_strategy_numbers(strategy)
     _check_pair(strategy)

@@ -124,14 +124,15 @@ def chosen(model: nn.Module, settings: Settings) -> dict[str, Weight]:
     sentence that names the layer and the remedy, for a weight that cannot be trained sparsely and for a name or pattern
     that fits none.
     """
-    _refuse_whole(model)
+    _refuse_whole(model, settings)
     embedded = {id(weight) for module in model.modules() if isinstance(module, nn.Embedding | nn.EmbeddingBag)
                 for weight in module.parameters(recurse=False)}
     found = {weight.name: weight for weight in find(model, embeddings=True).weights}
     weights = {name: weight for name, weight in found.items()
                if settings.embeddings or not any(id(parameter) in embedded for parameter in weight.parameters)}
+    there = [name for listed in (model.named_modules(), model.named_parameters()) for name, _ in listed]
     for pattern in settings.dense:
-        if not any(_fits(weight, pattern) for weight in found.values()):
+        if not any(_meant(name, pattern) for name in (*there, *_paths(found.values()))):
             raise ConfigError(f"dense names {pattern!r}, which fits no layer{nearest(pattern, found)}.")
     for pattern in settings.density if isinstance(settings.density, Mapping) else ():
         if not any(_fits(weight, pattern) for weight in weights.values()):
@@ -175,21 +176,29 @@ def _is_number(value: object) -> bool:
 
 
 def _fits(weight: Weight, pattern: str) -> bool:
-    """Whether a name or pattern means this weight: by its layer's or its own name, or by a module that holds it."""
-    paths = (weight.path, *weight.tied)
-    return any(fnmatchcase(name, word) for path in paths for name in (path, path.removesuffix(".weight"))
+    return any(_meant(path, pattern) for path in _paths([weight]))
+
+
+def _paths(weights: Iterable[Weight]) -> list[str]:
+    return [path for weight in weights for path in (weight.path, *weight.tied)]
+
+
+def _meant(path: str, pattern: str) -> bool:
+    """Whether a name or pattern means this tensor: by its own or its layer's name, or by a module that holds it."""
+    return any(fnmatchcase(name, word) for name in (path, path.removesuffix(".weight"))
                for word in (pattern, f"{pattern}.*"))
 
 
-def _refuse_whole(model: nn.Module) -> None:
+def _refuse_whole(model: nn.Module, settings: Settings) -> None:
     for name, module in model.named_modules():
         kind = type(module)
         if kind.__name__ == "FullyShardedDataParallel":
             raise ConfigError(f"{name or 'The model'} is sharded (FullyShardedDataParallel), so that no process sees a "
                               "whole layer: train with DistributedDataParallel.")
-        if ".quantized." in f"{kind.__module__}." and hasattr(module, "_packed_params"):
+        if ".quantized." in f"{kind.__module__}." and hasattr(module, "_packed_params") and \
+                not any(_meant(name, pattern) for pattern in settings.dense):
             raise ConfigError(f"{name or 'The model'} is quantised ({kind.__name__}) and cannot be trained: sparsify "
-                              "the model before it is quantised.")
+                              "the model before it is quantised, or name it in dense=.")
 
 
 def _trouble(weight: Weight) -> str:

@@ -31,6 +31,7 @@ from torch.utils.hooks import RemovableHandle
 from regrow.errors import ConfigError, RegrowError
 from regrow.rules import count
 from regrow.settings import Settings, chosen, counts_of, from_words
+from regrow.sparsity import Shape, random_masks
 from regrow.topology import MOMENTA, MaskedOptimizer, Rewiring, Topology, optimizer_state, ranks_buffer
 from regrow.weights import find, unwrapped
 
@@ -40,13 +41,15 @@ REFUSED = {
 }
 
 
-def sparsify(model: nn.Module, optimizer: Optimizer, *, preset: str | None = None, **words: Any) -> SparseTraining:
+def sparsify(model: nn.Module, optimizer: Optimizer, *, preset: str | None = None,
+             state: Mapping[str, Any] | None = None, **words: Any) -> SparseTraining:
     """Make a model sparse, and keep it so while its own loop trains it: call step() in place of optimizer.step().
 
     `words` are fields of `settings.Settings`, such as sparsity=0.9 or density={"conv*": 0.2, "*": 0.1}, prune_rate=0.3,
     grow="gradient", dense=["head.*"], seed=1. update_interval and total_steps, in optimizer steps, are needed. `preset`
     (paper, set, rigl, snfs, static) sets what goes together. Weights between units become sparse, in place: of linear,
-    convolutional, recurrent and attention layers and those made like them; embeddings if asked.
+    convolutional, recurrent and attention layers and those made like them; embeddings if asked. With `state`, which
+    state_dict() returned, a model that has its weights already goes on with those masks instead of new ones.
 
     Raises ConfigError, in one sentence, for what cannot be trained so.
     """
@@ -54,7 +57,7 @@ def sparsify(model: nn.Module, optimizer: Optimizer, *, preset: str | None = Non
         raise ConfigError(f"sparsify needs the model itself, a torch.nn.Module, not a {type(model).__name__}.")
     if not isinstance(optimizer, Optimizer):
         raise ConfigError(f"sparsify needs the optimizer, a torch.optim.Optimizer, not a {type(optimizer).__name__}.")
-    return SparseTraining(model, optimizer, from_words(preset, words))
+    return SparseTraining(model, optimizer, from_words(preset, words), state)
 
 
 class SparseTraining:
@@ -63,7 +66,8 @@ class SparseTraining:
     `left_dense` names the weights of two axes or more that stay as they are.
     """
 
-    def __init__(self, model: nn.Module, optimizer: Optimizer, settings: Settings) -> None:
+    def __init__(self, model: nn.Module, optimizer: Optimizer, settings: Settings,
+                 state: Mapping[str, Any] | None = None) -> None:
         """Lay the first masks over the model's weights. Raises ConfigError as `sparsify`."""
         model = unwrapped(model)
         while isinstance(inner := getattr(optimizer, "optimizer", None), Optimizer):
@@ -75,7 +79,13 @@ class SparseTraining:
         counts = counts_of(layers, settings)
         self._device = next(iter(weights.values())).device
         self._agree(f"{asdict(settings)} {counts}".encode(), "different models, settings or seeds")
-        self._topology = Topology(settings, weights, counts=counts,
+        shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
+        if state is None:
+            masks = random_masks(shapes, counts, settings.seed)
+        else:
+            _check_state(state, settings, shapes)
+            masks = {name: state["topology"][f"mask/{name}"] for name in weights}
+        self._topology = Topology(settings, weights, masks=masks,
                                   groups={name: layer.groups for name, layer in layers.items()})
         self._optimizer = weakref.ref(optimizer)  # its hooks hold us; once it is replaced, we see that it is gone
         self._masked = MaskedOptimizer(self._topology, weakref.proxy(optimizer), settings.total_steps)
@@ -87,6 +97,8 @@ class SparseTraining:
         self._hooks: tuple[RemovableHandle, ...] = (optimizer.register_step_pre_hook(self._before_step),
                                                     optimizer.register_step_post_hook(self._after_step))
         _trainings.add(self)
+        if state is not None:
+            self.load_state_dict(state)
 
     def step(self, scaler: Any = None, closure: Callable[[], Any] | None = None) -> dict[str, Rewiring] | None:
         """One step of the optimizer on the connections that exist, and the update of the wiring if one is due.
@@ -181,19 +193,8 @@ class SparseTraining:
 
         Raises ConfigError if it is no such state, or that of another model or other settings.
         """
-        if not isinstance(state, Mapping) or state.keys() != {"step_count", "settings", "topology"}:
-            raise ConfigError("This is no state of a sparse training: give what state_dict() returned.")
-        ours, theirs = asdict(self.settings), state["settings"]
-        for name in ours.keys() - {"total_steps", "same_on_ranks"}:  # more steps may follow
-            if theirs.get(name) != ours[name]:
-                raise ConfigError(f"The state was saved with {name}={theirs.get(name)!r}, and this training has "
-                                  f"{name}={ours[name]!r}: give sparsify the same.")
-        now, then = self._topology.state(), state["topology"]
-        if odd := [name for name in now.keys() ^ then.keys() or now if name not in now or name not in then
-                   or now[name].shape != then[name].shape]:
-            raise ConfigError(f"The state is of another model ({sorted(odd)[0]} does not fit): load it into the one it "
-                              "was saved from.")
-        self._topology.load_state({name: part.clone() for name, part in then.items()})
+        _check_state(state, self.settings, {name: tuple(mask.shape) for name, mask in self.masks.items()})
+        self._topology.load_state({name: part.clone() for name, part in state["topology"].items()})
         self.step_count = state["step_count"]
 
     def _before_step(self, optimizer: Optimizer, args: tuple[Any, ...],
@@ -338,6 +339,22 @@ def _check_optimizer(optimizer: Optimizer, weights: Mapping[str, Tensor]) -> Non
             if state.device != weight.device:
                 raise ConfigError(f"The weight of {name} is on {weight.device}, and what the optimizer remembers of it "
                                   f"on {state.device}: move the model before the optimizer is made or loaded.")
+
+
+def _check_state(state: Any, settings: Settings, shapes: Mapping[str, Shape]) -> None:
+    """Raise ConfigError unless `state` is one of a training with these settings and layers."""
+    if not isinstance(state, Mapping) or state.keys() != {"step_count", "settings", "topology"}:
+        raise ConfigError("This is no state of a sparse training: give what state_dict() returned.")
+    ours, theirs = asdict(settings), state["settings"]
+    for name in ours:
+        if name not in ("total_steps", "same_on_ranks") and theirs.get(name) != ours[name]:  # more steps may follow
+            raise ConfigError(f"The state was saved with {name}={theirs.get(name)!r}, and this training has "
+                              f"{name}={ours[name]!r}: give sparsify the same.")
+    masks = {name.removeprefix("mask/"): tuple(mask.shape) for name, mask in state["topology"].items()
+             if name.startswith("mask/")}
+    if odd := [name for name in [*shapes, *masks] if shapes.get(name) != masks.get(name)]:
+        raise ConfigError(f"The state is of another model, as the layer {odd[0]} does not fit: load it into the one it "
+                          "was saved from.")
 
 
 def _parameters(optimizer: Optimizer) -> list[Tensor]:

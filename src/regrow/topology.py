@@ -110,24 +110,25 @@ class Topology:
     """
 
     def __init__(self, config: Strategy, weights: Mapping[str, Tensor], factors: Mapping[str, Tensor] | None = None, *,
-                 counts: Mapping[str, int] | None = None, groups: Mapping[str, int] | None = None) -> None:
+                 masks: Mapping[str, Tensor] | None = None, groups: Mapping[str, int] | None = None) -> None:
         """`weights` and `factors` are written in place; `factors` (new ones unless given) become masks of 0 and 1.
 
-        `counts` are the connections of each layer (by default as config.sparsity and config.init say), `groups` those
-        of grouped convolutions.
+        `masks` are the first ones (drawn as config.sparsity, init and seed say unless given), `groups` those of grouped
+        convolutions.
         """
         self.config = config
         self.weights = dict(weights)
         self.groups = groups or {}
         shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
-        counts = counts or connection_counts(shapes, 1 - (config.sparsity or 0), config.init)
-        masks = random_masks(shapes, counts, config.seed)
+        if masks is None:
+            counts = connection_counts(shapes, 1 - (config.sparsity or 0), config.init)
+            masks = random_masks(shapes, counts, config.seed)
         self.masks = {name: mask.to(weights[name].device) for name, mask in masks.items()}
         self.explored = {name: mask.clone() for name, mask in self.masks.items()}
         self.needs = needs(config)
         track = "average" in self.needs and config.growth_momentum == "ema"
         self.averages = {name: torch.zeros_like(weight) for name, weight in weights.items()} if track else {}
-        self.sparse = any(counts[name] < weight.numel() for name, weight in weights.items())
+        self.sparse = not all(bool(mask.all()) for mask in self.masks.values())
         self.factors = factors or {name: torch.empty_like(weight) for name, weight in weights.items()}
         self._refresh()
 

@@ -32,6 +32,7 @@ ROWS: dict[str, dict[str, set]] = {
     "pipeline": {"pipeline": {"batched uint8", "DataLoader + torchvision"}},
     "batched": {"case": {"mlp", "convnet"}, "engine": {"usual", "dense", "batched"}, "runs": {1, 3}},
     "memory_format": {"network": {"convnet"}, "memory_format": {"channels_first", "channels_last"}},
+    "sparsify": {"network": {"mlp", "resnet18"}, "growth": {"random", "gradient", "momentum"}},
     "store": {"part": {"training step", "degrees", "masks", "checkpoint", "record"}},
     "sweep": {"workers": {1, 2}},
     "notebooks": {"profile": {"replay", "quick"}},

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from regrow.config import CHOICES, RunConfig, Strategy, preset
 from regrow.data import Dataset
 from regrow.errors import ConfigError, RegrowError
 from regrow.rules import GROWTH, PRUNING
-from regrow.settings import from_words
+from regrow.settings import Settings, from_words
 from regrow.sparsification import SparseTraining, sparsify
 from regrow.topology import optimizer_state
 
@@ -127,6 +127,7 @@ OPTIMIZERS: dict[str, Callable[[Any], Optimizer]] = {
     "fused sgd": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, fused=True),
     "adam": lambda p: torch.optim.Adam(p, lr=0.01, weight_decay=0.1),
     "fused adam": lambda p: torch.optim.Adam(p, lr=0.01, fused=True),
+    "capturable": lambda p: torch.optim.Adam(p, lr=0.01, fused=True, capturable=True),
     "adamw": lambda p: torch.optim.AdamW(p, lr=0.01, amsgrad=True, foreach=True),
     "rmsprop": lambda p: torch.optim.RMSprop(p, lr=0.01, momentum=0.9, centered=True),
     "adagrad": lambda p: torch.optim.Adagrad(p, lr=0.01, initial_accumulator_value=0.1),
@@ -282,6 +283,10 @@ def test_what_stays_dense_is_named_by_layers_modules_or_patterns(dense: Any) -> 
     assert sparse.density == pytest.approx(0.5, abs=0.002)  # of what is sparse
 
 
+def test_naming_as_dense_what_is_never_sparse_is_no_mistake() -> None:
+    assert "up" in begun(Everything(), dense=["norm", "words", "head.0.bias"])[2].masks
+
+
 def test_density_is_one_number_or_one_for_each_name_or_pattern() -> None:
     sparse = begun(Everything(), density={"*": 0.5, "head.*": 0.1, "up": 0.25}, dense="attention")[2]
     rows = sparse.table().set_index("layer")
@@ -345,6 +350,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "sharded": (lambda: nn.Sequential(FullyShardedDataParallel(), nn.Linear(3, 2)), "0 is sharded"),
     "DTensor": (lambda: with_weight(DTensor(torch.ones(8, 6))), "fc1 is spread over several processes"),
     "stored sparsely": (lambda: with_weight(nn.Parameter(torch.eye(8, 6).to_sparse())), "fc1 is stored as a sparse"),
+    "quantised": (lambda: torch.ao.quantization.quantize_dynamic(small(), {nn.Linear}), "fc1 is quantised"),
     "nothing": (lambda: nn.Sequential(nn.BatchNorm1d(3)), "nothing to make sparse"),
 }
 
@@ -406,6 +412,13 @@ def test_steps_must_be_told_and_numbers_of_numpy_are_numbers() -> None:
         sparsify(model, optimizer, sparsity=0.5)
     sparse = sparsify(model, optimizer, sparsity=np.float64(0.5), update_interval=np.int64(2), total_steps=9)
     assert sparse.density == 0.5
+
+
+def test_words_that_a_run_has_too_have_its_defaults() -> None:
+    runs = {field.name: field.default for field in fields(RunConfig)}
+    ours = {field.name: field.default for field in fields(Settings) if field.name in runs}
+    assert {name for name in ours if ours[name] != runs[name]} == {"sparsity", "grow", "update_interval"}
+    assert ours.keys() == Strategy.__annotations__.keys()
 
 
 def test_a_preset_means_what_it_means_for_a_run_and_words_go_before_it() -> None:
@@ -615,7 +628,7 @@ def test_own_rules_work_as_in_a_run() -> None:
 # ---- resume ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("order", ["before", "after"])
+@pytest.mark.parametrize("order", ["before", "after", "at once"])
 @pytest.mark.parametrize("options", [{"grow": "momentum"}, {"grow": "random>gradient"}, {"preset": "rigl"}], ids=short)
 def test_a_resumed_training_is_the_undisturbed_one_bit_for_bit(options: dict[str, Any], order: str) -> None:
     whole = begun(kind="adamw", **options)
@@ -628,10 +641,16 @@ def test_a_resumed_training_is_the_undisturbed_one_bit_for_bit(options: dict[str
                         "sparse": whole[2].state_dict()}, file)
     file.seek(0)
     saved = torch.load(file, weights_only=True)
-    model, optimizer, sparse = begun(kind="adamw", **options)
-    parts = [(sparse, "sparse"), (model, "model"), (optimizer, "optimizer")]
-    for part, name in parts if order == "before" else parts[::-1]:
-        part.load_state_dict(saved[name])
+    if order == "at once":  # model and optimizer have all of theirs already, as in frameworks
+        model = small()
+        model.load_state_dict(saved["model"])
+        model, optimizer, sparse = begun(model, kind="adamw", state=saved["sparse"], **options)
+        optimizer.load_state_dict(saved["optimizer"])
+    else:
+        model, optimizer, sparse = begun(kind="adamw", **options)
+        parts = [(sparse, "sparse"), (model, "model"), (optimizer, "optimizer")]
+        for part, name in parts if order == "before" else parts[::-1]:
+            part.load_state_dict(saved[name])
     for t in range(5, 12):
         passed(model, t)
         sparse.step()
@@ -653,7 +672,7 @@ def test_a_state_of_another_training_is_refused() -> None:
     state = begun()[2].state_dict()
     with pytest.raises(ConfigError, match="seed=0, and this training has seed=1"):
         begun(seed=1)[2].load_state_dict(state)
-    with pytest.raises(ConfigError, match="of another model .explored/fc1 does not fit"):
+    with pytest.raises(ConfigError, match="of another model, as the layer fc1 does not fit"):
         begun(small(6, 9, 4))[2].load_state_dict(state)
     with pytest.raises(ConfigError, match="no state of a sparse training"):
         begun()[2].load_state_dict({"masks": 1})

@@ -71,12 +71,12 @@ def copy(tmp_path: Path) -> Path:
 
 def test_every_dependency_says_why_it_is_there() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    for requirement in TESTED + EXTRAS["cluster"]:
+    for requirement in TESTED + EXTRAS["cluster"] + EXTRAS["recipes"]:
         assert re.search(rf'^    "{re.escape(requirement)}",  # \w+', text, re.MULTILINE), requirement
 
 
 def test_every_dependency_is_pinned_within_its_bounds() -> None:
-    for requirement in map(Requirement, TESTED + EXTRAS["cluster"]):
+    for requirement in map(Requirement, TESTED + EXTRAS["cluster"] + EXTRAS["recipes"]):
         version = pins()[canonicalize_name(requirement.name)]
         assert version in requirement.specifier, requirement
 
