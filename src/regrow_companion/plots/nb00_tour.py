@@ -119,7 +119,7 @@ def grown_networks(records: Sequence[Record], accuracies: Mapping[str, float]) -
         widths = 0.8 * np.sqrt(degrees / mean)  # in cells of the grid
         ax.add_collection(EllipseCollection(widths, widths, np.zeros(len(degrees)), units="xy", facecolor=colour,
                                             alpha=0.75, linewidth=0, offsets=np.column_stack([column, row]),
-                                            offset_transform=ax.transData))
+                                            offset_transform=ax.transData, rasterized=True))
         ax.set(xlim=(-1.5, GRID + 0.5), ylim=(len(degrees) / GRID + 0.5, -1.5), xticks=[], yticks=[], aspect="equal")
         ax.set_title(title, fontsize=8)
         ax.set_xlabel(f"largest {degrees.max():,}\n{(degrees <= 10).sum():,} have 10 or less", fontsize=7)
