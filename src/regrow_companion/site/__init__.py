@@ -156,8 +156,7 @@ class _Writer:
         pages = {book.entry.id: book.page for book in self.books}
         still = self._committed(STILL)
         doors = [(pages[id], title, text) for id, title, text in DOORS if id in pages]
-        findings = [(one, f"verdicts.html#claim-{one.claim}" if one.claim in self.claims else "",
-                     pages.get(one.notebook, "")) for one in shared.findings()]
+        findings = [(one, self.claims.get(one.claim), pages.get(one.notebook, "")) for one in shared.findings()]
         self._page("index.html", "index.html.j2", growth=self.material.growth, still=still.address if still else "",
                    doors=doors, findings=findings, claims=len(self.claims))
 
@@ -166,11 +165,12 @@ class _Writer:
         self._page("verdicts.html", "verdicts.html.j2", groups=ledger.groups(self.material.judged), rows=rows,
                    sections=ledger.by_section(rows), no_ledger=self.material.no_ledger,
                    verdict_page=next((book.page for book in self.books if book.entry.id == VERDICT), ""))
-        self.found += [("Claim", row.text, f"verdicts.html#{row.anchor}", f"{row.verdict}. {row.id}") for row in rows]
+        self.found += [(f"Claim, {row.verdict}", row.text, f"verdicts.html#{row.anchor}", row.id) for row in rows]
 
     def _api(self) -> None:
         modules = api.modules()
-        self._page("api.html", "api.html.j2", modules=modules, face=api.face(modules))
+        self._page("api.html", "api.html.j2", modules=modules, face=api.face(modules),
+                   paragraphs=api.paragraphs)
         self.found += [("Python", f"{module.name}.{name.name}", f"api.html#{name.anchor}", name.summary)
                        for module in modules for name in module.names]
 
@@ -182,6 +182,7 @@ class _Writer:
         self.found += [("Glossary", term.term, f"{LAST_PAGE}#{term.anchor}", term.text) for term in terms]
 
     def _search(self, shown: Sequence[Mapping[str, Any]]) -> None:
+        self.found += [("Notebook", _title(book.entry), book.page, "") for book in self.books]
         self.found += [(item["kind"].capitalize(), item["name"], item["page"] if item["kind"] == "table" else
                         f"figures.html#{item['stem']}", item["caption"]) for item in shown]
         index = json.dumps(self.found, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -13,6 +14,14 @@ import regrow
 
 CORE = Path(regrow.__file__).parent
 BEYOND_CORE = ("regrow_companion.watching.observation",)  # what `regrow` takes from elsewhere
+
+
+def paragraphs(doc: str) -> list[tuple[str, bool]]:
+    """The parts of a docstring between empty lines, and the items of its lists, as (text, whether it is code, which is
+    indented)."""
+    parts = [part for part in re.split(r"\n\n+|\n(?=- )", doc) if part.strip()]
+    indented = [part.startswith("    ") for part in parts]
+    return [(part if code else " ".join(part.split()), code) for part, code in zip(parts, indented, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -31,7 +40,7 @@ class Name:
     @property
     def summary(self) -> str:
         """The first sentence, or what comes before the first empty line."""
-        return " ".join(self.doc.partition("\n\n")[0].split()).partition(". ")[0].rstrip(".") + "."
+        return " ".join(self.doc.partition("\n\n")[0].split()).replace("`", "").partition(". ")[0].rstrip(".") + "."
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ document.addEventListener("DOMContentLoaded", () => {
     for (const panel of panels) {
       draw(panel);
       panel.text.textContent = `largest hub: ${number(panel.rule.largest[frame])}\n`
-        + `at 10 or fewer: ${number(panel.rule.poor[frame])}`;
+        + `neurons at 10 or fewer: ${number(panel.rule.poor[frame])}`;
     }
     slider.value = frame;
     epoch.textContent = frame === 0 ? "before training" : `epoch ${Math.round(data.epochs[frame])} of ${data.epochs[last]}`;
