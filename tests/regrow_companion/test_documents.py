@@ -6,6 +6,7 @@ import re
 from functools import cache
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 import yaml
@@ -66,13 +67,13 @@ def test_pages_are_short_and_every_one_can_be_reached_from_the_readme() -> None:
 
 
 def test_the_paper_and_its_authors_stand_at_every_entrance() -> None:
-    tour = (ROOT / "notebooks" / "00_tour.ipynb").read_text()
-    verdict = (ROOT / "notebooks" / "17_verdict.ipynb").read_text()
-    readme = (ROOT / "README.md").read_text()
-    for text in (" ".join(readme.split()), tour, verdict):
-        assert "Survival of the Most Connected" in text
+    texts = [(ROOT / "README.md").read_text()]
+    for name in ("00_tour", "01_the_question", "17_verdict"):
+        texts.append(nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4).cells[0].source)
+    for text in (" ".join(text.split()) for text in texts):
+        assert "Survival of the Most Connected" in text and shared.FIND_PAPER in text
         assert all(name in text for name in ("Dylan Matab", "Elena Mocanu", "Boqian Wu"))
-    assert shared.FIND_PAPER in readme and "CITATION.cff" in readme
+    assert "CITATION.cff" in texts[0]
 
 
 # ------------------------------------------------------------------------------------------------------ five findings
