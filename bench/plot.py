@@ -1,4 +1,4 @@
-"""The picture in the README: time per step against connections, from bench/results/engines.csv."""
+"""The picture in docs/speed.md: time per step against connections, from bench/results/engines.csv."""
 
 from __future__ import annotations
 

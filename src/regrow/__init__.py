@@ -4,7 +4,7 @@
     record = Store("build/store").ensure(RunConfig(hidden=(300, 100), epochs=3))
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 from regrow.config import RunConfig
 from regrow.errors import RegrowError

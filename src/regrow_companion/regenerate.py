@@ -16,6 +16,7 @@ from regrow.store import Store
 from regrow_companion import claims, figures, site, study, tail_tables
 from regrow_companion.runner import many
 from regrow_companion.runner.index import Entry
+from regrow_companion.site import growth
 from regrow_companion.study import REPOSITORY, SHIPPED, default_store, figure_folder
 from regrow_companion.sweep import drive
 
@@ -95,7 +96,7 @@ def write_site(entries: Sequence[Entry], options: many.Options) -> None:
     """Write build/<profile>/site and say where it is, how large, and what is amiss with it."""
     judged, why = judge()
     material = site.Material(options.profile, tuple(entries), options.folder / "notebooks", options.out,
-                             REPOSITORY / "figures", judged, why)
+                             REPOSITORY / "figures", judged, why, growth.moving_picture(growth.shipped()))
     written = site.write(material, options.folder / "site")
     size = written.size / 1e6
     for name in written.undescribed:

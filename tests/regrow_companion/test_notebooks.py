@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from pathlib import Path
 
 import nbformat
 import pytest
 
 from regrow_companion import study
-from regrow_companion.runner.index import Entry, read_index, readme_table
+from regrow_companion.runner.index import Entry, notebook_table, read_index
+from regrow_companion.site.products import saved_by
 from regrow_companion.study import REPOSITORY
 
 ROOT = REPOSITORY
@@ -39,8 +41,53 @@ def test_the_map_needs_only_what_the_study_knows() -> None:
     assert {need for entry in ENTRIES for need in entry.needs} <= set(study.NEEDS)
 
 
-def test_the_readme_shows_the_map() -> None:
-    assert readme_table(ENTRIES) in (ROOT / "README.md").read_text()
+def test_the_page_of_notebooks_shows_the_map() -> None:
+    assert notebook_table(ENTRIES) in (ROOT / "docs" / "notebooks.md").read_text()
+
+
+def counted_minutes(path: Path) -> tuple[float, float]:
+    """To read and to work through, as docs/notebooks.md says how they are counted."""
+    book = nbformat.read(path, as_version=4)
+    prose = " ".join(cell.source for cell in book.cells if cell.cell_type == "markdown")
+    code = sum(len(cell.source.splitlines()) for cell in book.cells if cell.cell_type == "code")
+    reading = words_in(prose) / 200 + code / 25
+    return reading, reading + 3 * prose.count("predict") + 5 * prose.count("<details>")
+
+
+def words_in(prose: str) -> int:
+    return len(re.findall(r"[A-Za-z][A-Za-z'-]+", re.sub(r"\$[^$]*\$|`[^`]*`", "", prose)))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_every_notebook_has_the_same_header(path: Path) -> None:
+    """Title; what it belongs to, owns and needs; and two times, which for notebooks of the paper follow from counts."""
+    head = nbformat.read(path, as_version=4).cells[0].source
+    title, facts = head.split("\n\n")[:2]
+    number = re.fullmatch(r"(\d\d)_\w+", path.stem)
+    assert title.startswith(f"# {number[1]} · " if number else "# ") and "**" not in facts
+    assert len(facts.split(" ·")) >= 3
+    found = re.search(r" ·\s+read\s+(\d+),\s+work\s+through\s+(\d+)\s+minutes$", facts)
+    assert found, facts
+    if number:
+        assert title == f"# {number[1]} · {next(entry.title for entry in ENTRIES if entry.id == number[1])}"
+        reading, working = counted_minutes(path)
+        assert abs(int(found[1]) - reading) <= 5 and abs(int(found[2]) - working) <= 7, (reading, working)
+
+
+@pytest.mark.parametrize("stem", ["00_tour", "01_the_question", "03_prune_and_regrow"])
+def test_first_steps_show_pictures_before_they_are_run(stem: str) -> None:
+    """As GitHub shows them: pictures that are committed, and that the notebook itself draws."""
+    path = ROOT / "notebooks" / f"{stem}.ipynb"
+    (entry,) = (entry for entry in ENTRIES if entry.path == path)
+    prose = "\n".join(cell.source for cell in cells(entry, "markdown"))
+    shown = set(re.findall(r"!\[[^]]{20,}\]\(\.\./figures/(\w+)\.png\)", prose))
+    assert shown and shown <= {name for name, _ in saved_by(entry)}
+    assert all((ROOT / "figures" / f"{name}.png").is_file() for name in shown)
+
+
+def test_the_tour_opens_with_a_picture() -> None:
+    (entry,) = (entry for entry in ENTRIES if entry.id == "00")
+    assert "](../figures/growth.png)" in nbformat.read(entry.path, as_version=4).cells[0].source
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.id)
@@ -56,8 +103,7 @@ def test_shape(entry: Entry) -> None:
     assert max(len(cell.source.splitlines()) for cell in code) <= 20
     assert sum(len(cell.source.splitlines()) for cell in code) <= 200
     prose = " ".join(cell.source for cell in cells(entry, "markdown"))
-    words = len(re.findall(r"[A-Za-z][A-Za-z'-]+", re.sub(r"\$[^$]*\$|`[^`]*`", "", prose)))
-    assert 700 <= words <= 1900, words
+    assert 700 <= words_in(prose) <= 1900, words_in(prose)
     assert prose.count("<details>") >= 3, "three exercises with folded solutions"
     assert entry.section.split(",")[0].split("-")[0] in prose
 

@@ -34,6 +34,7 @@ def _vectors(context: Any, number: Any) -> ir.VectorType:
 
 
 def data_of(context: Any, builder: ir.IRBuilder, array_type: Any, array: ir.Value) -> ir.Value:
+    """The address of an array's first number."""
     return context.make_array(array_type)(context, builder, value=array).data
 
 

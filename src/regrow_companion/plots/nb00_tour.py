@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
+from matplotlib.collections import EllipseCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
@@ -94,3 +95,35 @@ def pixel_figure(variation: ArrayLike, maps: Mapping[str, ArrayLike]) -> tuple[F
             for name, values in {"variation": np.asarray(variation), **counts}.items()
             for (i, j), value in np.ndenumerate(values)]
     return fig, pd.DataFrame(rows)
+
+
+GRID = 32  # neurons in a row of a panel: hidden 1 of the paper's MLP has 32 x 32
+
+
+def grown_networks(records: Sequence[Record], accuracies: Mapping[str, float]) -> tuple[Figure, pd.DataFrame]:
+    """The neurons of the first hidden layer as dots, a panel for the wiring that all records start from and one for
+    what each of them has become; the area of a dot is the neuron's in-degree.
+
+    Records are of one seed and one wiring, a growth rule each; `accuracies` are percents by rule, for the titles. The
+    frame has a row per neuron and a column per panel.
+    """
+    first = records[0].layers[0]
+    panels = {"the start of all three": (records[0].in_degree[first][0], "#555555")}
+    for record in records:
+        rule = record.config.method
+        panels[f"{rule} growth: {accuracies[rule]:.1f} %"] = (record.in_degree[first][-1], style_of(rule).colour)
+    mean = float(np.mean(next(iter(panels.values()))[0]))
+    fig, axes = plt.subplots(1, len(panels), figsize=(7, 2.15))
+    for ax, (title, (degrees, colour)) in zip(axes, panels.items(), strict=True):
+        row, column = np.divmod(np.arange(len(degrees)), GRID)
+        widths = 0.8 * np.sqrt(degrees / mean)  # in cells of the grid
+        ax.add_collection(EllipseCollection(widths, widths, np.zeros(len(degrees)), units="xy", facecolor=colour,
+                                            alpha=0.75, linewidth=0, offsets=np.column_stack([column, row]),
+                                            offset_transform=ax.transData, rasterized=True))
+        ax.set(xlim=(-1.5, GRID + 0.5), ylim=(len(degrees) / GRID + 0.5, -1.5), xticks=[], yticks=[], aspect="equal")
+        ax.set_title(title, fontsize=8)
+        ax.set_xlabel(f"largest {degrees.max():,}\n{(degrees <= 10).sum():,} have 10 or less", fontsize=7)
+        ax.spines[:].set_visible(False)
+    plt.close(fig)
+    frame = pd.DataFrame({title.partition(":")[0]: degrees for title, (degrees, _) in panels.items()})
+    return fig, frame.rename_axis("neuron").reset_index()

@@ -171,12 +171,12 @@ def _refuse_doubles(entries: Iterable[Entry], index: str) -> None:
                 owner[kind, name] = e.id
 
 
-def readme_table(entries: Iterable[Entry]) -> str:
-    """The map as the README shows it, in Markdown; a test holds the README against it."""
+def notebook_table(entries: Iterable[Entry]) -> str:
+    """The map as docs/notebooks.md shows it, in Markdown; a test holds the page against it."""
     lines = ["| notebook | paper | figures and tables | command |", "|---|---|---|---|"]
     for e in entries:
         products = ", ".join(_spoken(name) for name in e.products) or "-"
-        lines.append(f"| [{e.id} {e.title}](notebooks/{e.file}) | {e.section} | {products} "
+        lines.append(f"| [{e.id} {e.title}](../notebooks/{e.file}) | {e.section} | {products} "
                      f"| `./run_all.sh --only {e.id}` |")
     return "\n".join(lines)
 

@@ -1,9 +1,11 @@
-"""The site: the ledger of claims, a page per notebook, galleries of figures and tables, a glossary. `python -m regrow
-report` writes it; it is a folder that can be copied anywhere and opened without a network.
+"""The site: a first page, the ledger of claims, a page per notebook, galleries of figures and tables, a glossary, the
+public names of the package, and a search over all of it. `python -m regrow report` writes it; it is a folder that can
+be copied anywhere and opened without a network.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,11 +19,13 @@ from regrow import files
 from regrow.errors import RegrowError
 from regrow_companion import claims
 from regrow_companion.runner.index import Entry
-from regrow_companion.site import books, ledger, products, shared
-from regrow_companion.site.books import Book
+from regrow_companion.site import api, books, ledger, products, shared
+from regrow_companion.site.books import Book, Committed
 from regrow_companion.site.products import Product
 from regrow_companion.site.shared import SHARED, by_chapter, chapter_of, in_the_paper, render
 
+TOUR, VERDICT, WIDGETS = "00", "17", "widgets"  # notebooks that the first page leads to
+STILL = "growth"  # the picture of the first page where scripts do not run
 LAST_PAGE = "glossary.html"  # a folder that has it is a site of ours
 MEANING = {
     "quick": "Real training, but of small networks on few images and for few epochs, so that it takes minutes on two "
@@ -30,11 +34,17 @@ MEANING = {
     "paper": "The paper's grid: its networks and data sets, 300 epochs, five seeds.",
 }
 
+DOORS = (  # to notebooks; the third one, to the verdicts, is in the template
+    (TOUR, "Take the tour", "Train two small networks, look inside, and see what the paper is about. Ten minutes."),
+    (WIDGETS, "Play in the gallery", "Eight small experiments to move by hand, each with a question for a class."),
+)
+
 
 @dataclass(frozen=True)
 class Material:
     """What a site is made of. `notebooks` is the folder of executed notebooks, `drawn` that of figures and tables,
-    `committed` the figures of the repository; `no_ledger` says why the ledger is empty, if it is."""
+    `committed` the figures of the repository; `no_ledger` says why the ledger is empty, if it is; `growth` is the
+    moving picture of the first page (site.growth), None without one."""
 
     profile: str
     entries: tuple[Entry, ...]
@@ -43,6 +53,7 @@ class Material:
     committed: Path
     judged: Sequence[claims.Entry] = ()
     no_ledger: str = "its records are not there."
+    growth: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +95,7 @@ class _Writer:
         self.claims = {row.id: row for row in ledger.rows(material.judged)}
         self.thumbnails: dict[str, tuple[str, int, int]] = {}
         self.anchors: dict[str, frozenset[str]] = {}  # of the figures and tables on a notebook's page
+        self.found: list[tuple[str, str, str, str]] = []  # what the search knows: kind, title, address, text
 
     def write(self) -> list[str]:
         for path in SHARED:
@@ -92,15 +104,18 @@ class _Writer:
         undescribed = [name for book in self.books for name in self._notebook(book)]
         figures = [self._shown(product) for product in self.products.values() if product.kind == "figure"]
         tables = [self._shown(product) for product in self.products.values() if product.kind == "table"]
-        self._index(figures)
+        self._index()
+        self._ledger()
+        self._page("notebooks.html", "notebooks.html.j2", chapters=self._chapters(), total=len(self.books),
+                   failed=self._count("failed"), ran=self._count("executed"))
         self._page("figures.html", "figures.html.j2", figures=figures)
         self._page("tables.html", "tables.html.j2", tables=tables)
         for product in self.products.values():
             if product.kind == "table":
                 self._table(product)
-        pages = {book.entry.id: book.page for book in self.books}
-        self._page(LAST_PAGE, "glossary.html.j2", terms=[
-            (term, [(name, pages[name]) for name in term.notebooks if name in pages]) for term in shared.terms()])
+        self._api()
+        self._glossary()
+        self._search([*figures, *tables])
         return undescribed
 
     def _page(self, name: str, template: str, **values: Any) -> None:
@@ -122,25 +137,56 @@ class _Writer:
         files.write(self.site / "thumbnails" / f"{product.stem}.png", content)
         return f"thumbnails/{product.stem}.png", width, height
 
-    def _committed(self, stem: str) -> str | None:
-        """Where the site has a picture of the repository; None if the notebook drew the very same picture."""
+    def _committed(self, stem: str) -> Committed | None:
+        """A picture of the repository as pages show it; None if there is no such picture."""
         path = self.material.committed / f"{stem}.png"
         if not path.is_file():
             return None
         product = self.products.get(stem)
         if product and product.shown and product.path("png").read_bytes() == path.read_bytes():
-            return None
+            return Committed(f"figures/{stem}.png", drawn_again=True)
         (self.site / "committed").mkdir(exist_ok=True)
         shutil.copyfile(path, self.site / "committed" / path.name)
-        return f"committed/{path.name}"
+        return Committed(f"committed/{path.name}", drawn_again=False)
 
-    def _index(self, figures: Sequence[Mapping[str, Any]]) -> None:
-        states = [book.state for book in self.books]
-        self._page("index.html", "index.html.j2", groups=ledger.groups(self.material.judged),
-                   rows=list(self.claims.values()), sections=ledger.by_section(list(self.claims.values())),
-                   no_ledger=self.material.no_ledger, figures=figures, chapters=self._chapters(),
-                   verdict_page=next((book.page for book in self.books if book.entry.id == "17"), ""),
-                   total=len(states), failed=states.count("failed"), ran=states.count("executed"))
+    def _count(self, state: str) -> int:
+        return sum(book.state == state for book in self.books)
+
+    def _index(self) -> None:
+        pages = {book.entry.id: book.page for book in self.books}
+        still = self._committed(STILL)
+        doors = [(pages[id], title, text) for id, title, text in DOORS if id in pages]
+        findings = [(one, self.claims.get(one.claim), pages.get(one.notebook, "")) for one in shared.findings()]
+        self._page("index.html", "index.html.j2", growth=self.material.growth, still=still.address if still else "",
+                   doors=doors, findings=findings, claims=len(self.claims))
+
+    def _ledger(self) -> None:
+        rows = list(self.claims.values())
+        self._page("verdicts.html", "verdicts.html.j2", groups=ledger.groups(self.material.judged), rows=rows,
+                   sections=ledger.by_section(rows), no_ledger=self.material.no_ledger,
+                   verdict_page=next((book.page for book in self.books if book.entry.id == VERDICT), ""))
+        self.found += [(f"Claim, {row.verdict}", row.text, f"verdicts.html#{row.anchor}", row.id) for row in rows]
+
+    def _api(self) -> None:
+        modules = api.modules()
+        self._page("api.html", "api.html.j2", modules=modules, face=api.face(modules),
+                   paragraphs=api.paragraphs)
+        self.found += [("Python", f"{module.name}.{name.name}", f"api.html#{name.anchor}", name.summary)
+                       for module in modules for name in module.names]
+
+    def _glossary(self) -> None:
+        pages = {book.entry.id: book.page for book in self.books}
+        terms = shared.terms()
+        self._page(LAST_PAGE, "glossary.html.j2", terms=[
+            (term, [(name, pages[name]) for name in term.notebooks if name in pages]) for term in terms])
+        self.found += [("Glossary", term.term, f"{LAST_PAGE}#{term.anchor}", term.text) for term in terms]
+
+    def _search(self, shown: Sequence[Mapping[str, Any]]) -> None:
+        self.found += [("Notebook", _title(book.entry), book.page, "") for book in self.books]
+        self.found += [(item["kind"].capitalize(), item["name"], item["page"] if item["kind"] == "table" else
+                        f"figures.html#{item['stem']}", item["caption"]) for item in shown]
+        index = json.dumps(self.found, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
+        self._page("search.html", "search.html.j2", index=index, entries=len(self.found))
 
     def _chapters(self) -> list[tuple[Any, list[dict[str, Any]]]]:
         by_id = {book.entry.id: book for book in self.books}
@@ -153,7 +199,7 @@ class _Writer:
         owned = [self.products[stem] for stem in entry.products if stem in self.products]
         return {"id": entry.id, "title": _title(entry), "page": book.page, "state": book.state,
                 "command": book.command, "section": in_the_paper(entry.section), "chapter": chapter_of(entry).anchor,
-                "minutes": books.minutes_to_read(entry),
+                "minutes": books.minutes(entry),
                 "products": [{"name": product.name, "where": _place(product)} for product in owned]}
 
     def _notebook(self, book: Book) -> Iterable[str]:
@@ -162,6 +208,8 @@ class _Writer:
             body = books.body(books.read(book.notebook), [b.entry.path.stem for b in self.books], self.products,
                               self._committed)
             self.anchors[book.page] = body.anchors
+            self.found += [("Notebook", f"{_title(book.entry)}: {text}", f"{book.page}#{anchor}", "")
+                           for anchor, text in body.headings]
         at = self.books.index(book)
         before = self._described(self.books[at - 1]) if at else None
         after = self._described(self.books[at + 1]) if at + 1 < len(self.books) else None
@@ -177,8 +225,9 @@ class _Writer:
         anchor = f"#{product.stem}" if product.stem in self.anchors.get(book.page, ()) else ""
         names = ledger.claims_of_figures().get(product.stem, ())
         lacks_records = self.material.profile == "replay" and product.owner.needs and book.state != "absent"
-        return {"stem": product.stem, "name": product.name, "ours": product.ours, "caption": product.caption,
-                "alt": product.alt, "page": f"{product.stem}.html", "where": f"{book.page}{anchor}",
+        return {"stem": product.stem, "kind": product.kind, "name": product.name, "ours": product.ours,
+                "caption": product.caption, "alt": product.alt, "page": f"{product.stem}.html",
+                "where": f"{book.page}{anchor}",
                 "notebook": f"notebook {book.entry.id}" if book.entry.id[:1].isdigit() else _title(book.entry),
                 "command": f"python -m regrow notebooks --profile paper --only {product.owner.id}" if lacks_records
                 else book.command, "problems": product.problems, "drawn_from": product.drawn_from,

@@ -44,6 +44,14 @@ class Book:
 
 
 @dataclass(frozen=True)
+class Committed:
+    """A picture of the repository: where the site has it, and whether a notebook has just drawn the very same."""
+
+    address: str
+    drawn_again: bool
+
+
+@dataclass(frozen=True)
 class Body:
     """What a page shows of a notebook: its cells as HTML, the headings in them as (anchor, text), the figures and
     tables that can be linked to, the state of its widgets as JSON ("" without widgets), the error that stopped it, and
@@ -71,11 +79,11 @@ def find(entries: Iterable[Entry], folder: Path, profile: str) -> list[Book]:
     return books
 
 
-def minutes_to_read(entry: Entry) -> int | None:
-    """What the notebook's first cell says."""
+def minutes(entry: Entry) -> tuple[int, int] | None:
+    """To read and to work through, as the notebook's first cell says."""
     first = json.loads(entry.path.read_text(encoding="utf-8"))["cells"][0]
-    found = re.search(r"(\d+)\s+minutes\s+to\s+read", "".join(first["source"]))
-    return int(found[1]) if found else None
+    found = re.search(r"read\s+(\d+),\s+work\s+through\s+(\d+)\s+minutes", "".join(first["source"]))
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def read(path: Path) -> nbformat.NotebookNode:
@@ -87,9 +95,10 @@ def read(path: Path) -> nbformat.NotebookNode:
 
 
 def body(notebook: nbformat.NotebookNode, pages: Iterable[str], products: Mapping[str, Product],
-         committed: Callable[[str], str | None]) -> Body:
-    """Export a notebook. `pages` are the stems of the notebooks that have a page; `committed` says where the site keeps
-    a picture of the repository, None if it should not be shown because the notebook drew the very same."""
+         committed: Callable[[str], Committed | None]) -> Body:
+    """Export a notebook. `pages` are the stems of the notebooks that have a page; `committed` finds a picture of the
+    repository, of which those are left out that the notebook itself has just drawn the same, but for one in its first
+    cell, which introduces it."""
     ready = prepared(notebook, set(pages), products, committed)
     exporter = HTMLExporter(template_name="basic", template_file="cells.html.j2", extra_loaders=[loader()])
     text, _ = exporter.from_notebook_node(ready)
@@ -102,7 +111,7 @@ def body(notebook: nbformat.NotebookNode, pages: Iterable[str], products: Mappin
 
 
 def prepared(notebook: nbformat.NotebookNode, pages: set[str], products: Mapping[str, Product],
-             committed: Callable[[str], str | None]) -> nbformat.NotebookNode:
+             committed: Callable[[str], Committed | None]) -> nbformat.NotebookNode:
     """A copy of the notebook as the template wants it; `cell.metadata.site` says what is special about a cell."""
     book = deepcopy(notebook)
     book.cells = [cell for cell in book.cells if "injected-parameters" not in cell.metadata.get("tags", ())]
@@ -110,7 +119,7 @@ def prepared(notebook: nbformat.NotebookNode, pages: set[str], products: Mapping
     for cell in book.cells:
         cell.metadata["site"] = {"products": [], "opens": False, "closes": False}
         if cell.cell_type == "markdown":
-            cell.source = _links(_pictures(cell.source, committed), pages)
+            cell.source = _links(_pictures(cell.source, committed, opens=cell is book.cells[0]), pages)
         elif cell.cell_type == "code":
             _show_products(cell, products)
             cell.outputs = _joined([shown for output in cell.outputs if (shown := _static_only(output, state))])
@@ -157,14 +166,14 @@ def _joined(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]
     return joined
 
 
-def _pictures(source: str, committed: Callable[[str], str | None]) -> str:
+def _pictures(source: str, committed: Callable[[str], Committed | None], *, opens: bool) -> str:
     def shown(found: re.Match[str]) -> str:
-        address = committed(found[2])
-        if address is None:
+        picture = committed(found[2])
+        if picture is None or (picture.drawn_again and not opens):
             return ""
-        return (f'\n\n<figure class="panel"><img src="{address}" alt="{html.escape(" ".join(found[1].split()))}" '
-                'loading="lazy"><figcaption>At the paper\'s scale: the picture that comes with the repository.'
-                "</figcaption></figure>\n\n")
+        note = "" if opens else "<figcaption>The picture that comes with the repository.</figcaption>"
+        alt = html.escape(" ".join(found[1].split()))
+        return f'\n\n<figure class="panel"><img src="{picture.address}" alt="{alt}" loading="lazy">{note}</figure>\n\n'
 
     return PICTURE.sub(shown, source)
 

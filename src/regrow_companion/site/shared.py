@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -14,8 +15,12 @@ from regrow_companion.runner.index import Entry
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 TEMPLATES = ASSETS / "site"
-SHARED = (TEMPLATES / "style.css", TEMPLATES / "site.js", ASSETS / "mathjax" / "tex-svg.js",
-          ASSETS / "html-manager" / "embed.js")  # see assets/NOTICE.md
+OURS = tuple(TEMPLATES / name for name in ("style.css", "site.js", "growth.js", "search.js"))
+OTHERS = (ASSETS / "mathjax" / "tex-svg.js", ASSETS / "html-manager" / "embed.js")  # unchanged, see assets/NOTICE.md
+SHARED = (*OURS, *OTHERS)
+PAPER = "Survival of the Most Connected: An Understanding of How Sparse Neural Networks Grow"
+AUTHORS = "Dylan Matab, Elena Mocanu and Boqian Wu, University of Twente"
+FIND_PAPER = "https://scholar.google.com/scholar?q=" + quote(f'"{PAPER}"')  # no address of the paper itself is known
 
 
 def loader() -> FileSystemLoader:
@@ -29,7 +34,7 @@ def environment() -> Environment:
 
 
 def render(name: str, **values: Any) -> str:
-    return environment().get_template(name).render(**values)
+    return environment().get_template(name).render(paper=PAPER, authors=AUTHORS, find_paper=FIND_PAPER, **values)
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,23 @@ class Term:
     @property
     def anchor(self) -> str:
         return "".join(character if character.isalnum() else "-" for character in self.term.lower())
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A result on the first page: a sentence in bold, what stands behind it, where it is shown (a notebook's id), and
+    the claim of the paper that it decides, if any."""
+
+    title: str
+    text: str
+    notebook: str
+    claim: str
+
+
+def findings() -> list[Finding]:
+    """In the order of the first page and of README, which tests hold to each other and to the records."""
+    raw = yaml.safe_load((TEMPLATES / "findings.yml").read_text(encoding="utf-8"))
+    return [Finding(item["title"], " ".join(item["text"].split()), item["notebook"], item["claim"]) for item in raw]
 
 
 def terms() -> list[Term]:

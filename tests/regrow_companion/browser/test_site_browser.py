@@ -21,6 +21,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from regrow_companion import claims, regenerate, site
 from regrow_companion.claims.judgement import VERDICTS, Outcome, effect
 from regrow_companion.runner.index import Entry
+from regrow_companion.site import growth
 from regrow_companion.study import REPOSITORY
 from regrow_companion.widgets.panel import STATIC
 
@@ -84,7 +85,7 @@ def folder(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     judged = [(claim, Outcome(next(verdicts), (effect("x", [1.0, 2.0]), effect("y", [3.0, 4.0])), "`command` does it."))
               for claim in claims.LEDGER]
     material = site.Material("paper", (*(entries[name] for name in (*SHOWN, "08")), extra), home / "executed",
-                             ROOT / "figures", ROOT / "figures", judged)
+                             ROOT / "figures", ROOT / "figures", judged, growth=growth.moving_picture(growth.shipped()))
     return site.write(material, home / "site").index.parent
 
 
@@ -153,7 +154,8 @@ def test_formulas_are_typeset_and_solutions_folded(opened: Callable[..., Any]) -
 
 
 def test_pages_fit_a_telephone_and_print_everything(opened: Callable[..., Any], folder: Path, tmp_path: Path) -> None:
-    for name in ("index.html", "05_k_shells.html", "figures.html", "table4.html", "glossary.html", "widgets.html"):
+    for name in ("index.html", "verdicts.html", "notebooks.html", "05_k_shells.html", "figures.html", "table4.html",
+                 "glossary.html", "widgets.html", "api.html", "search.html"):
         it = opened(name)
         it.set_viewport_size({"width": 390, "height": 800})
         assert it.evaluate("document.documentElement.scrollWidth") <= 390, name
@@ -165,7 +167,7 @@ def test_pages_fit_a_telephone_and_print_everything(opened: Callable[..., Any], 
 
 
 def test_keyboard_reaches_content_verdicts_and_theme(opened: Callable[..., Any]) -> None:
-    it = opened("index.html", color_scheme="light")
+    it = opened("verdicts.html", color_scheme="light")
     it.keyboard.press("Tab")
     assert it.evaluate("document.activeElement.className") == "skip"
     it.keyboard.press("Enter")
@@ -181,6 +183,69 @@ def test_keyboard_reaches_content_verdicts_and_theme(opened: Callable[..., Any])
     it.keyboard.press("Enter")
     dark = it.evaluate("getComputedStyle(document.body).backgroundColor")
     assert light == "rgb(255, 255, 255)" != dark and it.locator("#theme").inner_text() == "Light"
+
+
+INK = """(canvas) => { const c = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+    return c.reduce((sum, value, n) => sum + (n % 4 === 3 && value > 0 ? 1 : 0), 0); }"""
+
+
+def test_three_networks_rewire_and_can_be_stopped_and_moved_by_keyboard(opened: Callable[..., Any]) -> None:
+    """One start for all; it plays by itself, unless the reader wants no motion, and says in words what it shows."""
+    it = opened("index.html", reduced_motion="no-preference")
+    pictures, said = it.locator(".growth canvas"), it.locator(".growth .said")
+    button, slider = it.locator(".growth button"), it.locator(".growth input")
+    assert pictures.count() == 3
+    it.wait_for_function("Number(document.querySelector('.growth input').value) > 2")
+    button.focus()
+    it.keyboard.press("Enter")
+    assert button.inner_text() == "Play"
+    slider.focus()
+    it.keyboard.press("Home")
+    assert slider.get_attribute("aria-valuetext") == it.locator(".growth output").inner_text() == "before training"
+    assert len(set(said.all_inner_texts())) == 1 and len({picture.evaluate(INK) for picture in pictures.all()}) == 1
+    it.keyboard.press("ArrowRight")
+    hubs = [int(text.partition("\n")[0].rpartition(" ")[2].replace(",", "")) for text in said.all_inner_texts()]
+    assert hubs[0] < 300 and min(hubs[1:]) > 1_000, "the first update makes hubs, but for random growth"
+    still = opened("index.html", reduced_motion="reduce")
+    assert still.locator(".growth output").inner_text() == "epoch 300 of 300"
+    assert still.locator(".growth button").inner_text() == "Play again"
+
+
+def test_one_click_from_the_first_page_to_the_power_law(opened: Callable[..., Any]) -> None:
+    it = opened("index.html")
+    it.locator(".findings li", has_text="power law").locator("a").first.click()
+    it.wait_for_function("location.hash === '#claim-power-law'")
+    row = it.locator("#claim-power-law")
+    top = row.bounding_box()["y"]
+    assert 0 <= top < 900 and row.locator(".verdict").is_visible()
+
+
+def test_the_search_finds_what_the_header_asks_for(opened: Callable[..., Any]) -> None:
+    it = opened("05_k_shells.html")
+    it.locator("header input").fill("power law")
+    it.keyboard.press("Enter")
+    it.wait_for_url("**/search.html?q=power+law")
+    links = it.locator("#found a")
+    assert links.count() > 5 and "law" in links.first.inner_text().lower()
+    assert it.locator("#said").inner_text().startswith(str(links.count()))
+    it.locator("main input").fill("no such words")
+    assert it.locator("#said").inner_text() == "0 found." and links.count() == 0
+
+
+def test_on_a_telephone_the_contents_stand_above_the_page(opened: Callable[..., Any]) -> None:
+    it = opened("05_k_shells.html")
+    assert not it.locator(".contents").is_visible() and it.locator("aside .wide").is_visible()
+    it.set_viewport_size({"width": 390, "height": 800})
+    assert it.locator(".contents").is_visible() and not it.locator("aside .wide").is_visible()
+    assert it.locator(".contents").bounding_box()["y"] < it.locator("h1").bounding_box()["y"]
+
+
+def test_figures_are_dimmed_in_the_dark_and_keep_their_colours(opened: Callable[..., Any]) -> None:
+    it = opened("figures.html", color_scheme="dark")
+    look = "getComputedStyle(document.querySelector('.gallery img')).filter"
+    assert it.evaluate(look) == "brightness(0.83)"
+    it.locator("#theme").click()
+    assert it.evaluate(look) == "brightness(1)"
 
 
 # ----------------------------------------------------------------------------------------------------------- widgets

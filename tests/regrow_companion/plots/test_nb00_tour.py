@@ -47,6 +47,21 @@ def test_accuracy_figure_has_a_line_per_strategy_and_all_seeds_in_its_frame(reco
     assert len(frame) == 8 and unlabelled_axes(fig) == []
 
 
+def test_grown_networks_draws_every_neuron_as_large_as_its_degree(records: list[Record]) -> None:
+    shown = [records[0], records[2]]
+    fig, frame = tour.grown_networks(shown, {"random": 61.25, "gradient": 60.0})
+    panels = {"the start of all three": shown[0].in_degree["fc1"][0],
+              "random growth: 61.2 %": shown[0].in_degree["fc1"][-1],
+              "gradient growth: 60.0 %": shown[1].in_degree["fc1"][-1]}
+    for ax, (title, degrees) in zip(fig.axes, panels.items(), strict=True):
+        (dots,) = ax.collections
+        assert ax.get_title() == title and f"largest {degrees.max()}" in ax.get_xlabel()
+        areas = np.asarray(dots.get_widths()) ** 2
+        assert np.allclose(areas / areas.sum(), degrees / degrees.sum())
+        assert frame[title.partition(":")[0]].tolist() == degrees.tolist()
+    assert unlabelled_axes(fig) == []
+
+
 def test_pixel_figure_shares_one_scale_between_networks() -> None:
     variation, low, high = np.eye(4), np.full((4, 4), 1), np.full((4, 4), 9)
     fig, frame = tour.pixel_figure(variation, {"before": low, "gradient": high})

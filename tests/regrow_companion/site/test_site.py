@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import base64
 import hashlib
+import html
+import importlib
+import inspect
 import json
+import pkgutil
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,19 +18,22 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+import regrow
+from regrow import Record, RunConfig, Store
 from regrow.errors import RegrowError
 from regrow_companion import claims, site
 from regrow_companion.claims import Claim, Outcome
 from regrow_companion.claims.judgement import MIXED, NOT_MEASURED, REPRODUCED, effect
 from regrow_companion.figures import save_figure, save_table
 from regrow_companion.runner.index import Entry, read_index
-from regrow_companion.site import books, ledger, products, shared
-from regrow_companion.site.shared import SHARED, TEMPLATES, by_chapter, in_the_paper
+from regrow_companion.site import api, books, growth, ledger, products, shared
+from regrow_companion.site.shared import OTHERS, OURS, SHARED, TEMPLATES, by_chapter, in_the_paper
 from regrow_companion.study import REPOSITORY
 
 ROOT = REPOSITORY
@@ -157,7 +166,8 @@ def material(tmp_path: Path) -> site.Material:
     (committed / "extra.png").write_bytes((drawn / "extra.png").read_bytes())
     save_table(frame, "table4", out=drawn, profile="quick", caption="Accuracy, `python -m regrow run` trains the rest")
     first = [
-        new_markdown_cell("# 05 · Degrees\n\n7 minutes to read\n\n$k_{max}$ [on](06_book.ipynb#end) [code](../src/a.py)"
+        new_markdown_cell("# 05 · Degrees\n\nA section · owns a figure · read 5,\nwork through 20 minutes\n\n"
+                          "$k_{max}$ [on](06_book.ipynb#end) [code](../src/a.py)"
                           " [paper](https://example.org)"),
         new_code_cell("store = '/secret'", metadata={"tags": ["injected-parameters"]}, execution_count=2),
         new_code_cell('book.save(fig, "fig05", data=data)\nfig', execution_count=3,
@@ -209,8 +219,9 @@ def folder(material: site.Material, tmp_path: Path) -> Path:
 def test_a_whole_site_is_sound_and_asks_nobody(material: site.Material, tmp_path: Path) -> None:
     written = site.write(material, tmp_path / "build" / "site")
     pages = assert_sound(written.index.parent)
-    assert set(pages) == {"index.html", "figures.html", "tables.html", "glossary.html", "table4.html", "table8.html",
-                          "05_book.html", "06_book.html", "17_book.html"}
+    assert set(pages) == {"index.html", "verdicts.html", "notebooks.html", "figures.html", "tables.html", "api.html",
+                          "glossary.html", "search.html", "table4.html", "table8.html", "05_book.html",
+                          "06_book.html", "17_book.html"}
     assert written.files > 20 and written.size > sum(path.stat().st_size for path in SHARED)
     assert written.undescribed == ()
     assert not list(tmp_path.glob("build/.site-*"))
@@ -226,29 +237,59 @@ def test_shared_files_name_no_other_machine() -> None:
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"https?://|url\(|@import", text), path.name
     notice = (TEMPLATES.parent / "NOTICE.md").read_text(encoding="utf-8")
-    for path in SHARED[2:]:  # others' work, unchanged
+    for path in OTHERS:  # others' work, unchanged
         assert hashlib.sha256(path.read_bytes()).hexdigest() in notice, path.name
 
 
-def test_the_ledger_comes_first_and_says_everything_in_words(folder: Path) -> None:
-    text = (folder / "index.html").read_text()
-    page = Page(text)
-    assert [attrs["id"] for _, attrs in page.tags if "id" in attrs and attrs["id"] in (
-        "claims", "notebooks", "thumbnails")] == ["claims", "notebooks", "thumbnails"]
+def test_the_first_page_leads_everywhere_in_one_click(folder: Path) -> None:
+    """What it is, whose paper, three doors, five findings with the verdict on the power law, two commands."""
+    page = Page(text := (folder / "index.html").read_text())
+    goals = [attrs["href"] for attrs in page.all("a")]
+    assert {"verdicts.html", "notebooks.html", "figures.html", "api.html", "17_book.html"} & set(goals) == {
+        "verdicts.html", "notebooks.html", "figures.html", "api.html"}, "the book of verdicts is no door, its page is"
+    assert "verdicts.html#claim-power-law" in goals and "verdicts.html#claim-hubs-soon" not in goals
+    assert all(name in text for name in ("Matab", "Mocanu", "Wu", shared.PAPER, "./run_all.sh --lab"))
+    for finding in shared.findings():
+        assert finding.title in text
+    assert text.index("Read the verdicts") < text.index("Five findings") < text.index("Two commands")
+    assert (folder / "index.html").stat().st_size + sum(path.stat().st_size for path in OURS) < 2_000_000
+
+
+def test_the_ledger_says_everything_in_words_sentences_first(folder: Path) -> None:
+    text = (folder / "verdicts.html").read_text()
+    assert text.index("The claim &lt;power-law&gt;.") < text.index("<code>power-law</code>")
     for group in ("mixed", "reproduced", "not-yet-measured"):
         assert f'href="#{group}"' in text and f'<tbody id="{group}">' in text
     assert "3 claims" in text and "The claim &lt;power-law&gt;." in text
     assert "<strong>2.1</strong>" in text and "no interval from one seed" in text and "claimed above 1" in text
     assert "<code>python -m regrow run</code> trains what is missing." in text
+    assert '1 more <span class="unseen">number for power-law</span>' in text
+
+
+def test_the_notebooks_are_listed_with_what_became_of_them(folder: Path) -> None:
+    text = (folder / "notebooks.html").read_text()
     assert "Quick profile.</strong>" in text and "nothing drawn from it is at the paper" in text
     assert "1 of 3 notebooks have been executed, 1 failed" in text
     assert "python -m regrow notebooks --profile quick --only 17" in text
-    assert "7 minutes to read" in text and "<script>alert" not in text
+    assert "read 5, work through 20 minutes" in text and "<script>alert" not in text
+
+
+def test_the_search_knows_headings_claims_terms_products_and_names(folder: Path) -> None:
+    (index,) = [script for script in Page((folder / "search.html").read_text()).scripts if script.strip()]
+    found = json.loads(index)
+    addresses = {address for _, _, address, _ in found}
+    assert {"verdicts.html#claim-minor", "glossary.html#k-shell", "table4.html", "figures.html#fig05",
+            "05_book.html#Where-next", "api.html#regrow.tails.fit.fit_tail"} <= addresses
+    for address in addresses:
+        name, _, anchor = address.partition("#")
+        assert not anchor or f'id="{anchor}"' in (folder / name).read_text(), address
+    assert "</script" not in index, "a title ends the script"
 
 
 def test_without_a_ledger_the_page_says_why(material: site.Material, tmp_path: Path) -> None:
     folder = site.write(replace(material, judged=(), no_ledger="abc is damaged."), tmp_path / "site").index.parent
-    assert "The ledger is empty: abc is damaged." in (folder / "index.html").read_text()
+    assert "The ledger is empty: abc is damaged." in (folder / "verdicts.html").read_text()
+    assert "verdicts.html#" not in (folder / "index.html").read_text()
     assert_sound(folder)
 
 
@@ -257,7 +298,7 @@ def test_the_gallery_shows_names_and_compares(folder: Path) -> None:
     pictures = Page(text).all("img")
     assert [picture["alt"] for picture in pictures] == [ALT, ALT] and "2 of 3 figures are here" in text
     assert "A &amp; B" in text and "Paper versus ours" not in text.partition("fig07")[0]
-    assert "Paper versus ours: 2 claims about Figure 7" in text and "index.html#claim-alpha" in text
+    assert "Paper versus ours: 2 claims about Figure 7" in text and "verdicts.html#claim-alpha" in text
     assert 'href="05_book.html#fig05"' in text and "Figure “extra”" in text
     for name in ("fig05", "extra"):
         assert (folder / "thumbnails" / f"{name}.png").stat().st_size < 20_000
@@ -303,8 +344,17 @@ def test_a_notebook_becomes_a_page(folder: Path) -> None:
     assert "committed/extra.png" not in text, "the very same picture"
     assert pictures[f"data:image/png;base64,{PNG}"[:20]] == 'Dots & "lines"' and text.count(PNG) == 1
     assert "<style scoped" not in text and "border=" not in text and "&lt;one&gt;\ntwo" in text
-    assert 'rel="next" href="06_book.html"' in text and 'href="index.html#experiments"' in text
+    assert 'rel="next" href="06_book.html"' in text and 'href="notebooks.html#experiments"' in text
     assert '<a href="#Where-next">Where next</a>' in text
+    assert text.index('class="contents"') < text.index("k_{max}") < text.index("<aside>"), "above the page"
+
+
+def test_a_picture_in_the_first_cell_introduces_the_page_even_if_it_was_drawn_again() -> None:
+    pages: set[str] = set()
+    source = "![the same again](../figures/extra.png)"
+    book = new_notebook(cells=[new_markdown_cell(source), new_markdown_cell(f"{source} end")])
+    ready = books.prepared(book, pages, {}, lambda stem: books.Committed(f"figures/{stem}.png", drawn_again=True))
+    assert 'src="figures/extra.png"' in ready.cells[0].source and ready.cells[1].source.strip() == "end"
 
 
 def test_solutions_are_inside_their_fold(folder: Path) -> None:
@@ -425,3 +475,71 @@ def test_a_folder_of_somebody_else_is_not_replaced(material: site.Material, tmp_
     with pytest.raises(RegrowError, match="files that regrow did not write"):
         site.write(material, theirs)
     assert (theirs / "index.html").read_text() == "mine"
+
+
+# ------------------------------------------------------------------------------------- the moving picture, the package
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
+    store, base = Store(tmp_path_factory.mktemp("runs")), RunConfig(hidden=(40, 10), train_limit=256, epochs=12,
+                                                                    update_interval=1)
+    return [store.ensure(base.but(grow=grow, seed=seed)) for grow in ("random", "gradient") for seed in (0, 1)]
+
+
+def test_the_moving_picture_shows_what_the_records_hold(records: list[Record]) -> None:
+    moving = growth.moving_picture(records)
+    assert moving is not None
+    moments = growth._moments(len(records[0].steps))
+    assert moments.tolist()[:growth.FIRST] == list(range(growth.FIRST)) and len(set(moments.tolist())) == len(moments)
+    assert len(moments) == len(moving["epochs"]) <= growth.FRAMES and moments[-1] == len(records[0].steps) - 1
+    for rule, record in zip(moving["rules"], (records[0], records[2]), strict=True):
+        degrees = record.in_degree["fc1"][moments]
+        bytes_ = np.frombuffer(base64.b64decode(rule["degrees"]), np.uint8).reshape(degrees.shape)
+        assert np.abs(bytes_ / moving["steps"] - np.sqrt(degrees)).max() <= 0.5 / moving["steps"] + 1e-9
+        assert rule["largest"] == degrees.max(axis=1).tolist() and rule["poor"] == (degrees <= 10).sum(axis=1).tolist()
+    assert moving["rules"][0]["accuracy"] == round(np.mean([r.test_accuracy[-1] for r in records[:2]]), 1)
+    assert moving["rules"][0]["degrees"][:40] == moving["rules"][1]["degrees"][:40], "one start"
+    assert growth.moving_picture([]) is None
+
+
+def test_the_first_page_moves_and_has_a_still(material: site.Material, tmp_path: Path, records: list[Record]) -> None:
+    save_figure(figure(), "growth", data=pd.DataFrame({"a": [1]}), alt=ALT, out=material.committed, profile="paper")
+    moving = replace(material, growth=growth.moving_picture(records))
+    folder = site.write(moving, tmp_path / "site").index.parent
+    text = (folder / "index.html").read_text()
+    assert text.count("<canvas") == 2 and "growth.js" in text and '<noscript><img src="committed/growth.png"' in text
+    data = next(script for script in Page(text).scripts if script.startswith("{"))
+    assert json.loads(data) == json.loads(json.dumps(moving.growth))
+    assert_sound(folder)
+
+
+def test_the_package_page_has_every_public_name_with_its_docstring(folder: Path) -> None:
+    """Held against the modules as Python imports them, which the page itself does not do."""
+    shown = re.sub(r"<[^>]+>|\s", "", (folder / "api.html").read_text())
+    text = html.unescape(shown)
+    ids = {str(attrs["id"]) for _, attrs in Page((folder / "api.html").read_text()).tags if "id" in attrs}
+    names = ["regrow", *(found.name for found in pkgutil.walk_packages(regrow.__path__, "regrow."))]
+    public = [(name, key, value) for name in names if name != "regrow.__main__"
+              for key, value in vars(importlib.import_module(name)).items()
+              if not key.startswith("_") and getattr(value, "__module__", None) == name
+              and (inspect.isfunction(value) or inspect.isclass(value))]
+    assert len(public) > 150
+    for name, key, value in public:
+        assert f"{name}.{key}" in ids, f"{name}.{key}"
+        doc = re.sub(r"[`\s]", "", inspect.getdoc(value) or "")
+        assert doc and doc in text, f"{name}.{key} says nothing"
+    offered = [name.name for name in api.face(api.modules())]
+    assert set(offered) == set(regrow.__all__) - {"__version__"}
+
+
+def test_signatures_are_those_of_the_source() -> None:
+    source = ('class A(Base):\n    """A."""\n    x: int = 3\n    y: str = _key("mlp", "network")\n    _z: int = 0\n'
+              '    @property\n    def p(self) -> int:\n        """P."""\n    def _q(self): ...\n'
+              'async def f(a: int, *, b: str = "c") -> None: ...\ndef _g(): ...\n')
+    made, function = api._names(ast.parse(source).body, "m")
+    assert made.signature == "class A(Base)\n    x: int = 3\n    y: str = 'mlp'  # network"
+    assert [(one.anchor, one.signature) for one in made.members] == [("m.A.p", "@property\np(self) -> int")]
+    assert function.signature == "f(a: int, *, b: str='c') -> None"
+    assert api.Name("a.b", "", "One. Two.\n\nThree.").summary == "One."
+    assert api.paragraphs("One\ntwo.\n\n- a\n  b\n- c\n\n    x = 1\n    y = 2") == [
+        ("One two.", False), ("- a b", False), ("- c", False), ("    x = 1\n    y = 2", True)]
