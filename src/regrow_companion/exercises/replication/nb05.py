@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -10,17 +12,16 @@ from regrow import metrics
 from regrow_companion import study
 from regrow_companion.exercises import Exercise, Slip
 from regrow_companion.exercises.grading import array, number, table
-from regrow_companion.plots import nb05_shells as shells
 from regrow_companion.session import Session
 
 SIZES = (3072, 1024, 512, 10)
 
 
 def _dense() -> list[np.ndarray]:
-    return [np.ones((after, before), dtype=bool) for before, after in zip(SIZES[:-1], SIZES[1:], strict=True)]
+    return [np.ones((after, before), dtype=bool) for before, after in pairwise(SIZES)]
 
 
-def highest(book: Session, idle: Callable[[list[np.ndarray]], np.ndarray]) -> int:
+def highest(book: Session, idle: Callable[[list[np.ndarray]], Any]) -> int:
     """The highest shell among the neurons of hidden 1 that `idle` names, over all networks; 0 if there is none."""
     networks = [list(record.masks(5).values()) for record in book.records("fig12")]
     return max(int(metrics.k_shells(masks)[1][idle(masks)].max(initial=0)) for masks in networks)

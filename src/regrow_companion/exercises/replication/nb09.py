@@ -16,7 +16,8 @@ from regrow_companion.session import Session
 
 def humps(book: Session) -> float:
     """How many times as high the right hump of Figure 4 is as the left one, from the exact law."""
-    _, first, second, _ = initial_degrees.expected_pmfs(*initial_degrees.initial_wiring(study.runs("fig05", "paper")[0]))
+    wiring = initial_degrees.initial_wiring(study.runs("fig05", "paper")[0])
+    _, first, second, _ = initial_degrees.expected_pmfs(*wiring)
     mixed = np.zeros(max(len(first), len(second)))
     mixed[:len(first)] += 1024 * first
     mixed[:len(second)] += 512 * second

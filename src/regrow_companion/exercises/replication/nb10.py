@@ -53,8 +53,8 @@ def _distance(k: np.ndarray, x_min: int) -> float:
 
 def pooled(book: Session) -> dict[str, float]:
     """D sqrt(n) after the first update, the degrees of all seeds in one tail."""
-    return {strategy: _distance(np.concatenate([record.hidden_degrees(1) for record in group]), group[0].thresholds.high)
-            for strategy, group in _groups(book).items()}
+    return {strategy: _distance(np.concatenate([record.hidden_degrees(1) for record in group]), x_min)
+            for strategy, group in _groups(book).items() for x_min in [group[0].thresholds.high]}
 
 
 EXERCISES = {
