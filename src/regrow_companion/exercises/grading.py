@@ -127,21 +127,28 @@ def ranking(*words: str) -> Grader:
     return grade
 
 
-def function(cases: Callable[[], Iterable[tuple[str, tuple[Any, ...]]]], *, rel: float = 1e-6) -> Grader:
-    """A function, tried on cases (what kind of input it is, arguments) beside the true one."""
+def function(cases: Callable[[], Iterable[tuple[str, tuple[Any, ...]]]], *, rel: float = 1e-6,
+             seen: Callable[..., Any] | None = None) -> Grader:
+    """A function, tried on cases (what kind of input it is, arguments) beside the true one.
+
+    `seen` takes a value and the arguments and returns what of it is compared, where several values are right.
+    """
+    view = seen or (lambda value, *arguments: value)
+
     def grade(truth: Any, answer: Any) -> str:
         if not callable(answer):
             return f"A function is expected here, without brackets behind its name, and this is {_kind(answer)}."
         for label, arguments in cases():
             try:
                 value = answer(*arguments)
+                found = None if value is None else view(value, *arguments)
             except Exception as error:  # whatever a reader's function does, it is an answer
                 return f"With {label} it stops with {type(error).__name__}: {error}"
             if value is None:
                 return f"With {label} it returns nothing: is there a `return`?"
-            complaint = array(rel=rel)(truth(*arguments), value)
+            complaint = array(rel=rel)(view(truth(*arguments), *arguments), found)
             if complaint:
-                return f"With {label} it is off. {complaint}"
+                return f"With {label} it is off." + ("" if seen else f" {complaint}")
         return ""
 
     return grade
