@@ -6,13 +6,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from regrow.config import RunConfig
 from regrow.errors import RegrowError
 from regrow.record import Record
 from regrow.store import Store, require
-from regrow_companion import figures, study, style
+from regrow_companion import exercises, figures, study, style
 from regrow_companion.study import SHIPPED, default_store, figure_folder
 
 if TYPE_CHECKING:
@@ -58,6 +58,10 @@ class Session:
         from regrow_companion.sweep import drive
 
         return tail_tables.tails(self.records(need), self.profile, self.store, jobs=drive.default_jobs())
+
+    def check(self, number: int | str, answer: Any) -> exercises.Verdict:
+        """What is to be said of an answer to an exercise of this notebook: right, or what is off. Never raises."""
+        return exercises.check(self, number, answer)
 
     def save(self, fig: Figure, stem: str, *, data: pd.DataFrame, alt: str, caption: str = "",
              records: Sequence[Record] = (), exact: bool = False) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from regrow_companion import study
+from regrow_companion import exercises, study
 from regrow_companion.runner.index import Entry, notebook_table, read_index
 from regrow_companion.site.products import saved_by
 from regrow_companion.study import REPOSITORY
@@ -18,6 +18,7 @@ ROOT = REPOSITORY
 ENTRIES = read_index(ROOT / "notebooks" / "index.yml")
 PARAMETERS = {"profile", "store", "out"}
 GALLERY = "widgets.ipynb"  # for teachers: every widget, no section of the paper
+WITHOUT_STARTERS = set(map(str, range(13, 25)))  # notebooks whose exercises wait for one
 
 
 def cells(entry: Entry, kind: str = "code") -> list[nbformat.NotebookNode]:
@@ -95,17 +96,38 @@ def test_shape(entry: Entry) -> None:
     notebook = nbformat.read(entry.path, as_version=4)
     nbformat.validate(notebook)
     assert "widgets" not in notebook.metadata
-    assert 20 <= len(notebook.cells) <= 50
+    assert 20 <= len(notebook.cells) <= 57
     code = cells(entry)
     parameters = [cell for cell in code if "parameters" in tags(cell)]
     assert len(parameters) == 1
     assert {line.split("=")[0].strip() for line in parameters[0].source.splitlines() if "=" in line} == PARAMETERS
     assert max(len(cell.source.splitlines()) for cell in code) <= 20
-    assert sum(len(cell.source.splitlines()) for cell in code) <= 200
+    assert sum(len(cell.source.splitlines()) for cell in code if "exercise" not in tags(cell)) <= 200
     prose = " ".join(cell.source for cell in cells(entry, "markdown"))
-    assert 700 <= words_in(prose) <= 1900, words_in(prose)
+    unfolded = re.sub(r"<details>.*?</details>", "", prose, flags=re.DOTALL)
+    assert 600 <= words_in(unfolded) <= 1900, words_in(unfolded)
     assert prose.count("<details>") >= 3, "three exercises with folded solutions"
     assert entry.section.split(",")[0].split("-")[0] in prose
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.id)
+def test_an_exercise_has_a_place_to_work_a_check_and_a_solution_that_passes_it(entry: Entry) -> None:
+    """In this order: the question, a short starter, the solution in words, and in code with the check asserted."""
+    found, every = [], nbformat.read(entry.path, as_version=4).cells
+    for n, cell in enumerate(every):
+        if "exercise" not in tags(cell):
+            continue
+        number = re.search(r"^book\.check\((\w+|\"\w+\"), answer\)$", cell.source.splitlines()[-1])
+        assert number and len(cell.source.splitlines()) <= 8
+        assert re.search(r"^answer = \.\.\.  # \S", cell.source, re.MULTILINE), "and what it should be"
+        asked, text, solution = every[n - 1], every[n + 1], every[n + 2]
+        assert re.search(rf"^\*\*{number[1].strip(chr(34))}\.", asked.source, re.MULTILINE)
+        assert "Solution</summary>" in text.source and "solution" in tags(solution)
+        assert f"assert book.check({number[1]}, " in solution.source
+        assert solution.metadata["jupyter"] == {"outputs_hidden": True, "source_hidden": True}
+        found.append(number[1].strip('"'))
+    assert found == list(exercises.of_notebook(entry.id))
+    assert entry.id in WITHOUT_STARTERS or len(found) >= 3
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.id)

@@ -1,7 +1,9 @@
-"""An executed notebook as the body of a page: links and pictures of the site, solutions folded, widgets alive."""
+"""An executed notebook as the body of a page: links and pictures of the site, widgets alive, and folded what comes too
+early (solutions, what happened after a prediction) or is no part of the argument (imports, checks, saving)."""
 
 from __future__ import annotations
 
+import ast
 import html
 import json
 import re
@@ -27,6 +29,8 @@ PICTURE = re.compile(r"!\[([^\]]*)\]\(\.\./figures/([\w.-]+)\.png\)")
 LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((\.\./[^)#\s]+|[\w-]+\.ipynb)(#[^)\s]*)?\)")  # within the repository
 # What pandas puts before every table; and a header cell without text is none.
 FRAME_STYLE, EMPTY_HEAD = re.compile(r"<style scoped>.*?</style>\s*", re.DOTALL), re.compile(r"<th>\s*</th>")
+# Where the reader should think before looking; a heading may say it, too.
+PREDICT = re.compile(r"before you run (?:this|these|the next) cells?|^## predict again", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -116,11 +120,13 @@ def prepared(notebook: nbformat.NotebookNode, pages: set[str], products: Mapping
     book = deepcopy(notebook)
     book.cells = [cell for cell in book.cells if "injected-parameters" not in cell.metadata.get("tags", ())]
     state = book.metadata.get("widgets", {}).get(WIDGET_STATE, {}).get("state", {})
-    for cell in book.cells:
-        cell.metadata["site"] = {"products": [], "opens": False, "closes": False}
+    told = _told_too_early(book.cells)
+    for cell, early in zip(book.cells, told, strict=True):
+        cell.metadata["site"] = {"products": [], "opens": False, "closes": False, "outcome": early, "parts": []}
         if cell.cell_type == "markdown":
-            cell.source = _links(_pictures(cell.source, committed, opens=cell is book.cells[0]), pages)
+            cell.source = _links(_pictures(cell.source, committed, fold=early, opens=cell is book.cells[0]), pages)
         elif cell.cell_type == "code":
+            cell.metadata["site"]["parts"] = parts(cell)
             _show_products(cell, products)
             cell.outputs = _joined([shown for output in cell.outputs if (shown := _static_only(output, state))])
             for output in cell.outputs:
@@ -130,6 +136,55 @@ def prepared(notebook: nbformat.NotebookNode, pages: set[str], products: Mapping
     book.cells = [cell for cell in book.cells if cell.source.strip() or cell.get("outputs")]
     fold_solutions(book.cells)
     return book
+
+
+def _told_too_early(cells: list[nbformat.NotebookNode]) -> list[bool]:
+    """Which cells show what a prompt just asked to predict: the code after it, and the picture right behind that."""
+    told, asked, ran = [], False, False
+    for cell in cells:
+        text = cell.cell_type == "markdown"
+        told.append(asked and (not text or (ran and cell.source.startswith("!["))))
+        if text:
+            asked = bool(PREDICT.search(" ".join(cell.source.split()))) or (asked and not ran)
+            ran = False
+        else:
+            ran = asked
+    return told
+
+
+def parts(cell: nbformat.NotebookNode) -> list[dict[str, str]]:
+    """The code in pieces: `source`, and `fold`, which names what is folded and is empty for the argument."""
+    tags = cell.metadata.get("tags", ())
+    label = "parameters" if "parameters" in tags else "check" if "nbval-check-output" in tags else ""
+    if label:
+        return [{"source": cell.source, "fold": label}]
+    try:
+        statements = ast.parse(cell.source).body
+    except SyntaxError:  # a magic of IPython
+        statements = []
+    found: list[dict[str, str]] = []
+    lines, done = cell.source.splitlines(), 0
+    for number, statement in enumerate(statements, 1):
+        end = len(lines) if number == len(statements) else statement.end_lineno
+        before = found[-1]["fold"] if found else ""
+        fold = _plumbing(statement, after_saving=before == "saving")
+        if found and fold == before:
+            found[-1]["source"] += "\n" + "\n".join(lines[done:end])
+        else:
+            found.append({"source": "\n".join(lines[done:end]), "fold": fold})
+        done = end
+    return [piece | {"source": piece["source"].strip("\n")} for piece in found] or [{"source": cell.source, "fold": ""}]
+
+
+def _plumbing(statement: ast.stmt, after_saving: bool) -> str:
+    """What a statement does for the notebook and not for its argument; "" if it belongs to the argument."""
+    if isinstance(statement, ast.Import | ast.ImportFrom):
+        return "imports"
+    code = ast.unparse(statement)
+    if code.startswith("book = session.start("):
+        return "imports"
+    saves = code.startswith(("alt = ", "caption = ", "book.save", "plt.close("))
+    return "saving" if saves or (after_saving and code == "fig") else ""
 
 
 def fold_solutions(cells: list[nbformat.NotebookNode]) -> None:
@@ -166,14 +221,17 @@ def _joined(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]
     return joined
 
 
-def _pictures(source: str, committed: Callable[[str], Committed | None], *, opens: bool) -> str:
+def _pictures(source: str, committed: Callable[[str], Committed | None], *, fold: bool, opens: bool) -> str:
     def shown(found: re.Match[str]) -> str:
         picture = committed(found[2])
         if picture is None or (picture.drawn_again and not opens):
             return ""
         note = "" if opens else "<figcaption>The picture that comes with the repository.</figcaption>"
         alt = html.escape(" ".join(found[1].split()))
-        return f'\n\n<figure class="panel"><img src="{picture.address}" alt="{alt}" loading="lazy">{note}</figure>\n\n'
+        figure = f'<figure class="panel"><img src="{picture.address}" alt="{alt}" loading="lazy">{note}</figure>'
+        if fold:
+            figure = f'<details class="outcome"><summary>Show it at the paper\'s scale</summary>{figure}</details>'
+        return f"\n\n{figure}\n\n"
 
     return PICTURE.sub(shown, source)
 

@@ -380,6 +380,36 @@ def test_folding_keeps_solutions_with_their_own_text() -> None:
     assert all("</details>" not in cell.source for cell in cells)
 
 
+def test_what_happened_after_a_prediction_waits_to_be_unfolded() -> None:
+    cells = [new_markdown_cell("## Out\n\n**Before you run\nthis cell, predict:** up or down?"),
+             new_code_cell("x = 1"),
+             new_code_cell("print(x)", outputs=[new_output("stream", text="THE ANSWER\n")]),
+             new_markdown_cell("![what a long run\nshows](../figures/fig05.png)\n\nIt went up."),
+             new_code_cell("print(2)", outputs=[new_output("stream", text="LATER\n")])]
+    page = books.body(new_notebook(cells=cells), (), {}, lambda stem: f"committed/{stem}.png").html
+    outcome = re.findall(r'<details class="outcome"><summary>(.*?)</summary>(.*?)</details>', page, re.DOTALL)
+    assert [summary for summary, _ in outcome] == ["Show what happened", "Show it at the paper's scale"]
+    assert "THE ANSWER" in outcome[0][1] and "committed/fig05.png" in outcome[1][1]
+    shown = re.sub(r'<details class="outcome">.*?</details>', "", page, flags=re.DOTALL)
+    assert "THE ANSWER" not in shown and "fig05" not in shown and "It went up." in shown and "LATER" in shown
+    assert Page(page).open == []
+
+
+def test_code_that_is_no_part_of_the_argument_is_folded() -> None:
+    cell = new_code_cell("# Figure 5\nimport numpy as np\nfig = draw(\n    1)\n\nalt = ('a'\n       'b')\n"
+                         'book.save(fig, "fig05", alt=alt)  # kept\nfig')
+    assert books.parts(cell) == [
+        {"source": "# Figure 5\nimport numpy as np", "fold": "imports"}, {"source": "fig = draw(\n    1)", "fold": ""},
+        {"source": "alt = ('a'\n       'b')\nbook.save(fig, \"fig05\", alt=alt)  # kept\nfig", "fold": "saving"}]
+    check = new_code_cell("print(1)\nx", metadata={"tags": ["nbval-check-output"]})
+    assert books.parts(check) == [{"source": "print(1)\nx", "fold": "check"}]
+    for argument in ("%time x", "# nothing but words", "fig", "alternatives = 3\nfig"):
+        assert books.parts(new_code_cell(argument)) == [{"source": argument, "fold": ""}]
+    page = books.body(new_notebook(cells=[cell, new_code_cell("y = 2")]), (), {}, lambda stem: None).html
+    assert [attrs.get("open", "no") for attrs in Page(page).all("details")] == ["no", "", "no", ""]
+    assert "fig05" in page, "folded, not left out"
+
+
 def test_of_widgets_only_static_forms_are_kept(folder: Path) -> None:
     text = (folder / "05_book.html").read_text()
     assert text.count('type="application/vnd.jupyter.widget-view+json"') == 1

@@ -1,0 +1,1 @@
+"""The exercises of the notebooks from 18 on, which go beyond the paper: a module a notebook, as in `replication`."""
