@@ -74,7 +74,7 @@ def facts(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     densities, ratios = [row["density"] for row in sparse], [row["times_dense"] for row in sparse]
     bound = f"above {max(densities)}" if min(ratios) > 1 else f"below {min(densities)}"
     found["break-even density"] = break_even(densities, ratios) or bound
-    found["engine=auto takes sparse up to density"] = BREAK_EVEN_DENSITY
+    found["engine=auto takes sparse up to density"] = BREAK_EVEN_DENSITY["mlp"]
     slope, intercept, worst = line([row["connections"] for row in sparse], [row["ms"] for row in sparse])
     return found | {"ns per connection (fit)": 1e6 * slope, "ms per step without any (fit)": intercept,
                     "furthest measurement from the fit, percent": 100 * worst, "dense, ms (median over densities)":

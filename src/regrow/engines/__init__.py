@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -12,8 +12,9 @@ from regrow.config import ENGINES, RunConfig, nearest
 from regrow.data import Dataset, ImageSet
 from regrow.errors import ConfigError, RegrowError
 
-BREAK_EVEN_DENSITY = 0.5  # sparse is faster below; measured by `python -m bench engines`
-RBM_BREAK_EVEN_DENSITY = 0.2  # with 10 images a step, most places in a tile of the sparse engine are empty
+# Sparse is faster below; measured by `python -m bench engines` and `conv`. With a Boltzmann machine's 10 images a step,
+# most places in a tile of the sparse engine are empty.
+BREAK_EVEN_DENSITY = {"mlp": 0.5, "convnet": 0.5, "rbm-big": 0.2, "rbm-small": 0.2}
 
 
 class Engine(Protocol):
@@ -68,13 +69,13 @@ def chosen_engine(config: RunConfig, device: str, engine: str = "auto") -> str:
     check_engine(engine)
     fits_sparse = device == "cpu" and sparse.supports(config)
     if engine == "auto":
-        break_even = RBM_BREAK_EVEN_DENSITY if config.is_rbm else BREAK_EVEN_DENSITY
-        if fits_sparse and 1 - config.sparsity <= break_even:
+        if fits_sparse and 1 - config.sparsity <= BREAK_EVEN_DENSITY[config.model]:
             return "sparse"
         return "batched" if device != "cpu" and batched.supports(config) else "dense"
     if engine == "sparse" and not fits_sparse:
-        raise RegrowError("The sparse engine trains MLPs, and RBMs with up to 64 images a step, on the CPU, in full "
-                          "precision and with optimizer state on connections only; use --engine dense for this run.")
+        raise RegrowError("The sparse engine trains MLPs, the ConvNet, and RBMs with up to 64 images a step, on the "
+                          "CPU, in full precision and with optimizer state on connections only; use --engine dense for "
+                          "this run.")
     if engine == "batched" and not batched.supports(config):
         raise RegrowError("The batched engine trains MLPs whose optimizer state is on connections only; use --engine "
                           "dense for this run.")
@@ -90,14 +91,41 @@ def new_engine(config: RunConfig, dataset: Dataset, total_steps: int, device: to
     """
     name = chosen_engine(config, device.type, name)
     if name == "sparse":
-        from regrow.engines.rbm import SparseRbmEngine  # each engine is imported when a run needs it: see above
-        from regrow.engines.sparse import SparseEngine
-
-        return (SparseRbmEngine if config.is_rbm else SparseEngine)(config, dataset, total_steps)
+        return _sparse(config)(config, dataset, total_steps)
     if config.is_rbm:
-        from regrow.engines.rbm import RbmEngine  # the same
+        from regrow.engines.rbm import RbmEngine  # each engine is imported when a run needs it: see above
 
         return RbmEngine(config, dataset, total_steps, device)
     from regrow.engines.dense import DenseEngine  # the same
 
     return DenseEngine(config, dataset, total_steps, device, compiled=name == "compiled")
+
+
+def _sparse(config: RunConfig) -> Callable[[RunConfig, Dataset, int], Engine]:
+    """The sparse engine of a kind of network."""
+    if config.model == "mlp":
+        from regrow.engines.sparse import SparseEngine  # the same
+
+        return SparseEngine
+    if config.is_rbm:
+        from regrow.engines.rbm import SparseRbmEngine  # the same
+
+        return SparseRbmEngine
+    from regrow.engines.conv.network import SparseConvNet  # the same
+
+    return SparseConvNet
+
+
+def _sparse(config: RunConfig) -> Callable[[RunConfig, Dataset, int], Engine]:
+    """The sparse engine of a kind of network."""
+    if config.model == "mlp":
+        from regrow.engines.sparse import SparseEngine  # the same
+
+        return SparseEngine
+    if config.is_rbm:
+        from regrow.engines.rbm import SparseRbmEngine  # the same
+
+        return SparseRbmEngine
+    from regrow.engines.conv.network import SparseConvNet  # the same
+
+    return SparseConvNet

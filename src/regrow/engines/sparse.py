@@ -2,7 +2,7 @@
 
 It computes what the dense engine computes, to rounding. Dense gradients are formed only when a rule needs them: one
 matrix product per update for gradient growth, a sum over the last steps before an update for momentum growth.
-`SparseNetwork` is what Boltzmann machines (`engines/rbm.py`) have in common with it.
+`SparseNetwork` is what Boltzmann machines (`engines/rbm.py`) and convolutions (`engines/conv`) have in common with it.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ FORGOTTEN = 1e-9  # share of a momentum that may be left out
 
 
 def supports(config: RunConfig) -> bool:
-    """MLPs, and RBMs with a tile of images a step, in full precision with optimizer state on connections only.
+    """MLPs, the ConvNet, and RBMs with a tile of images a step, in full precision, optimizer state on connections only.
 
     grown_buffer="keep" is the dense engine's with that of places which have long been empty left out: until the next
     update it has decayed to the fraction momentum^update_interval.
     """
     kept = config.grown_buffer == "keep" and config.momentum**config.update_interval > FORGOTTEN
-    fits = config.model == "mlp" or (config.is_rbm and config.batch_size <= TILE)
+    fits = config.model in ("mlp", "convnet") or (config.is_rbm and config.batch_size <= TILE)
     return fits and not (config.amp or kept or ranks_buffer(config))
 
 

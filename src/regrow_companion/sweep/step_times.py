@@ -263,24 +263,24 @@ def kinds_of(task: Task, device: str, engine: str = "auto") -> list[tuple[float,
     engine = chosen_engine(config, device, engine)
     if engine == "batched":
         seeds = len({run.seed for run in task})
-        alike = _alike(train.shared(config).but(sparsity=0.95), "random")
+        alike = _alike(train.shared(config).but(sparsity=0.95), "random", engine)
         return [(1.0, StepKind(alike, engine, len(task), seeds, task))]
     first, second = config.grow_phases
     shares = {first: config.switch_at, second: 1 - config.switch_at} if first != second else {first: 1.0}
-    return [(share, StepKind(_alike(config, rule), engine)) for rule, share in shares.items()]
+    return [(share, StepKind(_alike(config, rule, engine), engine)) for rule, share in shares.items()]
 
 
-def _alike(config: RunConfig, rule: str) -> RunConfig:
+def _alike(config: RunConfig, rule: str, engine: str) -> RunConfig:
     """One config for all whose steps take equally long: what makes no or hardly any difference is left out, and so is
     how often there are updates and averaged steps, which `_seconds` counts.
 
-    A static network steps like one that grows at random. Beside convolutions, masks and growth are next to nothing.
+    A static network steps like one that grows at random. Beside dense convolutions, masks and growth are next to nothing.
     """
     shape = cost.image_shape(config)
     alike: dict[str, Any] = {name: getattr(RunConfig, name) for name in NO_MATTER} | {
         "grow": rule if config.is_dynamic else "random", "augment": "none" if config.augment == "none" else "crop_flip",
         "dataset": "cifar10" if shape == (3, 32, 32) else "mnist"}
-    if config.model != "mlp" and not config.is_rbm:
+    if config.model != "mlp" and not config.is_rbm and engine != "sparse":
         alike |= {"grow": "gradient", "sparsity": 0.95, "augment": "crop_flip"}
     elif config.is_dense:
         alike |= {"prune": "none", "grow": "none"}
