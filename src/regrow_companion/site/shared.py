@@ -16,7 +16,7 @@ from regrow_companion.runner.index import Entry
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 TEMPLATES = ASSETS / "site"
 OURS = tuple(TEMPLATES / name for name in ("style.css", "site.js", "growth.js", "search.js"))
-OTHERS = (ASSETS / "mathjax" / "tex-svg.js", ASSETS / "html-manager" / "embed.js")  # unchanged, see assets/NOTICE.md
+OTHERS = (ASSETS / "mathjax" / "tex-svg.js",)  # unchanged, see assets/NOTICE.md
 SHARED = (*OURS, *OTHERS)
 PAPER = "Survival of the Most Connected: An Understanding of How Sparse Neural Networks Grow"
 AUTHORS = "Dylan Matab, Elena Mocanu and Boqian Wu, University of Twente"
