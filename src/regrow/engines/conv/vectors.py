@@ -53,10 +53,10 @@ def larger(builder: ir.IRBuilder, one: ir.Value, other: ir.Value) -> ir.Value:
     return builder.select(builder.fcmp_ordered(">", one, other), one, other)
 
 
-def places_of(builder: ir.IRBuilder, corner: ir.Value, row: ir.Value, columns: int) -> list[ir.Value]:
-    """Pointers to the vectors of a block of ROWS x columns, its rows `row` vectors apart."""
+def places_of(builder: ir.IRBuilder, corner: ir.Value, row: ir.Value, columns: int, step: int = 1) -> list[ir.Value]:
+    """Pointers to the vectors of a block of ROWS x columns: rows `row` vectors apart, columns `step`."""
     starts = [corner, builder.gep(corner, [row])]
-    return [builder.gep(start, [INT64(j)]) for start in starts for j in range(columns)]
+    return [builder.gep(start, [INT64(step * j)]) for start in starts for j in range(columns)]
 
 
 def repeated(builder: ir.IRBuilder, start: ir.Value, end: ir.Value, before: Sequence[ir.Value],
