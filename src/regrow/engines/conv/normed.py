@@ -18,6 +18,7 @@ from regrow.config import RunConfig
 from regrow.data import Dataset
 from regrow.engines import kernels
 from regrow.engines.conv import passes, rows
+from regrow.engines.conv.batchnorm import Norm
 from regrow.engines.conv.gradients import RunningAverage, Wanted
 from regrow.engines.conv.kernels import COLUMNS
 from regrow.engines.conv.layer import SparseConv
@@ -44,53 +45,6 @@ from regrow.topology import Topology
 BORDER = 1  # of every map of inputs
 
 
-class Norm:
-    """Batch normalisation of C channels, its optimizer's momentum, and its running statistics."""
-
-    PARTS = ("gamma", "beta", "gamma_buffer", "beta_buffer", "running_mean", "running_var")
-
-    def __init__(self, norm: nn.BatchNorm2d) -> None:
-        self.gamma, self.beta, self.running_mean, self.running_var = (
-            part.numpy(force=True).copy() for part in (norm.weight, norm.bias, norm.running_mean, norm.running_var)
-            if part is not None)
-        self.gamma_buffer, self.beta_buffer = np.zeros_like(self.gamma), np.zeros_like(self.beta)
-        self.gamma_gradient, self.beta_gradient = np.zeros_like(self.gamma), np.zeros_like(self.beta)
-        self.momentum, self.epsilon = float(norm.momentum or 0), norm.eps
-        self.totals = np.zeros((2, len(self.gamma)))
-        self.scale, self.shift = (np.zeros((len(self.gamma), LANES), self.gamma.dtype) for _ in range(2))
-        self.mean, self.inverse = np.zeros(len(self.gamma)), np.zeros(len(self.gamma))
-
-    def of_batch(self, count: int) -> None:
-        """Scale and shift from the totals of `count` places; the running statistics move on."""
-        self.mean = self.totals[0] / count
-        variance = np.maximum(self.totals[1] / count - self.mean**2, 0)
-        for running, now in ((self.running_mean, self.mean), (self.running_var, variance * count / max(count - 1, 1))):
-            running += self.momentum * (now - running)
-        self._set(variance)
-
-    def of_running(self) -> None:
-        """Scale and shift from the running statistics."""
-        self.mean = self.running_mean.astype(float)
-        self._set(self.running_var.astype(float))
-
-    def _set(self, variance: np.ndarray) -> None:
-        self.inverse = 1 / np.sqrt(variance + self.epsilon)
-        scale = self.gamma * self.inverse
-        self.scale[:], self.shift[:] = scale[:, None], (self.beta - self.mean * scale)[:, None]
-
-    def coefficients(self, totals: np.ndarray, count: int, lanes: int) -> np.ndarray:
-        """[2, 3, C, 8] for rows.backward, from the sums of dz and of dz * y; keeps the parameters' gradients."""
-        total, product = totals
-        along = (product - self.mean * total) * self.inverse
-        self.beta_gradient[:], self.gamma_gradient[:] = total, along
-        a = self.gamma * self.inverse
-        b = -a * along * self.inverse / count
-        found = np.empty((2, 3, len(a), LANES), self.gamma.dtype)
-        found[:] = np.stack([a, b, -a * total / count - b * self.mean])[None, :, :, None]
-        found[1, :, :, lanes:] = 0
-        return found
-
-
 @dataclass(eq=False)
 class Inputs:
     """What a unit sees: images, or the normalised outputs of another unit, with a shortcut added or pooled."""
@@ -110,7 +64,7 @@ class Inputs:
         if self.pooled:
             how = POOLED
         elif isinstance(self.shortcut, Inputs):
-            how, other, border, factor = JOINED, self.shortcut.maps, BORDER, np.ones_like(norm.scale)
+            how, other, border, factor = JOINED, self.shortcut.maps, BORDER, norm.one
         elif self.shortcut is not None:
             theirs = self.shortcut.norm
             how, other, factor, shift = JOINED, self.shortcut.y, theirs.scale, shift + theirs.shift
@@ -144,6 +98,7 @@ class SparseNormed(SparseNetwork):
         self.units: dict[str, Unit] = {}
         self.shared: dict[tuple, np.ndarray] = {}
         self.last = _built(self, model, start)
+        self.beside = {id(unit.inputs): self._beside(unit.inputs) for unit in self.units.values()}
         head = start.weights["fc"]
         self.mean, self.logits, self.dlogits, self.dmean = (
             aligned((2, n, COLUMNS, LANES), self.model_dtype)
@@ -289,12 +244,12 @@ class SparseNormed(SparseNetwork):
         if of is None:
             target = Target(FIRST, unit.dz, unit.dz, np.zeros((2, inputs.maps.shape[2])))
         elif not unit.first:
-            target = Target(KEPT, of.dz, of.dz, np.zeros((2, len(of.totals[0]))))
+            target = Target(KEPT, of.dz, of.dz, np.zeros_like(of.totals))
+        elif inputs.pooled:
+            target = Target(UNPOOLED, of.dz, of.dz, of.totals)
         else:
-            added = any(other.inputs is inputs for other in self.units.values() if other is not unit)
-            identity = self._beside(unit)
-            what = UNPOOLED if inputs.pooled else ADDED if added or identity is not None else CUT
-            target = Target(what, of.dz, of.dz if identity is None else identity, of.totals)
+            beside = self.beside[id(inputs)]
+            target = Target(CUT if beside is None else ADDED, of.dz, of.dz if beside is None else beside, of.totals)
         dx = self._scratch("dx", unit.sizes.height * unit.sizes.step, inputs.maps.shape[2],
                            max(unit.sizes.width * unit.sizes.step, COLUMNS))
         rows.backward(layer, source, unit.sizes, unit.y, unit.dz, coefficients, unit.dy, dx, target, count,
@@ -303,13 +258,14 @@ class SparseNormed(SparseNetwork):
         if unit.first and inputs.shortcut is not None and isinstance(inputs.shortcut, Unit) and of is not None:
             rows.add_products(of.dz, inputs.shortcut.y, count, inputs.shortcut.totals)
 
-    def _beside(self, unit: Unit) -> np.ndarray | None:
-        """The gradient that comes to a unit's inputs along a shortcut without a convolution."""
+    def _beside(self, inputs: Inputs) -> np.ndarray | None:
+        """The gradient that comes to a unit's inputs along a shortcut, with or without a convolution in it."""
         after = [other.inputs for other in self.units.values()] + [self.last]
-        for inputs in after:
-            if inputs.shortcut is unit.inputs and inputs.of is not None:
-                return inputs.of.dz
-        return None
+        for other in after:
+            if other.shortcut is inputs and other.of is not None:
+                return other.of.dz
+        shared = sum(other.inputs is inputs for other in self.units.values()) > 1
+        return inputs.of.dz if shared and inputs.of is not None else None
 
     def step(self) -> None:
         """One step of SGD on connections, bias and normalisation."""

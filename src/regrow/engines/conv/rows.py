@@ -15,6 +15,7 @@ from regrow.engines.conv.kernels import COLUMNS, add_gradients, convolve, convol
 from regrow.engines.conv.layer import Layer
 from regrow.engines.conv.means import average
 from regrow.engines.conv.norms import (
+    convolve_and_cut,
     convolve_and_sum,
     cut,
     differentiate,
@@ -72,6 +73,7 @@ def make_row(source, t, r):
     """Row r of the inputs of tile t."""
     x, y = source.maps[t % source.maps.shape[0]], source.y[t]
     channels, width, border = y.shape[1], y.shape[2], source.border
+    ahead = np.int64(ROWS * channels * width)
     for c in range(channels):
         to = np.int64(((r + border) * channels + c) * x.shape[2] + border)
         if source.how == POOLED:
@@ -81,10 +83,13 @@ def make_row(source, t, r):
         at = np.int64((r * channels + c) * width)
         other, edge = source.other[t % source.other.shape[0]], source.other_border
         beside = np.int64(((r + edge) * channels + c) * other.shape[2] + edge)
+        far = np.int64(ROWS * channels * other.shape[2])
         if source.how == JOINED:
-            normalise(1, np.int64(width), y, at, source.scale, source.shift, c, x, to, other, beside, source.factor)
+            normalise(1, np.int64(width), y, at, source.scale, source.shift, c, x, to, other, beside, source.factor,
+                      ahead, far)
         else:
-            normalise(0, np.int64(width), y, at, source.scale, source.shift, c, x, to, other, beside, source.factor)
+            normalise(0, np.int64(width), y, at, source.scale, source.shift, c, x, to, other, beside, source.factor,
+                      ahead, far)
 
 
 @njit(cache=True, nogil=True)
@@ -105,6 +110,28 @@ def _forward_rows(wiring, x, h, sizes, y, sums, squares):
             else:
                 convolve_and_sum(COLUMNS, 1, x, at, row, wiring.offsets, wiring.weight, start, end, y, to, y_row,
                                  sums, squares, o)
+
+
+@njit(cache=True, nogil=True)
+def _cut_rows(wiring, dy, h, source, target, t, sums, products):
+    """Rows h and h + 1 of the gradient of the inputs of tile t, on the way as in `pass_row`."""
+    y, x, dz, other = source.y[t], source.maps[t % source.maps.shape[0]], target.dz[t], target.other[t]
+    row, x_row, y_row = (np.int64(dy.shape[1] * dy.shape[2]), np.int64(x.shape[1] * x.shape[2]),
+                         np.int64(y.shape[1] * y.shape[2]))
+    for w in range(0, y.shape[2], COLUMNS):
+        for c in range(y.shape[1]):
+            start, end, at = wiring.starts[c], wiring.starts[c + 1], np.int64(h * row + w)
+            beside = np.int64((h + source.border) * x_row + c * x.shape[2] + w + source.border)
+            to = np.int64(h * y_row + c * y.shape[2] + w)
+            if y.shape[2] < COLUMNS:
+                convolve_and_cut(2, 0, dy, at, row, wiring.offsets, wiring.weight, start, end, x, beside, x_row, other,
+                                 y, dz, to, y_row, sums, products, c)
+            elif target.what == ADDED:
+                convolve_and_cut(COLUMNS, 1, dy, at, row, wiring.offsets, wiring.weight, start, end, x, beside, x_row,
+                                 other, y, dz, to, y_row, sums, products, c)
+            else:
+                convolve_and_cut(COLUMNS, 0, dy, at, row, wiring.offsets, wiring.weight, start, end, x, beside, x_row,
+                                 other, y, dz, to, y_row, sums, products, c)
 
 
 @njit(cache=True, nogil=True)
@@ -135,7 +162,7 @@ def _add_up(sums, lanes, total):
 
 @njit(cache=True, nogil=True)
 def forward(wiring, source, sizes, y, count, totals):
-    """Outputs y [tiles, H, C, W, 8]; totals float64 [2, C] are sums of them and of their squares over `count` images."""
+    """Outputs y [tiles, H, C, W, 8]; totals float64 [2, C], sums of them and of their squares over `count` images."""
     sums = np.zeros((y.shape[2], LANES), y.dtype)
     squares = np.zeros_like(sums)
     totals[:] = 0
@@ -161,7 +188,7 @@ def backward(layer, source, sizes, y, dz, coefficients, dy, dx, target, count, w
     """
     channels, width = y.shape[2], y.shape[3]
     sums = np.zeros((source.y.shape[2], LANES), y.dtype)
-    products, tiles = np.zeros_like(sums), -(-count // LANES)
+    products, tiles, ahead = np.zeros_like(sums), -(-count // LANES), np.int64(ROWS * channels * width)
     target.totals[:] = 0
     for t in range(tiles):
         now = coefficients[1 if t == tiles - 1 else 0]
@@ -174,9 +201,9 @@ def backward(layer, source, sizes, y, dz, coefficients, dy, dx, target, count, w
                     at = np.int64((r * channels + c) * width)
                     to = ((r * sizes.step + sizes.delta_border) * channels + c) * dy.shape[2] + sizes.delta_border
                     if sizes.step == 2:
-                        differentiate(2, np.int64(width), dz[t], y[t], at, a, b, g, c, dy, np.int64(to))
+                        differentiate(2, np.int64(width), dz[t], y[t], at, a, b, g, c, dy, np.int64(to), ahead)
                     else:
-                        differentiate(1, np.int64(width), dz[t], y[t], at, a, b, g, c, dy, np.int64(to))
+                        differentiate(1, np.int64(width), dz[t], y[t], at, a, b, g, c, dy, np.int64(to), ahead)
             done = min(sizes.height, h + 3)
             if source.how != READY and source.maps.shape[0] == 1:
                 for r in range(made, min(sizes.height * sizes.step, (h + 1) * sizes.step + 2)):
@@ -185,9 +212,12 @@ def backward(layer, source, sizes, y, dz, coefficients, dy, dx, target, count, w
             _gradient_rows(layer.summed, layer.sums, x, h, sizes, dy)
             if target.what != FIRST:
                 for r in range(h * sizes.step, (h + ROWS) * sizes.step, ROWS):
+                    if target.what == CUT or target.what == ADDED:
+                        _cut_rows(layer.backward, dy, r, source, target, t, sums, products)
+                        continue
                     out = target.dz[t] if target.what == KEPT else dx
                     convolve_rows(layer.backward, layer.nothing, dy, r, sizes.width * sizes.step, out, 0)
-                    if target.what != KEPT:
+                    if target.what == UNPOOLED:
                         for one in range(r, r + ROWS):
                             pass_row(source, target, t, one, dx, sums, products)
         if wanted.yes:
@@ -209,10 +239,7 @@ def pass_row(source, target, t, r, dx, sums, products):
             continue
         beside = np.int64(((r + border) * channels + c) * x.shape[2] + border)
         at = np.int64((r * channels + c) * width)
-        if target.what == ADDED:
-            cut(1, np.int64(width), dx, whose, x, beside, target.other[t], y, at, dz, sums, products, c)
-        else:
-            cut(0, np.int64(width), dx, whose, x, beside, target.other[t], y, at, dz, sums, products, c)
+        cut(np.int64(width), dx, whose, x, beside, y, at, dz, sums, products, c)
 
 
 @njit(cache=True, nogil=True)
