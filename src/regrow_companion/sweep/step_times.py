@@ -274,15 +274,19 @@ def _alike(config: RunConfig, rule: str, engine: str) -> RunConfig:
     """One config for all whose steps take equally long: what makes no or hardly any difference is left out, and so is
     how often there are updates and averaged steps, which `_seconds` counts.
 
-    A static network steps like one that grows at random. Beside dense convolutions, masks and growth are next to
-    nothing.
+    A static network steps like one that grows at random. Beside convolutions, growth is next to nothing unless it
+    averages gradients, and beside dense ones so are the masks.
     """
     shape = cost.image_shape(config)
     alike: dict[str, Any] = {name: getattr(RunConfig, name) for name in NO_MATTER} | {
         "grow": rule if config.is_dynamic else "random", "augment": "none" if config.augment == "none" else "crop_flip",
         "dataset": "cifar10" if shape == (3, 32, 32) else "mnist"}
-    if config.model != "mlp" and not config.is_rbm and engine != "sparse":
-        alike |= {"grow": "gradient", "sparsity": 0.95, "augment": "crop_flip"}
+    if config.model != "mlp" and not config.is_rbm:
+        alike |= {"augment": "crop_flip"}
+        if engine != "sparse":
+            alike |= {"sparsity": 0.95}
+        if engine != "sparse" or rule != "momentum":
+            alike |= {"grow": "gradient"}
     elif config.is_dense:
         alike |= {"prune": "none", "grow": "none"}
     return config.but(**alike)

@@ -103,34 +103,36 @@ def _add_rows(_typing, vectors, total, to, number, start, count, x, shift):
 
 
 @njit(cache=True, nogil=True)
-def add_dense_gradient(wanted, k, x, dy, border, height, width):
+def add_dense_gradient(wanted, k, x, dy, border, height, width, step=1, skip=0):
     """totals[k][o, y, x, c] += the gradient of every weight, from a tile's inputs x and output gradients dy.
 
     The maps as in kernels.add_gradients; a total is [outputs, kernel height, kernel width, channels], the last two
     together a multiple of 16. `room` holds 8 images of the inputs that are seen, number and start (uint32) as many
-    output gradients of one channel.
+    output gradients of one channel. With a stride, `step`, output gradients are as far from each other in dy; `skip` is
+    how much wider the border of x is than the kernel needs.
     """
     total, room, number, start = wanted.totals[k], wanted.room, wanted.number, wanted.start
     n_out, tall, broad, channels = total.shape
-    line = (width + broad - 1) * channels
-    image = (height + tall - 1) * line
-    for h in range(height + tall - 1):  # images one after the other, the channels of a place together
-        for w in range(width + broad - 1):
+    tall_in, broad_in = (height - 1) * step + tall, (width - 1) * step + broad
+    line = broad_in * channels
+    image = tall_in * line
+    for h in range(tall_in):  # images one after the other, the channels of a place together
+        for w in range(broad_in):
             first = h * line + w * channels
             for c in range(channels):
                 for b in range(LANES):
-                    room[b * image + first + c] = x[h, c, w, b]
+                    room[b * image + first + c] = x[h + skip, c, w + skip, b]
     flat, length = total.reshape(-1), broad * channels
     for o in range(n_out):
         count = 0
         for h in range(height):
             for w in range(width):
-                place = ((h + border) * dy.shape[1] + o) * dy.shape[2] + w + border
+                place = ((h * step + border) * dy.shape[1] + o) * dy.shape[2] + w * step + border
                 bits = _found(dy, np.int64(place))
                 while bits:
                     b = _lowest(bits)
-                    number[count] = dy[h + border, o, w + border, b]
-                    start[count] = b * image + h * line + w * channels
+                    number[count] = dy[h * step + border, o, w * step + border, b]
+                    start[count] = b * image + (h * line + w * channels) * step
                     count += 1
                     bits &= bits - 1
         for y in range(tall):

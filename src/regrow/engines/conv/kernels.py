@@ -51,8 +51,8 @@ class Wiring(NamedTuple):
     weight: np.ndarray
 
 
-def _outputs(builder: ir.IRBuilder, x: ir.Value, row: ir.Value, connections: Sequence[ir.Value], bias: ir.Value,
-             columns: int) -> list[ir.Value]:
+def outputs(builder: ir.IRBuilder, x: ir.Value, row: ir.Value, connections: Sequence[ir.Value], bias: ir.Value,
+             columns: int, step: int = 1) -> list[ir.Value]:
     """A block of outputs; x points at its corner, connections are offsets, weight, start and end."""
     offsets, weight, start, end = connections
 
@@ -60,13 +60,13 @@ def _outputs(builder: ir.IRBuilder, x: ir.Value, row: ir.Value, connections: Seq
         number = splat(builder, builder.load(builder.gep(weight, [p])))
         corner = builder.gep(x, [builder.zext(builder.load(builder.gep(offsets, [p])), INT64)])
         return [plus(builder, total, number, load(builder, place))
-                for total, place in zip(sums, places_of(builder, corner, row, columns), strict=True)]
+                for total, place in zip(sums, places_of(builder, corner, row, columns, step), strict=True)]
 
     return repeated(builder, start, end, [splat(builder, bias)] * (ROWS * columns), body)
 
 
-def _add_gradients(builder: ir.IRBuilder, sums: ir.Value, d: Sequence[ir.Value], x: ir.Value, row: ir.Value,
-                   connections: Sequence[ir.Value]) -> None:
+def add_products(builder: ir.IRBuilder, sums: ir.Value, d: Sequence[ir.Value], x: ir.Value, row: ir.Value,
+                   connections: Sequence[ir.Value], columns: int = COLUMNS, step: int = 1) -> None:
     """sums[p] += what the output gradients d of a block and the inputs that connection p sees multiply to."""
     offsets, start, end = connections
 
@@ -74,7 +74,7 @@ def _add_gradients(builder: ir.IRBuilder, sums: ir.Value, d: Sequence[ir.Value],
         corner = builder.gep(x, [builder.zext(builder.load(builder.gep(offsets, [p])), INT64)])
         target = builder.gep(sums, [p])
         parts = [load(builder, target), zeros(d[0])]
-        for k, place in enumerate(places_of(builder, corner, row, COLUMNS)):
+        for k, place in enumerate(places_of(builder, corner, row, columns, step)):
             parts[k % 2] = plus(builder, parts[k % 2], d[k], load(builder, place))
         store(builder, builder.fadd(*parts), target)
         return []
@@ -88,7 +88,7 @@ def _convolve(_typing, columns, x, at, row, offsets, weight, start, end, bias, y
     def generate(context, builder, signature, arguments):
         data = [data_of(context, builder, signature.args[a], arguments[a]) for a in (4, 5)]
         here, there = (vectors_at(context, builder, signature.args[a], arguments[a], arguments[a + 1]) for a in (1, 9))
-        values = _outputs(builder, here, arguments[3], (*data, *arguments[6:8]), arguments[8], columns.literal_value)
+        values = outputs(builder, here, arguments[3], (*data, *arguments[6:8]), arguments[8], columns.literal_value)
         for value, place in zip(values, places_of(builder, there, arguments[11], columns.literal_value), strict=True):
             store(builder, value, place)
         return context.get_dummy_value()
@@ -103,7 +103,7 @@ def _convolve_and_pool(_typing, x, at, row, offsets, weight, start, end, bias, y
     def generate(context, builder, signature, arguments):
         data = [data_of(context, builder, signature.args[a], arguments[a]) for a in (3, 4)]
         here, there = (vectors_at(context, builder, signature.args[a], arguments[a], arguments[a + 1]) for a in (0, 8))
-        values = _outputs(builder, here, arguments[2], (*data, *arguments[5:7]), arguments[7], COLUMNS)
+        values = outputs(builder, here, arguments[2], (*data, *arguments[5:7]), arguments[7], COLUMNS)
         marks = builder.gep(data_of(context, builder, signature.args[10], arguments[10]), [arguments[11]])
         zero = zeros(values[0])
         for k in range(2):
@@ -167,7 +167,7 @@ def _finish(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequ
     store(builder, builder.fadd(load(builder, bias_sums), added_up(builder, d)), bias_sums)
     x = vectors_at(context, builder, signature.args[first], *arguments[first:first + 2])
     offsets = data_of(context, builder, signature.args[first + 3], arguments[first + 3])
-    _add_gradients(builder, sums, d, x, arguments[first + 2], (offsets, *arguments[first + 4:first + 6]))
+    add_products(builder, sums, d, x, arguments[first + 2], (offsets, *arguments[first + 4:first + 6]))
 
 
 # ---- whole maps ----
@@ -179,20 +179,26 @@ def convolve(wiring, bias, x, height, width, y, border):
     x and y are maps [H, C, W, 8]. Outputs are height x width, and where these do not divide into blocks a few past them
     are written, so y has room up to an even height and a width of a multiple of four.
     """
-    row, y_row = np.int64(x.shape[1] * x.shape[2]), np.int64(y.shape[1] * y.shape[2])
     for h in range(0, height, ROWS):
-        w = 0
-        while w < width:
-            wider = width - w == WIDER
-            for o in range(bias.shape[0]):
-                at, to = np.int64(h * row + w), np.int64((h + border) * y_row + o * y.shape[2] + w + border)
-                if wider:
-                    _convolve(WIDER, x, at, row, wiring.offsets, wiring.weight, wiring.starts[o], wiring.starts[o + 1],
-                              bias[o], y, to, y_row)
-                else:
-                    _convolve(COLUMNS, x, at, row, wiring.offsets, wiring.weight, wiring.starts[o],
-                              wiring.starts[o + 1], bias[o], y, to, y_row)
-            w += WIDER if wider else COLUMNS
+        convolve_rows(wiring, bias, x, h, width, y, border)
+
+
+@njit(cache=True, nogil=True)
+def convolve_rows(wiring, bias, x, h, width, y, border):
+    """Rows h and h + 1 of `convolve`."""
+    row, y_row = np.int64(x.shape[1] * x.shape[2]), np.int64(y.shape[1] * y.shape[2])
+    w = 0
+    while w < width:
+        wider = width - w == WIDER
+        for o in range(bias.shape[0]):
+            at, to = np.int64(h * row + w), np.int64((h + border) * y_row + o * y.shape[2] + w + border)
+            if wider:
+                _convolve(WIDER, x, at, row, wiring.offsets, wiring.weight, wiring.starts[o], wiring.starts[o + 1],
+                          bias[o], y, to, y_row)
+            else:
+                _convolve(COLUMNS, x, at, row, wiring.offsets, wiring.weight, wiring.starts[o], wiring.starts[o + 1],
+                          bias[o], y, to, y_row)
+        w += WIDER if wider else COLUMNS
 
 
 @njit(cache=True, nogil=True)

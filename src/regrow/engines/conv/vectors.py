@@ -49,14 +49,22 @@ def splat(builder: ir.IRBuilder, number: ir.Value) -> ir.Value:
     return shuffled(builder, builder.insert_element(nothing, number, INT32(0)), nothing, [0] * LANES)
 
 
+def prefetch(builder: ir.IRBuilder, pointer: ir.Value, ahead: ir.Value, *, write: bool = False) -> None:
+    """Ask for what lies `ahead` vectors further on, maybe past the end, to be in the cache when its time comes."""
+    place = builder.bitcast(builder.gep(pointer, [ahead]), ir.IntType(8).as_pointer())
+    kind = ir.FunctionType(ir.VoidType(), [place.type, INT32, INT32, INT32])
+    builder.call(builder.module.declare_intrinsic("llvm.prefetch", [place.type], kind),
+                 [place, INT32(int(write)), INT32(3), INT32(1)])
+
+
 def larger(builder: ir.IRBuilder, one: ir.Value, other: ir.Value) -> ir.Value:
     return builder.select(builder.fcmp_ordered(">", one, other), one, other)
 
 
-def places_of(builder: ir.IRBuilder, corner: ir.Value, row: ir.Value, columns: int) -> list[ir.Value]:
-    """Pointers to the vectors of a block of ROWS x columns, its rows `row` vectors apart."""
+def places_of(builder: ir.IRBuilder, corner: ir.Value, row: ir.Value, columns: int, step: int = 1) -> list[ir.Value]:
+    """Pointers to the vectors of a block of ROWS x columns: rows `row` vectors apart, columns `step`."""
     starts = [corner, builder.gep(corner, [row])]
-    return [builder.gep(start, [INT64(j)]) for start in starts for j in range(columns)]
+    return [builder.gep(start, [INT64(step * j)]) for start in starts for j in range(columns)]
 
 
 def repeated(builder: ir.IRBuilder, start: ir.Value, end: ir.Value, before: Sequence[ir.Value],

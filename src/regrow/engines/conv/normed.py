@@ -1,0 +1,323 @@
+"""The sparse engine of networks with batch normalisation: VGG-16 and the residual networks for small images.
+
+A unit is a convolution with its normalisation. Units are worked off one by one, each over the whole batch, as means and
+variances are those of a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from regrow import models
+from regrow.config import RunConfig
+from regrow.data import Dataset
+from regrow.engines import kernels
+from regrow.engines.conv import passes, rows
+from regrow.engines.conv.batchnorm import Norm
+from regrow.engines.conv.gradients import RunningAverage, Wanted
+from regrow.engines.conv.kernels import COLUMNS
+from regrow.engines.conv.layer import SparseConv
+from regrow.engines.conv.rows import (
+    ADDED,
+    CUT,
+    FIRST,
+    JOINED,
+    KEPT,
+    NORMALISED,
+    POOLED,
+    READY,
+    UNPOOLED,
+    Head,
+    Sizes,
+    Source,
+    Target,
+)
+from regrow.engines.conv.vectors import LANES
+from regrow.engines.kernels import aligned
+from regrow.engines.sparse import SparseNetwork
+from regrow.topology import Topology
+
+BORDER = 1  # of every map of inputs
+
+
+@dataclass(eq=False)
+class Inputs:
+    """What a unit sees: images, or the normalised outputs of another unit, with a shortcut added or pooled."""
+
+    maps: np.ndarray  # one for every tile, or one
+    of: Unit | None = None
+    pooled: bool = False
+    shortcut: Inputs | Unit | None = None
+
+    def source(self) -> Source:
+        """With the scale and shift of now."""
+        if self.of is None:
+            nothing = np.zeros((0, LANES), self.maps.dtype)
+            return Source(READY, self.maps, BORDER, self.maps, nothing, nothing, self.maps, 0, nothing)
+        norm = self.of.norm
+        how, shift, other, border, factor = NORMALISED, norm.shift, self.of.y, 0, norm.scale
+        if self.pooled:
+            how = POOLED
+        elif isinstance(self.shortcut, Inputs):
+            how, other, border, factor = JOINED, self.shortcut.maps, BORDER, norm.one
+        elif self.shortcut is not None:
+            theirs = self.shortcut.norm
+            how, other, factor, shift = JOINED, self.shortcut.y, theirs.scale, shift + theirs.shift
+        return Source(how, self.maps, BORDER, self.of.y, norm.scale, shift, other, border, factor)
+
+
+@dataclass(eq=False)
+class Unit:
+    """A convolution and its normalisation. `y` [tiles, H, C, W, 8] are the convolution's outputs."""
+
+    conv: SparseConv
+    norm: Norm
+    inputs: Inputs
+    sizes: Sizes
+    y: np.ndarray
+    dy: np.ndarray  # a map for the gradient of one tile's y
+    dz: np.ndarray  # as y, the gradient of what is normalised; units share it
+    first: bool  # of those that see its inputs: it makes them
+    totals: np.ndarray = field(default_factory=lambda: np.zeros((2, 0)))
+
+
+class SparseNormed(SparseNetwork):
+    """The network of one run. The same verbs as the dense engine."""
+
+    def __init__(self, config: RunConfig, dataset: Dataset, total_steps: int) -> None:
+        model = models.build(config, classes=dataset.classes, image_shape=dataset.image_shape)
+        start = Topology(config, models.maskable(model))
+        self.model_dtype, self.count = np.dtype(config.dtype), -(-config.batch_size // LANES)
+        channels, height, _ = dataset.image_shape
+        self.tiles = self._maps(channels, height, self.count)
+        self.units: dict[str, Unit] = {}
+        self.shared: dict[tuple, np.ndarray] = {}
+        self.last = _built(self, model, start)
+        self.beside = {id(unit.inputs): self._beside(unit.inputs) for unit in self.units.values()}
+        head = start.weights["fc"]
+        self.mean, self.logits, self.dlogits, self.dmean = (
+            aligned((2, n, COLUMNS, LANES), self.model_dtype)
+            for n in (head.shape[1], head.shape[0], head.shape[0], head.shape[1]))
+        self.head = SparseConv(head, model.get_parameter("fc.bias"), start.masks["fc"], COLUMNS, COLUMNS)
+        layers = {name: unit.conv for name, unit in self.units.items()} | {"fc": self.head}
+        super().__init__(config, dataset, total_steps, start, {name: layers[name] for name in start.weights},
+                         mean=dataset.mean, std=dataset.std)
+        first = next(iter(self.units.values())).conv
+        name, weight = next(iter(start.weights.items()))  # its rows are too short for add_dense_gradient
+        self.every = SparseConv(weight, torch.zeros(0), torch.ones_like(start.masks[name]), first.width, 0)
+        self.wanted = self._wanted(layers)
+        self.averages: dict[str, RunningAverage] = {
+            name: RunningAverage(self._dense_gradients()[name], config.growth_beta) for name in self.averaged}
+
+    # ---- memory ----
+
+    def _maps(self, channels: int, size: int, count: int) -> np.ndarray:
+        return aligned((count, size + 2 * BORDER, channels, max(size, COLUMNS) + 2 * BORDER, LANES), self.model_dtype)
+
+    def _scratch(self, what: str, height: int, channels: int, width: int) -> np.ndarray:
+        """A map that is shared by all who ask for this."""
+        key = what, height, channels, width
+        if key not in self.shared:
+            self.shared[key] = aligned((height, channels, width, LANES), self.model_dtype)
+        return self.shared[key]
+
+    def _gradients(self, role: str, size: int, channels: int) -> np.ndarray:
+        key = role, size, channels
+        if key not in self.shared:
+            self.shared[key] = aligned((self.count, size, channels, size, LANES), self.model_dtype)
+        return self.shared[key]
+
+    def scratch_inputs(self, of: Unit) -> Inputs:
+        """What is made anew wherever it is read."""
+        _, size, channels, _, _ = of.y.shape
+        key = "inputs", size, channels
+        if key not in self.shared:
+            self.shared[key] = self._maps(channels, size, 1)
+        return Inputs(self.shared[key], of)
+
+    def kept_inputs(self, of: Unit, *, pooled: bool = False, shortcut: Inputs | Unit | None = None) -> Inputs:
+        """What is kept for the way back, or for a shortcut."""
+        _, size, channels, _, _ = of.y.shape
+        return Inputs(self._maps(channels, size // 2 if pooled else size, self.count), of, pooled, shortcut)
+
+    def add(self, name: str, conv: nn.Conv2d, norm: nn.Module, start: Topology, inputs: Inputs, role: str) -> Unit:
+        """A unit behind these inputs; its gradient is kept where all units of a role and shape keep theirs."""
+        assert isinstance(norm, nn.BatchNorm2d)
+        kernel, step, border = conv.kernel_size[0], conv.stride[0], int(conv.padding[0])
+        size, n_out = (inputs.maps.shape[1] - 2 * BORDER) // step, conv.out_channels
+        edge = kernel - 1 - border
+        dy = self._scratch(f"dy{step}", size * step + 2 * edge + 2, n_out, max(size * step, COLUMNS) + 2 * edge)
+        weight = start.weights[name]
+        sparse = SparseConv(weight, torch.zeros(0, dtype=weight.dtype), start.masks[name], inputs.maps.shape[3],
+                            dy.shape[2])
+        y = aligned((self.count, size, n_out, size, LANES), self.model_dtype)
+        seen = [unit.inputs for unit in self.units.values()]
+        unit = Unit(sparse, Norm(norm), inputs, Sizes(size, size, step, BORDER - border, edge), y, dy,
+                    self._gradients(role, size, n_out), all(inputs is not other for other in seen),
+                    np.zeros((2, n_out)))
+        self.units[name] = unit
+        return unit
+
+    def _wanted(self, layers: Mapping[str, SparseConv]) -> Wanted:
+        """Room for dense gradients of all layers but the first."""
+        shapes = [layer.kernel for layer in list(layers.values())[1:]]
+        totals = tuple(np.zeros((n_out, *kernel, n_in), self.model_dtype) for n_out, n_in, *kernel in shapes)
+        seen = max(unit.inputs.maps[0].size for unit in self.units.values())
+        most = LANES * max(unit.sizes.height * unit.sizes.width for unit in self.units.values())
+        return Wanted(False, totals, np.empty(seen, self.model_dtype), np.empty(most, self.model_dtype),
+                      np.empty(most, np.uint32))
+
+    def _dense_gradients(self) -> dict[str, Tensor]:
+        """Views of the last batch's, in the shape of every weight."""
+        (first, start), *others = self._in_order()
+        return {first: torch.from_numpy(self.every.gradient).reshape(start.shape)} | {
+            name: torch.from_numpy(total).permute(0, 3, 1, 2).reshape(layer.shape)
+            for (name, layer), total in zip(others, self.wanted.totals, strict=True)}
+
+    def _in_order(self) -> list[tuple[str, SparseConv]]:
+        """Layers in the order of `wanted`: units as they are worked off, then the last layer."""
+        return [*((name, unit.conv) for name, unit in self.units.items()), ("fc", self.head)]
+
+    def _put(self, images: np.ndarray, chosen: np.ndarray, offsets: np.ndarray, flips: np.ndarray,
+             mirrored: bool) -> np.ndarray:
+        """Maps [tiles, H, C, W, 8] of eight images each."""
+        tiles = self.tiles[:-(-len(chosen) // LANES)]
+        passes.load_images(images, chosen, offsets, flips, self.config.crop_pad, mirrored, self.scale, self.shift,
+                           self.staged, BORDER, tiles)
+        return tiles
+
+    # ---- a step ----
+
+    def backward(self, images: Tensor, labels: Tensor, step: int) -> None:
+        """Loss and gradients of a batch, and whatever dense gradient a coming update will read."""
+        remembers = bool(self.averages) and self._remembers(step)
+        ranked = step in self.updates and "gradient" in self.needs
+        wanted = self.wanted._replace(yes=remembers or ranked)
+        for total in wanted.totals if wanted.yes else ():
+            total[:] = 0
+        count, units = len(labels), list(self.units.values())
+        self._forward(count, training=True)
+        source, of = self.last.source(), self.last.of
+        assert of is not None
+        head = Head(self.head.begin(), self.mean, self.logits, self.dlogits, self.dmean)
+        target = Target(CUT, of.dz, of.dz, of.totals)
+        _, size, channels, _, _ = of.y.shape
+        dx = self._scratch("dx", size, channels, max(size, COLUMNS))
+        self.loss += rows.turn(source, head, labels.numpy(), dx, target, wanted, len(units) - 1)
+        self.head.finish()
+        if isinstance(self.last.shortcut, Unit):
+            rows.add_products(of.dz, self.last.shortcut.y, count, self.last.shortcut.totals)
+        for k in range(len(units) - 1, -1, -1):
+            self._back(units[k], count, wanted, k - 1)
+        if wanted.yes:
+            gradients = self._dense_gradients()
+            for name in self.averages if remembers else ():
+                self.averages[name].add(gradients[name])
+            if ranked:
+                self.gradients = {name: gradients[name].contiguous().clone() for name in self.rewired}
+
+    def _forward(self, count: int, *, training: bool) -> None:
+        """All units' outputs of the images that are loaded."""
+        for unit in self.units.values():
+            source = unit.inputs.source()
+            if not unit.first:
+                source = source._replace(how=READY)
+            rows.forward(unit.conv.forward, source, unit.sizes, unit.y, count, unit.norm.totals)
+            if training:
+                unit.norm.of_batch(count * unit.sizes.height * unit.sizes.width)
+            else:
+                unit.norm.of_running()
+
+    def _back(self, unit: Unit, count: int, wanted: Wanted, k: int) -> None:
+        """One unit: gradients of its connections and of its normalisation, and that of what it sees."""
+        places = count * unit.sizes.height * unit.sizes.width
+        coefficients = unit.norm.coefficients(unit.totals, places, count - (-(-count // LANES) - 1) * LANES)
+        of, inputs = unit.inputs.of, unit.inputs
+        every = self.every if wanted.yes and of is None else None
+        layer = unit.conv.begin(every)
+        source = inputs.source()
+        if of is None:
+            target = Target(FIRST, unit.dz, unit.dz, np.zeros((2, inputs.maps.shape[2])))
+        elif not unit.first:
+            target = Target(KEPT, of.dz, of.dz, np.zeros_like(of.totals))
+        elif inputs.pooled:
+            target = Target(UNPOOLED, of.dz, of.dz, of.totals)
+        else:
+            beside = self.beside[id(inputs)]
+            target = Target(CUT if beside is None else ADDED, of.dz, of.dz if beside is None else beside, of.totals)
+        dx = self._scratch("dx", unit.sizes.height * unit.sizes.step, inputs.maps.shape[2],
+                           max(unit.sizes.width * unit.sizes.step, COLUMNS))
+        rows.backward(layer, source, unit.sizes, unit.y, unit.dz, coefficients, unit.dy, dx, target, count,
+                      wanted._replace(yes=wanted.yes and of is not None), max(k, 0))
+        unit.conv.finish(every)
+        if unit.first and inputs.shortcut is not None and isinstance(inputs.shortcut, Unit) and of is not None:
+            rows.add_products(of.dz, inputs.shortcut.y, count, inputs.shortcut.totals)
+
+    def _beside(self, inputs: Inputs) -> np.ndarray | None:
+        """The gradient that comes to a unit's inputs along a shortcut, with or without a convolution in it."""
+        after = [other.inputs for other in self.units.values()] + [self.last]
+        for other in after:
+            if other.shortcut is inputs and other.of is not None:
+                return other.of.dz
+        shared = sum(other.inputs is inputs for other in self.units.values()) > 1
+        return inputs.of.dz if shared and inputs.of is not None else None
+
+    def step(self) -> None:
+        """One step of SGD on connections, bias and normalisation."""
+        super().step()
+        config, dtype = self.config, self.model_dtype
+        lr, mu, decay = (np.array([v], dtype) for v in (self.lr, config.momentum, config.weight_decay))
+        for unit in self.units.values():
+            norm = unit.norm
+            kernels.sgd(norm.gamma, norm.gamma_gradient, norm.gamma_buffer, lr, mu, decay, config.nesterov)
+            kernels.sgd(norm.beta, norm.beta_gradient, norm.beta_buffer, lr, mu, decay, config.nesterov)
+
+    def _logits(self, batch: Tensor, count: int) -> np.ndarray:
+        """[count, classes] of a batch."""
+        self._forward(count, training=False)
+        head = Head(self.head.begin(), self.mean, self.logits, self.dlogits, self.dmean)
+        found = rows.classified(self.last.source(), head, count)
+        return found.transpose(0, 2, 1).reshape(-1, found.shape[1])[:count]
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that a resumed run needs."""
+        return super().state() | {f"norm/{name}/{part}": torch.from_numpy(getattr(unit.norm, part))
+                                  for name, unit in self.units.items() for part in Norm.PARTS}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """The inverse of `state`."""
+        super().load_state(state)
+        for name, unit in self.units.items():
+            for part in Norm.PARTS:
+                getattr(unit.norm, part)[:] = state[f"norm/{name}/{part}"].numpy()
+
+
+def _built(network: SparseNormed, model: nn.Module, start: Topology) -> Inputs:
+    """All units of the model, and what its head sees."""
+    parts = dict(model.named_modules())
+    inputs = Inputs(network.tiles)
+    if "stage1" not in parts:
+        convs = [(name, part) for name, part in parts.items() if isinstance(part, nn.Conv2d)]
+        for k, (name, conv) in enumerate(convs):
+            unit = network.add(name, conv, parts[name.replace("conv", "bn")], start, inputs, f"dz{k % 2}")
+            pooled = f"pool{name[4]}" in parts and (k + 1 == len(convs) or convs[k + 1][0][4] != name[4])
+            inputs = network.kept_inputs(unit, pooled=True) if pooled else network.scratch_inputs(unit)
+        return inputs
+    stem = parts["conv1"]
+    assert isinstance(stem, nn.Conv2d)
+    inputs = network.kept_inputs(network.add("conv1", stem, parts["bn1"], start, inputs, "block"))
+    for name, block in parts.items():
+        if isinstance(block, models.BasicBlock):
+            inner = network.add(f"{name}.conv1", block.conv1, block.bn1, start, inputs, "inner")
+            outer = network.add(f"{name}.conv2", block.conv2, block.bn2, start, network.scratch_inputs(inner), "block")
+            beside: Inputs | Unit = inputs
+            if not isinstance(block.shortcut, nn.Identity):
+                conv, norm = block.shortcut
+                beside = network.add(f"{name}.shortcut.conv", conv, norm, start, inputs, "block")
+            inputs = network.kept_inputs(outer, shortcut=beside)
+    return inputs

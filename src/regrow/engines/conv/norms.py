@@ -1,0 +1,234 @@
+"""Convolutions between batch normalisations: what happens to two rows of a map while they are in the cache.
+
+Outputs y of a convolution are kept as they are. Normalised, added to a shortcut and cut at 0 they are made row by row,
+where the next convolution reads them, and again on the way back. The gradient of y is dy = a dz + b y + g, affine in
+each channel, from the gradient dz of the normalised outputs and its sums over the batch.
+
+Coefficients are [channels, 8], one for every image of a tile: 0 for those that are not there, in the last one.
+"""
+
+from __future__ import annotations
+
+from numba import types
+from numba.extending import intrinsic
+
+from regrow.engines.conv.kernels import add_products, outputs
+from regrow.engines.conv.vectors import (
+    ROWS,
+    larger,
+    load,
+    places_of,
+    plus,
+    prefetch,
+    repeated,
+    store,
+    vectors_at,
+    zeros,
+)
+from regrow.engines.kernels import INT64, data_of
+
+
+@intrinsic(prefer_literal=True)
+def convolve_and_sum(_typing, columns, step, x, at, row, offsets, weight, start, end, y, to, y_row, sums, squares, o):
+    """A block of 2 x columns outputs, inputs `step` apart, to y; added up in vector o of sums and of squares."""
+    def generate(context, builder, signature, arguments):
+        data = [data_of(context, builder, signature.args[a], arguments[a]) for a in (5, 6)]
+        here, there = (vectors_at(context, builder, signature.args[a], arguments[a], arguments[a + 1]) for a in (2, 9))
+        nothing = context.get_value_type(signature.args[2].dtype)(0.0)
+        values = outputs(builder, here, arguments[4], (*data, *arguments[7:9]), nothing, columns.literal_value,
+                         step.literal_value)
+        places = [vectors_at(context, builder, signature.args[a], arguments[a], arguments[14]) for a in (12, 13)]
+        total, square = (load(builder, place) for place in places)
+        next_rows = builder.mul(arguments[11], INT64(ROWS))
+        for value, place in zip(values, places_of(builder, there, arguments[11], columns.literal_value), strict=True):
+            store(builder, value, place)
+            prefetch(builder, place, next_rows, write=True)
+            total, square = builder.fadd(total, value), plus(builder, square, value, value)
+        for value, place in zip((total, square), places, strict=True):
+            store(builder, value, place)
+        return context.get_dummy_value()
+
+    return types.void(columns, step, x, at, row, offsets, weight, start, end, y, to, y_row, sums, squares, o), generate
+
+
+@intrinsic(prefer_literal=True)
+def convolve_and_cut(_typing, columns, joined, dy, at, row, offsets, weight, start, end, x, beside, x_row, other, y, dz,
+                     to, y_row, sums, products, c):
+    """A block of 2 x columns of the gradient of inputs x, from dy at vector `at`: what `cut` does to rows of them."""
+    def generate(context, builder, signature, arguments):
+        data = [data_of(context, builder, signature.args[k], arguments[k]) for k in (5, 6)]
+        here, seen = (vectors_at(context, builder, signature.args[k], *arguments[k:k + 2]) for k in (2, 9))
+        size, (x_row, y_row) = columns.literal_value, (arguments[11], arguments[16])
+        nothing = context.get_value_type(signature.args[2].dtype)(0.0)
+        values = outputs(builder, here, arguments[4], (*data, *arguments[7:9]), nothing, size)
+        add, out, target = (places_of(builder, vectors_at(context, builder, signature.args[k], arguments[k],
+                                                          arguments[15]), y_row, size) for k in (12, 13, 14))
+        places = [vectors_at(context, builder, signature.args[k], arguments[k], arguments[19]) for k in (17, 18)]
+        total, product = (load(builder, place) for place in places)
+        next_rows, far = builder.mul(y_row, INT64(ROWS)), builder.mul(x_row, INT64(2 * ROWS))
+        for k, place in enumerate(places_of(builder, seen, x_row, size)):
+            value = builder.fadd(values[k], load(builder, add[k])) if joined.literal_value else values[k]
+            value = builder.select(builder.fcmp_ordered(">", load(builder, place), zeros(value)), value, zeros(value))
+            store(builder, value, target[k])
+            total, product = builder.fadd(total, value), plus(builder, product, value, load(builder, out[k]))
+            prefetch(builder, out[k], next_rows)
+            prefetch(builder, target[k], next_rows, write=True)
+            prefetch(builder, place, far)
+        for value, place in zip((total, product), places, strict=True):
+            store(builder, value, place)
+        return context.get_dummy_value()
+
+    return types.void(columns, joined, dy, at, row, offsets, weight, start, end, x, beside, x_row, other, y, dz, to,
+                      y_row, sums, products, c), generate
+
+
+@intrinsic(prefer_literal=True)
+def gradient(_typing, columns, step, sums, dy, to, dy_row, apart, x, at, row, offsets, start, end):
+    """Add to the sums of connections; columns of dy are `apart` vectors from each other, those of x `step`."""
+    def generate(context, builder, signature, arguments):
+        dy = vectors_at(context, builder, signature.args[3], *arguments[3:5])
+        d = [load(builder, place) for place in places_of(builder, dy, arguments[5], columns.literal_value,
+                                                         apart.literal_value)]
+        total = vectors_at(context, builder, signature.args[2], arguments[2], INT64(0))
+        x = vectors_at(context, builder, signature.args[7], *arguments[7:9])
+        offsets = data_of(context, builder, signature.args[10], arguments[10])
+        add_products(builder, total, d, x, arguments[9], (offsets, *arguments[11:13]), columns.literal_value,
+                     step.literal_value)
+        return context.get_dummy_value()
+
+    return types.void(columns, step, sums, dy, to, dy_row, apart, x, at, row, offsets, start, end), generate
+
+
+@intrinsic(prefer_literal=True)
+def normalise(_typing, joined, count, y, at, scale, shift, c, out, to, other, beside, factor, ahead, far):
+    """`count` vectors of a row of channel c: out = max(0, scale y + shift), plus factor * other if `joined`.
+
+    What comes `ahead` vectors later in y, and `far` in other, is asked for.
+    """
+    def generate(context, builder, signature, arguments):
+        y, out, other = (vectors_at(context, builder, signature.args[a], *arguments[a:a + 2]) for a in (2, 7, 9))
+        scale, shift, factor = (load(builder, vectors_at(context, builder, signature.args[a], arguments[a],
+                                                         arguments[6])) for a in (4, 5, 11))
+
+        def body(p, _):
+            value = plus(builder, shift, scale, load(builder, builder.gep(y, [p])))
+            prefetch(builder, builder.gep(y, [p]), arguments[12])
+            if joined.literal_value:
+                prefetch(builder, builder.gep(other, [p]), arguments[13])
+                value = plus(builder, value, factor, load(builder, builder.gep(other, [p])))
+            positive = builder.select(builder.fcmp_ordered("<", value, zeros(value)), zeros(value), value)
+            store(builder, positive, builder.gep(out, [p]))
+            return []
+
+        repeated(builder, INT64(0), arguments[1], [], body)
+        return context.get_dummy_value()
+
+    return types.void(joined, count, y, at, scale, shift, c, out, to, other, beside, factor, ahead, far), generate
+
+
+@intrinsic
+def pool(_typing, count, y, at, row, scale, shift, c, out, to):
+    """`count` vectors: out = the largest of max(0, scale y + shift) in 2 x 2 windows of two rows of channel c."""
+    def generate(context, builder, signature, arguments):
+        y, out = (vectors_at(context, builder, signature.args[a], *arguments[a:a + 2]) for a in (1, 7))
+        scale, shift = (load(builder, vectors_at(context, builder, signature.args[a], arguments[a], arguments[6]))
+                        for a in (4, 5))
+
+        def body(p, _):
+            corner = builder.gep(y, [builder.mul(p, INT64(2))])
+            window = [plus(builder, shift, scale, load(builder, place))
+                      for place in places_of(builder, corner, arguments[3], 2)]
+            top = larger(builder, larger(builder, window[0], window[1]), larger(builder, window[2], window[3]))
+            positive = builder.select(builder.fcmp_ordered("<", top, zeros(top)), zeros(top), top)
+            store(builder, positive, builder.gep(out, [p]))
+            return []
+
+        repeated(builder, INT64(0), arguments[0], [], body)
+        return context.get_dummy_value()
+
+    return types.void(count, y, at, row, scale, shift, c, out, to), generate
+
+
+@intrinsic
+def unpool(_typing, count, y, at, row, scale, shift, c, given, whose, dz, sums, products):
+    """The gradient of `pool`, from `count` vectors of `given`, to dz (at the same vectors as y) and into both sums."""
+    def generate(context, builder, signature, arguments):
+        y, given = (vectors_at(context, builder, signature.args[a], *arguments[a:a + 2]) for a in (1, 7))
+        dz = vectors_at(context, builder, signature.args[9], arguments[9], arguments[2])
+        scale, shift = (load(builder, vectors_at(context, builder, signature.args[a], arguments[a], arguments[6]))
+                        for a in (4, 5))
+        places = [vectors_at(context, builder, signature.args[a], arguments[a], arguments[6]) for a in (10, 11)]
+
+        def body(p, totals):
+            at = builder.mul(p, INT64(2))
+            raw = [load(builder, place) for place in places_of(builder, builder.gep(y, [at]), arguments[3], 2)]
+            window = [plus(builder, shift, scale, value) for value in raw]
+            top = larger(builder, larger(builder, window[0], window[1]), larger(builder, window[2], window[3]))
+            value = load(builder, builder.gep(given, [p]))
+            left, (total, product) = builder.fcmp_unordered(">", top, zeros(top)), totals
+            for k, place in enumerate(places_of(builder, builder.gep(dz, [at]), arguments[3], 2)):
+                found = left if k == 3 else builder.and_(left, builder.fcmp_ordered("==", window[k], top))
+                left = builder.and_(left, builder.not_(found))
+                one = builder.select(found, value, zeros(value))
+                store(builder, one, place)
+                total, product = builder.fadd(total, one), plus(builder, product, one, raw[k])
+            return [total, product]
+
+        for value, place in zip(repeated(builder, INT64(0), arguments[0], [load(builder, place) for place in places],
+                                         body), places, strict=True):
+            store(builder, value, place)
+        return context.get_dummy_value()
+
+    return types.void(count, y, at, row, scale, shift, c, given, whose, dz, sums, products), generate
+
+
+@intrinsic
+def cut(_typing, count, given, whose, x, beside, y, at, dz, sums, products, c):
+    """`count` vectors of a row of channel c: dz = given where x is above 0, else 0. Added up are dz and dz * y.
+
+    y and dz have the row at vector `at`.
+    """
+    def generate(context, builder, signature, arguments):
+        given, x, y = (vectors_at(context, builder, signature.args[k], *arguments[k:k + 2]) for k in (1, 3, 5))
+        dz = vectors_at(context, builder, signature.args[7], arguments[7], arguments[6])
+        places = [vectors_at(context, builder, signature.args[k], arguments[k], arguments[10]) for k in (8, 9)]
+
+        def body(p, totals):
+            value = load(builder, builder.gep(given, [p]))
+            fired = builder.fcmp_ordered(">", load(builder, builder.gep(x, [p])), zeros(value))
+            value = builder.select(fired, value, zeros(value))
+            store(builder, value, builder.gep(dz, [p]))
+            return [builder.fadd(totals[0], value), plus(builder, totals[1], value, load(builder, builder.gep(y, [p])))]
+
+        for value, place in zip(repeated(builder, INT64(0), arguments[0], [load(builder, place) for place in places],
+                                         body), places, strict=True):
+            store(builder, value, place)
+        return context.get_dummy_value()
+
+    return types.void(count, given, whose, x, beside, y, at, dz, sums, products, c), generate
+
+
+@intrinsic(prefer_literal=True)
+def differentiate(_typing, apart, count, dz, y, at, a, b, g, c, dy, to, ahead):
+    """`count` vectors of a row of channel c: dy = a dz + b y + g, `apart` vectors from each other.
+
+    What comes `ahead` vectors later in dz and y is asked for.
+    """
+    def generate(context, builder, signature, arguments):
+        dz, y = (vectors_at(context, builder, signature.args[k], arguments[k], arguments[4]) for k in (2, 3))
+        a, b, g = (load(builder, vectors_at(context, builder, signature.args[k], arguments[k], arguments[8]))
+                   for k in (5, 6, 7))
+        dy = vectors_at(context, builder, signature.args[9], *arguments[9:11])
+
+        def body(p, _):
+            for one in (dz, y):
+                prefetch(builder, builder.gep(one, [p]), arguments[11])
+            value = plus(builder, plus(builder, g, b, load(builder, builder.gep(y, [p]))), a,
+                         load(builder, builder.gep(dz, [p])))
+            store(builder, value, builder.gep(dy, [builder.mul(p, INT64(apart.literal_value))]))
+            return []
+
+        repeated(builder, INT64(0), arguments[1], [], body)
+        return context.get_dummy_value()
+
+    return types.void(apart, count, dz, y, at, a, b, g, c, dy, to, ahead), generate

@@ -1,0 +1,317 @@
+"""A convolution between two batch normalisations, over all tiles of a batch, two rows at a time.
+
+A tile's rows are made, convolved and added up while they are in the cache; on the way back likewise.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from regrow.engines.conv.gradients import add_dense_gradient
+from regrow.engines.conv.kernels import COLUMNS, add_gradients, convolve, convolve_rows
+from regrow.engines.conv.layer import Layer
+from regrow.engines.conv.means import average
+from regrow.engines.conv.norms import (
+    convolve_and_cut,
+    convolve_and_sum,
+    cut,
+    differentiate,
+    gradient,
+    normalise,
+    pool,
+    unpool,
+)
+from regrow.engines.conv.passes import cross_entropy
+from regrow.engines.conv.vectors import LANES, ROWS
+
+READY, NORMALISED, JOINED, POOLED = range(4)  # how a unit's inputs are made
+FIRST, CUT, ADDED, UNPOOLED, KEPT = range(5)  # what becomes of their gradient
+
+
+class Source(NamedTuple):
+    """How inputs are made from the outputs y of another unit, all [tiles, H, C, W, 8]; maps has borders of zeros.
+
+    max(0, scale y + shift), with factor * other added if JOINED and 2 x 2 max-pooling if POOLED. With one map instead
+    of one for every tile they are made anew on the way back.
+    """
+
+    how: int
+    maps: np.ndarray
+    border: int
+    y: np.ndarray
+    scale: np.ndarray  # [C, 8]
+    shift: np.ndarray
+    other: np.ndarray
+    other_border: int
+    factor: np.ndarray
+
+
+class Target(NamedTuple):
+    """Where the gradient of the inputs goes: as that of the normalised y to dz, ADDED to `other`; or KEPT in dz."""
+
+    what: int
+    dz: np.ndarray
+    other: np.ndarray
+    totals: np.ndarray  # float64 [2, C]: sums of dz and of dz * y
+
+
+class Sizes(NamedTuple):
+    """height and width of the outputs, the stride, and how much wider the border of the inputs is than needed."""
+
+    height: int
+    width: int
+    step: int
+    skip: int
+    delta_border: int
+
+
+@njit(cache=True, nogil=True)
+def make_row(source, t, r):
+    """Row r of the inputs of tile t."""
+    x, y = source.maps[t % source.maps.shape[0]], source.y[t]
+    channels, width, border = y.shape[1], y.shape[2], source.border
+    ahead = np.int64(ROWS * channels * width)
+    for c in range(channels):
+        to = np.int64(((r + border) * channels + c) * x.shape[2] + border)
+        if source.how == POOLED:
+            pool(np.int64(width // 2), y, np.int64((2 * r * channels + c) * width), np.int64(channels * width),
+                 source.scale, source.shift, c, x, to)
+            continue
+        at = np.int64((r * channels + c) * width)
+        other, edge = source.other[t % source.other.shape[0]], source.other_border
+        beside = np.int64(((r + edge) * channels + c) * other.shape[2] + edge)
+        far = np.int64(ROWS * channels * other.shape[2])
+        if source.how == JOINED:
+            normalise(1, np.int64(width), y, at, source.scale, source.shift, c, x, to, other, beside, source.factor,
+                      ahead, far)
+        else:
+            normalise(0, np.int64(width), y, at, source.scale, source.shift, c, x, to, other, beside, source.factor,
+                      ahead, far)
+
+
+@njit(cache=True, nogil=True)
+def _forward_rows(wiring, x, h, sizes, y, sums, squares):
+    """Rows h and h + 1 of the outputs y, and what they add up to."""
+    row, y_row = np.int64(x.shape[1] * x.shape[2]), np.int64(y.shape[1] * y.shape[2])
+    for w in range(0, sizes.width, COLUMNS):
+        for o in range(y.shape[1]):
+            at = np.int64((h * sizes.step + sizes.skip) * row + w * sizes.step + sizes.skip)
+            to = np.int64(h * y_row + o * y.shape[2] + w)
+            start, end = wiring.starts[o], wiring.starts[o + 1]
+            if sizes.step == 2:
+                convolve_and_sum(COLUMNS, 2, x, at, 2 * row, wiring.offsets, wiring.weight, start, end, y, to, y_row,
+                                 sums, squares, o)
+            elif sizes.width < COLUMNS:
+                convolve_and_sum(2, 1, x, at, row, wiring.offsets, wiring.weight, start, end, y, to, y_row, sums,
+                                 squares, o)
+            else:
+                convolve_and_sum(COLUMNS, 1, x, at, row, wiring.offsets, wiring.weight, start, end, y, to, y_row,
+                                 sums, squares, o)
+
+
+@njit(cache=True, nogil=True)
+def _cut_rows(wiring, dy, h, source, target, t, sums, products):
+    """Rows h and h + 1 of the gradient of the inputs of tile t, on the way as in `pass_row`."""
+    y, x, dz, other = source.y[t], source.maps[t % source.maps.shape[0]], target.dz[t], target.other[t]
+    row, x_row, y_row = (np.int64(dy.shape[1] * dy.shape[2]), np.int64(x.shape[1] * x.shape[2]),
+                         np.int64(y.shape[1] * y.shape[2]))
+    for w in range(0, y.shape[2], COLUMNS):
+        for c in range(y.shape[1]):
+            start, end, at = wiring.starts[c], wiring.starts[c + 1], np.int64(h * row + w)
+            beside = np.int64((h + source.border) * x_row + c * x.shape[2] + w + source.border)
+            to = np.int64(h * y_row + c * y.shape[2] + w)
+            if y.shape[2] < COLUMNS:
+                convolve_and_cut(2, 0, dy, at, row, wiring.offsets, wiring.weight, start, end, x, beside, x_row, other,
+                                 y, dz, to, y_row, sums, products, c)
+            elif target.what == ADDED:
+                convolve_and_cut(COLUMNS, 1, dy, at, row, wiring.offsets, wiring.weight, start, end, x, beside, x_row,
+                                 other, y, dz, to, y_row, sums, products, c)
+            else:
+                convolve_and_cut(COLUMNS, 0, dy, at, row, wiring.offsets, wiring.weight, start, end, x, beside, x_row,
+                                 other, y, dz, to, y_row, sums, products, c)
+
+
+@njit(cache=True, nogil=True)
+def _gradient_rows(wiring, sums, x, h, sizes, dy):
+    """What rows h and h + 1 of the output gradients add to the sums of connections."""
+    row, dy_row, step = np.int64(x.shape[1] * x.shape[2]), np.int64(dy.shape[1] * dy.shape[2]), sizes.step
+    for w in range(0, sizes.width, COLUMNS):
+        for o in range(dy.shape[1]):
+            at = np.int64((h * step + sizes.skip) * row + w * step + sizes.skip)
+            to = np.int64((h * step + sizes.delta_border) * dy_row + o * dy.shape[2] + w * step + sizes.delta_border)
+            start, end = wiring.starts[o], wiring.starts[o + 1]
+            if step == 2:
+                gradient(COLUMNS, 2, sums, dy, to, 2 * dy_row, 2, x, at, 2 * row, wiring.offsets, start, end)
+            elif sizes.width < COLUMNS:
+                gradient(2, 1, sums, dy, to, dy_row, 1, x, at, row, wiring.offsets, start, end)
+            else:
+                gradient(COLUMNS, 1, sums, dy, to, dy_row, 1, x, at, row, wiring.offsets, start, end)
+
+
+@njit(cache=True, nogil=True)
+def _add_up(sums, lanes, total):
+    """total[c] += the numbers of the first `lanes` images of sums[c], which become 0."""
+    for c in range(sums.shape[0]):
+        for b in range(lanes):
+            total[c] += sums[c, b]
+    sums[:] = 0
+
+
+@njit(cache=True, nogil=True)
+def forward(wiring, source, sizes, y, count, totals):
+    """Outputs y [tiles, H, C, W, 8]; totals float64 [2, C], sums of them and of their squares over `count` images."""
+    sums = np.zeros((y.shape[2], LANES), y.dtype)
+    squares = np.zeros_like(sums)
+    totals[:] = 0
+    for t in range(-(-count // LANES)):
+        made, x = 0, source.maps[t % source.maps.shape[0]]
+        for h in range(0, sizes.height, ROWS):
+            seen = min(sizes.height * sizes.step, (h + 1) * sizes.step + 2)
+            if source.how != READY:
+                for r in range(made, seen):
+                    make_row(source, t, r)
+                made = seen
+            _forward_rows(wiring, x, h, sizes, y[t], sums, squares)
+        lanes = min(LANES, count - t * LANES)
+        _add_up(sums, lanes, totals[0])
+        _add_up(squares, lanes, totals[1])
+
+
+@njit(cache=True, nogil=True)
+def backward(layer, source, sizes, y, dz, coefficients, dy, dx, target, count, wanted, k):
+    """From the gradient dz of the normalised outputs: what it adds to layer.sums, and the gradient of the inputs.
+
+    coefficients [2, 3, C, 8] are a, b and g, and those of the last tile. For dy and dx one map each is reused.
+    """
+    channels, width = y.shape[2], y.shape[3]
+    sums = np.zeros((source.y.shape[2], LANES), y.dtype)
+    products, tiles, ahead = np.zeros_like(sums), -(-count // LANES), np.int64(ROWS * channels * width)
+    target.totals[:] = 0
+    for t in range(tiles):
+        now = coefficients[1 if t == tiles - 1 else 0]
+        a, b, g = now[0], now[1], now[2]
+        x = source.maps[t % source.maps.shape[0]]
+        done, made = 0, 0
+        for h in range(0, sizes.height, ROWS):
+            for r in range(done, min(sizes.height, h + 3)):
+                for c in range(channels):
+                    at = np.int64((r * channels + c) * width)
+                    to = ((r * sizes.step + sizes.delta_border) * channels + c) * dy.shape[2] + sizes.delta_border
+                    if sizes.step == 2:
+                        differentiate(2, np.int64(width), dz[t], y[t], at, a, b, g, c, dy, np.int64(to), ahead)
+                    else:
+                        differentiate(1, np.int64(width), dz[t], y[t], at, a, b, g, c, dy, np.int64(to), ahead)
+            done = min(sizes.height, h + 3)
+            if source.how != READY and source.maps.shape[0] == 1:
+                for r in range(made, min(sizes.height * sizes.step, (h + 1) * sizes.step + 2)):
+                    make_row(source, t, r)
+                made = min(sizes.height * sizes.step, (h + 1) * sizes.step + 2)
+            _gradient_rows(layer.summed, layer.sums, x, h, sizes, dy)
+            if target.what != FIRST:
+                for r in range(h * sizes.step, (h + ROWS) * sizes.step, ROWS):
+                    if target.what == CUT or target.what == ADDED:
+                        _cut_rows(layer.backward, dy, r, source, target, t, sums, products)
+                        continue
+                    out = target.dz[t] if target.what == KEPT else dx
+                    convolve_rows(layer.backward, layer.nothing, dy, r, sizes.width * sizes.step, out, 0)
+                    if target.what == UNPOOLED:
+                        for one in range(r, r + ROWS):
+                            pass_row(source, target, t, one, dx, sums, products)
+        if wanted.yes:
+            add_dense_gradient(wanted, k, x, dy, sizes.delta_border, sizes.height, sizes.width, sizes.step, sizes.skip)
+        _add_up(sums, LANES, target.totals[0])
+        _add_up(products, LANES, target.totals[1])
+
+
+@njit(cache=True, nogil=True)
+def pass_row(source, target, t, r, dx, sums, products):
+    """The gradient dx of row r of the inputs of tile t becomes that of what they were made from, and is added up."""
+    y, x, dz = source.y[t], source.maps[t % source.maps.shape[0]], target.dz[t]
+    channels, width, border = y.shape[1], y.shape[2], source.border
+    for c in range(channels):
+        whose = np.int64((r * channels + c) * dx.shape[2])
+        if target.what == UNPOOLED:
+            unpool(np.int64(width // 2), y, np.int64((2 * r * channels + c) * width), np.int64(channels * width),
+                   source.scale, source.shift, c, dx, whose, dz, sums, products)
+            continue
+        beside = np.int64(((r + border) * channels + c) * x.shape[2] + border)
+        at = np.int64((r * channels + c) * width)
+        cut(np.int64(width), dx, whose, x, beside, y, at, dz, sums, products, c)
+
+
+@njit(cache=True, nogil=True)
+def add_products(dz, y, count, totals):
+    """totals float64 [2, C] = sums of dz and of dz * y; both [tiles, H, C, W, 8]."""
+    totals[:] = 0
+    sums, products = np.zeros((y.shape[2], LANES), y.dtype), np.zeros((y.shape[2], LANES), y.dtype)
+    for t in range(-(-count // LANES)):
+        for h in range(y.shape[1]):
+            for c in range(y.shape[2]):
+                for w in range(y.shape[3]):
+                    for b in range(LANES):
+                        sums[c, b] += dz[t, h, c, w, b]
+                        products[c, b] += dz[t, h, c, w, b] * y[t, h, c, w, b]
+        _add_up(sums, LANES, totals[0])
+        _add_up(products, LANES, totals[1])
+
+
+class Head(NamedTuple):
+    """The last layer, and maps of one tile for it: means, logits, and the gradients of both."""
+
+    layer: Layer
+    mean: np.ndarray
+    logits: np.ndarray
+    dlogits: np.ndarray
+    dmean: np.ndarray
+
+
+@njit(cache=True, nogil=True)
+def classify(source, head, t):
+    """The logits of tile t."""
+    height, width = source.y.shape[1], source.y.shape[3]
+    for r in range(height):
+        make_row(source, t, r)
+    average(source.maps[t % source.maps.shape[0]], height, width, head.mean, source.border)
+    convolve(head.layer.forward, head.layer.bias, head.mean, 1, 1, head.logits, 0)
+
+
+@njit(cache=True, nogil=True)
+def classified(source, head, count):
+    """Logits [tiles, classes, 8] of so many images."""
+    tiles = -(-count // LANES)
+    logits = np.empty((tiles, head.logits.shape[1], LANES), head.logits.dtype)
+    for t in range(tiles):
+        classify(source, head, t)
+        logits[t] = head.logits[0, :, 0]
+    return logits
+
+
+@njit(cache=True, nogil=True)
+def turn(source, head, labels, dx, target, wanted, k):
+    """Mean loss; its gradient in the sums of the last layer and, as in `backward`, where `target` has it."""
+    loss, count = 0.0, labels.shape[0]
+    height, width, mean = source.y.shape[1], source.y.shape[3], head.mean
+    scale, part = mean.dtype.type(1.0 / count), mean.dtype.type(1.0 / (height * width))
+    sums = np.zeros((mean.shape[1], LANES), mean.dtype)
+    products = np.zeros_like(sums)
+    target.totals[:] = 0
+    for t in range(-(-count // LANES)):
+        classify(source, head, t)
+        loss += cross_entropy(head.logits, labels[t * LANES:(t + 1) * LANES], scale, head.dlogits)
+        layer = head.layer
+        add_gradients(layer.summed, layer.sums, layer.bias_sums, head.mean, head.dlogits, 0, 1, 1)
+        convolve(layer.backward, layer.nothing, head.dlogits, 1, 1, head.dmean, 0)
+        if wanted.yes:
+            add_dense_gradient(wanted, k, head.mean, head.dlogits, 0, 1, 1)
+        for r in range(height):
+            for c in range(sums.shape[0]):
+                for w in range(width):
+                    for b in range(LANES):
+                        dx[r, c, w, b] = head.dmean[0, c, 0, b] * part
+            pass_row(source, target, t, r, dx, sums, products)
+        _add_up(sums, LANES, target.totals[0])
+        _add_up(products, LANES, target.totals[1])
+    return loss / count
