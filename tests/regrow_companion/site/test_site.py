@@ -385,7 +385,8 @@ def test_what_happened_after_a_prediction_waits_to_be_unfolded() -> None:
              new_code_cell("print(x)", outputs=[new_output("stream", text="THE ANSWER\n")]),
              new_markdown_cell("![what a long run\nshows](../figures/fig05.png)\n\nIt went up."),
              new_code_cell("print(2)", outputs=[new_output("stream", text="LATER\n")])]
-    page = books.body(new_notebook(cells=cells), (), {}, lambda stem: books.Committed(f"committed/{stem}.png", False)).html
+    page = books.body(new_notebook(cells=cells), (), {},
+                      lambda stem: books.Committed(f"committed/{stem}.png", drawn_again=False)).html
     outcome = re.findall(r'<details class="outcome"><summary>(.*?)</summary>(.*?)</details>', page, re.DOTALL)
     assert [summary for summary, _ in outcome] == ["Show what happened", "Show it at the paper's scale"]
     assert "THE ANSWER" in outcome[0][1] and "committed/fig05.png" in outcome[1][1]

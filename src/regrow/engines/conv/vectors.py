@@ -30,12 +30,14 @@ def vectors_at(context: Any, builder: ir.IRBuilder, array_type: Any, array: ir.V
 
 
 def load(builder: ir.IRBuilder, pointer: ir.Value) -> ir.Value:
+    """The vector that a pointer is at."""
     value = builder.load(pointer)
     value.align = 4  # what any array keeps; aligned ones are as fast
     return value
 
 
 def store(builder: ir.IRBuilder, value: ir.Value, pointer: ir.Value) -> None:
+    """Write a vector where a pointer is at."""
     builder.store(value, pointer).align = 4
 
 
@@ -45,6 +47,7 @@ def plus(builder: ir.IRBuilder, total: ir.Value, one: ir.Value, other: ir.Value)
 
 
 def splat(builder: ir.IRBuilder, number: ir.Value) -> ir.Value:
+    """A vector of equal numbers."""
     nothing = ir.VectorType(number.type, LANES)(ir.Undefined)
     return shuffled(builder, builder.insert_element(nothing, number, INT32(0)), nothing, [0] * LANES)
 
@@ -58,6 +61,7 @@ def prefetch(builder: ir.IRBuilder, pointer: ir.Value, ahead: ir.Value, *, write
 
 
 def larger(builder: ir.IRBuilder, one: ir.Value, other: ir.Value) -> ir.Value:
+    """The larger of each pair of numbers; `other` where one is no number."""
     return builder.select(builder.fcmp_ordered(">", one, other), one, other)
 
 
