@@ -52,7 +52,7 @@ def counted_minutes(path: Path) -> tuple[float, float]:
     prose = " ".join(cell.source for cell in book.cells if cell.cell_type == "markdown")
     code = sum(len(cell.source.splitlines()) for cell in book.cells if cell.cell_type == "code")
     reading = words_in(prose) / 200 + code / 25
-    return reading, reading + 3 * prose.count("predict") + 5 * prose.count("<details>")
+    return reading, reading + 3 * prose.count("predict") + 5 * prose.count("Solution</summary>")
 
 
 def words_in(prose: str) -> int:
