@@ -53,6 +53,8 @@ class ByHand:
         self.model, self.optimizer = model, sgd(model)
         self.weights: list[Tensor] = list(weights.values())
         self.masks = [masks[name].to(torch.float32) for name in weights]
+        with torch.no_grad():
+            torch._foreach_mul_(self.weights, self.masks)
         self.averages = [torch.zeros_like(weight) for weight in self.weights] if growth == "momentum" else []
 
     def step(self, images: Tensor, labels: Tensor) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench import BENCHMARKS, batched, selection, topology
+from bench import BENCHMARKS, batched, selection, sparsify, topology
 from bench.__main__ import main
 from bench.baselines import Scipy, TorchCsr
 from bench.engines import break_even, line
@@ -58,6 +58,18 @@ def test_runs_at_a_tiny_size(name: str) -> None:
         sparse, dense = table.rows
         assert sparse["bytes_per_connection"] == pytest.approx(8, rel=0.05) and sparse["state_mb"] < dense["state_mb"]
         assert all(row["peak_rss_mb"] > 50 for row in table.rows)
+
+
+@pytest.mark.parametrize("growth", sparsify.GROWTH)
+def test_sparsify_and_the_loop_by_hand_train_the_same_network(growth: str) -> None:
+    by_hand, model, sparse, _optimizer = sparsify.pair(sparsify.resnet18, growth)
+    pixels, labels = torch.randn(2, 3, 32, 32), torch.tensor([1, 7])
+    for _ in range(2):
+        by_hand.step(pixels, labels)
+        sparsify.passes(model, pixels, labels)
+        sparse.step()
+    assert all(map(torch.equal, model.parameters(), by_hand.model.parameters()))
+    assert sum(sparse.counts.values()) == round(0.1 * 11_172_032)
 
 
 def test_the_alternatives_train_the_same_network() -> None:

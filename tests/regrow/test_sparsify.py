@@ -530,6 +530,7 @@ def test_scaled_gradients_are_unscaled_before_they_are_averaged() -> None:
         scaler.update()
     for name, average in plain[2]._topology.averages.items():
         torch.testing.assert_close(scaled[2]._topology.averages[name], average)
+        assert bool(average[~plain[2].masks[name]].any())
     fused = begun(kind="fused sgd")
     fused[2].attach()
     scaler.scale(cross_entropy(fused[0](x), labels)).backward()
