@@ -122,7 +122,7 @@ def grown_networks(records: Sequence[Record], accuracies: Mapping[str, float]) -
                                             offset_transform=ax.transData, rasterized=True))
         ax.set(xlim=(-1.5, GRID + 0.5), ylim=(len(degrees) / GRID + 0.5, -1.5), xticks=[], yticks=[], aspect="equal")
         ax.set_title(title, fontsize=8)
-        ax.set_xlabel(f"largest {degrees.max():,}\n{(degrees <= 10).sum():,} have 10 or less", fontsize=7)
+        ax.set_xlabel(f"largest {degrees.max():,}\n{(degrees <= 10).sum():,} have 10 or fewer", fontsize=7)
         ax.spines[:].set_visible(False)
     plt.close(fig)
     frame = pd.DataFrame({title.partition(":")[0]: degrees for title, (degrees, _) in panels.items()})

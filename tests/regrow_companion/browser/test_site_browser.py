@@ -210,6 +210,14 @@ def test_three_networks_rewire_and_can_be_stopped_and_moved_by_keyboard(opened: 
     assert still.locator(".growth button").inner_text() == "Play again"
 
 
+def test_without_scripts_the_first_page_shows_a_still(browser: Any, folder: Path) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    it = context.new_page()
+    it.goto((folder / "index.html").as_uri())
+    assert it.locator(".growth noscript img").is_visible() and not it.locator(".growth .panels").is_visible()
+    context.close()
+
+
 def test_one_click_from_the_first_page_to_the_power_law(opened: Callable[..., Any]) -> None:
     it = opened("index.html")
     it.locator(".findings li", has_text="power law").locator("a").first.click()

@@ -6,6 +6,7 @@ document.addEventListener("DOMContentLoaded", () => {
   const data = JSON.parse(document.getElementById("growth-data").textContent);
   const box = document.getElementById("growth"), slider = box.querySelector("input");
   const button = box.querySelector("button"), epoch = box.querySelector("output");
+  for (const part of box.querySelectorAll("[hidden]")) part.hidden = false;
   const last = data.epochs.length - 1, perSecond = 6;
   const panels = data.rules.map((rule, n) => ({
     rule, canvas: box.querySelectorAll("canvas")[n], text: box.querySelectorAll(".said")[n],
