@@ -7,15 +7,19 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from regrow.metrics import dormant_counts
 from regrow.record import Record
 from regrow_companion import study
-from regrow_companion.style import seed_band, style_of
+from regrow_companion.style import style_of
 from regrow_companion.widgets import examples
-from regrow_companion.widgets.panel import Panel, View, axes, number, paper, png, ticks
+from regrow_companion.widgets.description import Control, Options, Widget, distinct
+from regrow_companion.widgets.panel import Panel
+from regrow_companion.widgets.pictures import View, axes, paper, pixels, ticks
 
+TIMES = (0, 1, 2, 5, 10, 25, 50, 100, 150, 200, 210, 220, 230, 240, 250, 275, 300)  # of 300
 POWERS = (1, 3, 10, 30, 100, 300, 1000, 3000, 10000)
 
 
@@ -50,7 +54,7 @@ def draw(threshold: int, update: int, degrees: Degrees) -> View:
                      ylabel=f"degree ≤ k at epoch {epoch:.0f}, %")
         for method, k in degrees.of.items():
             shares = 100 * dormant_counts(k, threshold) / degrees.neurons
-            seed_band(left, degrees.epochs, shares, method)
+            _seeds(left, degrees.epochs, shares, method)
             now = np.sort(k[:, update].ravel())
             right.plot(grid, 100 * np.searchsorted(now, grid, side="right") / now.size, color=style_of(method).colour)
             right.plot([max(threshold, 1)], [shares[:, update].mean()], clip_on=False, **style_of(method).line)
@@ -65,17 +69,34 @@ def draw(threshold: int, update: int, degrees: Degrees) -> View:
         right.set_xlim(1, top)
         fig.suptitle(degrees.title, y=0.985)
         fig.legend(*left.get_legend_handles_labels(), loc="upper center", bbox_to_anchor=(0.5, 0.93), ncols=3)
-        return View(png(fig), "Left: share of dormant neurons over the epochs; right: distribution of degrees.",
+        return View(pixels(fig), "Left: share of dormant neurons over the epochs; right: distribution of degrees.",
                     f"At epoch {epoch:.1f} of {last:.0f}, this share of {degrees.neurons:,} hidden neurons has "
                     f"{threshold} connections or fewer: {', '.join(said)}.")
+
+
+def _seeds(ax: Axes, epochs: NDArray[np.float64], shares: NDArray[np.float64], method: str) -> None:
+    """A thin line for every seed, and their mean; shares are [seeds, U+1]."""
+    style, gap = style_of(method), np.full((len(shares), 1), np.nan)  # one broken line is drawn faster than five
+    if len(shares) > 1:
+        ax.plot(np.tile([*epochs, np.nan], len(shares)), np.hstack([shares, gap]).ravel(), color=style.colour,
+                linewidth=0.6, alpha=0.6)
+    ax.plot(epochs, shares.mean(axis=0), markevery=max(1, epochs.size // 8), label=f"{style.label} (N={len(shares)})",
+            **style.line)
+
+
+def _times(epochs: NDArray[np.float64]) -> Options:
+    """Some twenty updates: dense at the start and towards the end, where the prune rate fades."""
+    updates = np.unique(np.abs(epochs - epochs[-1] * np.array(TIMES)[:, None] / TIMES[-1]).argmin(axis=1))
+    return distinct([(f"epoch {epochs[u]:.3g}" if u else "before training", int(u)) for u in updates])
 
 
 def dormancy(records: Sequence[Record] | None = None) -> Panel:
     """Share of dormant hidden neurons for any threshold and time; `records` of MLPs of one size, by default ours."""
     runs = examples.records() if records is None else records
     degrees, limits = degrees_of(runs), runs[0].thresholds
-    last = len(degrees.epochs) - 1
-    return Panel(partial(draw, degrees=degrees), {
-        "threshold": number("threshold", 0, 4 * limits.high, limits.low),
-        "update": number("topology update", 0, last, last),
-    }, walk="threshold")
+    largest = max(int(k.max()) for k in degrees.of.values())
+    thresholds = sorted({limits.low, limits.high, *(t for t in (3, 30) if t < largest)})
+    return Panel(Widget(partial(draw, degrees=degrees), {
+        "threshold": Control("dormant: degree ≤", [(f"{t}", t) for t in thresholds], limits.low),
+        "update": Control("time", _times(degrees.epochs), len(degrees.epochs) - 1),
+    }, plays="update"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,7 +14,9 @@ from regrow.config import RunConfig
 from regrow.metrics import in_degree
 from regrow_companion.study import growth_rules
 from regrow_companion.style import style_of
-from regrow_companion.widgets.panel import Panel, View, axes, number, paper, player, png, ticks
+from regrow_companion.widgets.description import Control, Widget
+from regrow_companion.widgets.panel import Panel
+from regrow_companion.widgets.pictures import View, axes, paper, pixels, ticks
 
 POOL = 4  # pixels of a side that become one: 28 x 28 images enter as 7 x 7
 CONFIG = RunConfig(hidden=(24,), epochs=10, batch_size=64, train_limit=1920, sparsity=0.8, prune_rate=0.3,
@@ -68,8 +70,11 @@ def _race(config: RunConfig) -> Race:
     return Race(config.grow, (first, second), np.array([step for step, _ in seen]), float(record.test_accuracy[-1]))
 
 
-def draw(update: int, runs: Mapping[str, Race] | None = None) -> View:
-    """After `update` topology updates: above, the network of each rule; below, how many inputs each neuron has had."""
+def draw(update: int, marked: int | str = "now", runs: Mapping[str, Race] | None = None) -> View:
+    """After `update` topology updates: above, the network of each rule; below, how many inputs each neuron has had.
+
+    In colour are the leaders after `marked` updates, or those of the moment for "now"; before training there are none.
+    """
     runs = races() if runs is None else runs
     last = len(next(iter(runs.values())).steps) - 1
     top = max(int(race.degrees.max()) for race in runs.values())
@@ -82,13 +87,15 @@ def draw(update: int, runs: Mapping[str, Race] | None = None) -> View:
         lines = axes(fig, (0.075, 0.115, 0.91, 0.32), xlabel="topology update", ylabel="inputs of a neuron")
         for column, (method, race) in enumerate(runs.items()):
             now = race.degrees[update]
-            leaders = np.argsort(-now, kind="stable")[:LEADERS]
+            there = update if isinstance(marked, str) else marked
+            leaders = np.argsort(-race.degrees[there], kind="stable")[:LEADERS * (there > 0)]
             _network(networks, 1.1 * column, [layer[update] for layer in race.masks], leaders, method)
             networks.text(1.1 * column + 0.5, 2.25, f"{style_of(method).label} growth", ha="center", fontsize=10,
                           color=style_of(method).colour)
             _lines(lines, stride * column, race.degrees[: update + 1], leaders, method)
-            said.append(f"{style_of(method).label} growth: from {now.min()} to {now.max()} inputs, the first "
-                        f"{LEADERS} of {now.size} neurons hold {100 * now[leaders].sum() / now.sum():.0f} %")
+            said.append(f"{style_of(method).label} growth: from {now.min()} to {now.max()} inputs"
+                        + (f"; neurons {_listed(leaders + 1)} have {_listed(now[leaders])}, "
+                           f"{100 * now[leaders].sum() / now.sum():.0f} % of all" if leaders.size else ""))
         marks = range(0, last + 1, 10)
         ticks(lines, "x", [stride * column + t for column in range(len(runs)) for t in marks],
               [str(t) for _ in runs for t in marks])
@@ -96,12 +103,17 @@ def draw(update: int, runs: Mapping[str, Race] | None = None) -> View:
         lines.vlines([stride * column for column in range(1, len(runs))], 0, top, color="black", linewidth=0.8)
         lines.set(xlim=(0, stride * (len(runs) - 1) + last), ylim=(0, top + 1))
         fig.suptitle(f"after {update} update{'s' * (update > 1)}" if update else "before training", y=0.995)
-        shown = png(fig)
+        shown = pixels(fig)
     where = f"After {update} of {last} topology updates" if update else "Before training, with the same wiring for all"
     end = "" if update < last else " Test accuracy at the end: " + ", ".join(
         f"{style_of(method).label} {race.accuracy:.0f} %" for method, race in runs.items()) + "."
     return View(shown, "Three small networks side by side, and the number of inputs of each hidden neuron over time.",
-                f"{where}. " + "; ".join(said).capitalize() + f".{end}")
+                f"{where}. " + ". ".join(part[0].upper() + part[1:] for part in said) + f".{end}")
+
+
+def _listed(numbers: NDArray[np.int64]) -> str:
+    *most, last = map(str, numbers)
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _network(ax: Axes, x: float, masks: list[NDArray[np.bool_]], leaders: NDArray[np.int64], method: str) -> None:
@@ -118,6 +130,9 @@ def _network(ax: Axes, x: float, masks: list[NDArray[np.bool_]], leaders: NDArra
             ax.plot(xs.ravel(), np.tile((layer, layer + 1, np.nan), len(xs)), color=shade, linewidth=width, zorder=1)
     ax.plot(rows[0], np.zeros(rows[0].size), ".", markersize=2.5, color="#333333")
     ax.plot(rows[2], np.full(rows[2].size, 2), ".", markersize=6, color="#333333")
+    for place, where in enumerate(rows[1]):
+        ax.text(where, 1.19 if place % 2 else 0.81, str(place + 1), ha="center", va="center", fontsize=7, zorder=4,
+                fontweight="bold" if rich[place] else "normal", bbox={"boxstyle": "square,pad=0.05", "color": "white"})
     ax.scatter(rows[1], np.ones(rows[1].size), s=4 + 4.5 * in_degree(masks[0]), zorder=3, linewidth=0.6,
                edgecolor="black", color=np.where(rich, colour, "white"))
 
@@ -135,11 +150,9 @@ def rich_get_richer() -> Panel:
     """Three small networks growing side by side, with play and pause; trained when it is first called (seconds)."""
     runs = races()
     last = len(next(iter(runs.values())).steps) - 1
-    update = number("topology update", 0, last, 0, slow=True)
-
-    def drawn(update: int) -> View:
-        return draw(update, runs)
-
-    return Panel(drawn, {"update": update, "play": player(update, 400)}, walk="update", frames=11)
-
-
+    updates = [n for n in (0, 1, 2, 3, 5, 10, 15, 20, *range(30, last, 10)) if n < last] + [last]
+    return Panel(Widget(partial(draw, runs=runs), {
+        "update": Control("topology updates", [(f"{n}" if n else "before training", n) for n in updates], 0),
+        "marked": Control("in colour, who leads", [("at the moment", "now"), ("after the first update", 1),
+                                                   ("at the end", last)], "now", menu=True),
+    }, plays="update"))

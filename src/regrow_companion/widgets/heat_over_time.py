@@ -18,16 +18,24 @@ from regrow_companion import study
 from regrow_companion.plots.nb11_heat_maps import concentration
 from regrow_companion.style import style_of
 from regrow_companion.widgets import examples
-from regrow_companion.widgets.panel import Panel, View, choice, paper, png, scale, ticks
+from regrow_companion.widgets.description import Control, Options, Widget, distinct
+from regrow_companion.widgets.panel import Panel
+from regrow_companion.widgets.pictures import View, paper, pixels, ticks
 
 
 @dataclass(frozen=True)
 class Maps:
-    """Connections leaving each pixel, mean over seeds, [times, H, W] by growth rule, and the epochs [times]."""
+    """Connections leaving each pixel, [seeds, times, H, W] by growth rule, the seeds, and the epochs [times]."""
 
     of: Mapping[str, NDArray[np.float64]]
+    seeds: tuple[int, ...]
     epochs: NDArray[np.float64]
     title: str
+
+    def of_seed(self, seed: int | str) -> dict[str, NDArray[np.float64]]:
+        """Of one seed, or the mean of all for "mean": [times, H, W] by growth rule."""
+        return {method: maps[self.seeds.index(seed)] if isinstance(seed, int) else maps.mean(axis=0)
+                for method, maps in self.of.items()}
 
 
 def maps_of(records: Sequence[Record]) -> Maps:
@@ -40,17 +48,20 @@ def maps_of(records: Sequence[Record]) -> Maps:
         return input_heat_map(degrees.astype(np.int32), cost.image_shape(record.config)).astype(float)
 
     epochs = records[0].epochs_at if always else np.array([moment.epoch for moment in records[0].moments])
-    return Maps({method: np.mean([maps(record) for record in group], axis=0)
-                 for method, group in study.by_method(records).items()}, epochs, examples.named(records))
+    groups = study.by_method(records)
+    seeds = tuple(record.config.seed for record in next(iter(groups.values())))
+    return Maps({method: np.stack([maps(record) for record in group]) for method, group in groups.items()}, seeds,
+                epochs, examples.named(records))
 
 
-def draw(time: int, colours: str, maps: Maps) -> View:
-    """One map per growth rule at one time; `colours` is "shared" (all rules, all times) or "own" (each map's own)."""
-    epoch, said = float(maps.epochs[time]), []
-    highest = max(float(of.max()) for of in maps.of.values())
+def draw(colours: str, seed: int | str, time: int, maps: Maps) -> View:
+    """One map per growth rule at one time; `colours` is "shared" (all rules, all times) or "own" (each map's own);
+    `seed` "mean" is the mean of all."""
+    epoch, said, shown = float(maps.epochs[time]), [], maps.of_seed(seed)
+    highest = max(float(of.max()) for of in shown.values())
     with paper(7, 2.9) as fig:
-        width = 0.86 / len(maps.of)
-        for column, (method, of) in enumerate(maps.of.items()):
+        width = 0.86 / len(shown)
+        for column, (method, of) in enumerate(shown.items()):
             heat, place = of[time], 0.02 + width * column
             ax = fig.add_axes((place, 0.02, width - 0.02, 0.8))
             top = highest if colours == "shared" else float(heat.max())
@@ -69,7 +80,8 @@ def draw(time: int, colours: str, maps: Maps) -> View:
             ticks(bar, "y", (0, 1), ("none", "most"))
         bar.set_title("per pixel", fontsize=8, y=1.03)
         fig.suptitle(f"{maps.title}: " + (f"epoch {epoch:.3g}" if epoch else "before training"), y=0.985)
-        return View(png(fig), "Heat maps of the connections that leave each pixel of the image, one per growth rule.",
+        return View(pixels(fig),
+                    "Heat maps of the connections that leave each pixel of the image, one per growth rule.",
                     f"{f'At epoch {epoch:.3g}' if epoch else 'Before training'} the tenth of the pixels with most "
                     f"connections has this share of all: {', '.join(said)}. An even spread would be 10 %.")
 
@@ -78,13 +90,12 @@ def heat_map(records: Sequence[Record] | None = None) -> Panel:
     """Input heat maps along training; `records` of MLPs of one size and length, by default ours."""
     maps = maps_of(examples.records() if records is None else records)
     times = [(f"epoch {epoch:.3g}" if epoch else "before training", i) for i, epoch in enumerate(maps.epochs)]
-    return Panel(partial(draw, maps=maps), {
-        "time": scale("time", _distinct(times), len(times) - 1),
-        "colours": choice("colour scale", [("the same for all", "shared"), ("each its own", "own")]),
-    }, walk="time")
-
-
-def _distinct(options: list[tuple[str, int]]) -> list[tuple[str, int]]:
-    """Labels that repeat after rounding get their number beside them, for a slider needs different ones."""
-    labels = [label for label, _ in options]
-    return [(label if labels.count(label) == 1 else f"{label} (update {i})", i) for label, i in options]
+    seeds: Options = [(f"seed {seed}", seed) for seed in maps.seeds[:2]]
+    if len(maps.seeds) > 1:
+        seeds = [(f"mean of {len(maps.seeds)}", "mean"), *seeds]
+    return Panel(Widget(partial(draw, maps=maps), {
+        "colours": Control("colour scale", [("the same for all", "shared"), ("each its own", "own")], "shared",
+                           menu=True),
+        "seed": Control("runs", seeds, seeds[0][1], menu=True),
+        "time": Control("time", distinct(times), 0),
+    }, plays="time", beat=1500))

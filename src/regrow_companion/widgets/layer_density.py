@@ -9,10 +9,12 @@ from regrow import models, sparsity
 from regrow.config import RunConfig
 from regrow_companion.paper import MODEL_NAMES
 from regrow_companion.plots.nb02_densities import LOOKS, NETWORKS, RGB32
-from regrow_companion.widgets.panel import Panel, View, axes, choice, paper, png, scale, ticks
+from regrow_companion.widgets.description import Control, Widget
+from regrow_companion.widgets.panel import Panel
+from regrow_companion.widgets.pictures import View, axes, paper, pixels, ticks
 
 INITS = ("erk", "er", "uniform", "erk_printed")
-SPARSITIES = (*(percent / 100 for percent in range(0, 95, 5)), 0.95, 0.96, 0.97, 0.98, 0.99, 0.995)
+SPARSITIES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995)
 FULL, PART = "#E69F00", "#333333"
 
 
@@ -50,7 +52,7 @@ def draw(network: str, init: str, absent: float) -> View:
         ax.set(xlim=(0.4, len(shapes) + 0.6), ylim=(0.05, 170))
         fig.suptitle(f"{MODEL_NAMES[network]}, {LOOKS[init].label}, {100 * absent:g} % sparse", y=0.98)
         fig.legend(*ax.get_legend_handles_labels(), loc="upper right", bbox_to_anchor=(0.99, 0.93), ncols=3)
-        return View(png(fig), f"Density of every layer of {MODEL_NAMES[network]} on a logarithmic axis.",
+        return View(pixels(fig), f"Density of every layer of {MODEL_NAMES[network]} on a logarithmic axis.",
                     _words(network, init, absent, counts, shares, full))
 
 
@@ -73,8 +75,8 @@ def _words(network: str, init: str, absent: float, counts: dict[str, int], share
 
 def density() -> Panel:
     """Sparsity and uniform, ER or ERK initialisation on the paper's five networks (Section 3.2.3, Table 2)."""
-    return Panel(draw, {
-        "network": choice("network", [(MODEL_NAMES[name], name) for name in NETWORKS]),
-        "init": choice("initialisation", [(LOOKS[name].label, name) for name in INITS]),
-        "absent": scale("sparsity", [(f"{100 * s:g} %", s) for s in SPARSITIES], 0.95),
-    }, walk="absent")
+    return Panel(Widget(draw, {
+        "network": Control("network", [(MODEL_NAMES[name], name) for name in NETWORKS], "mlp", menu=True),
+        "init": Control("initialisation", [(LOOKS[name].label, name) for name in INITS], "erk", menu=True),
+        "absent": Control("sparsity", [(f"{100 * s:g} %", s) for s in SPARSITIES], 0.95),
+    }, plays="absent"))

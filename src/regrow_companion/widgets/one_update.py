@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,11 @@ from torch import Tensor
 from regrow.config import CHOICES, OWN
 from regrow.rules import LayerState, scores
 from regrow.topology import Rewiring, rewire
-from regrow_companion.study import growth_rules
+from regrow_companion import study
 from regrow_companion.style import style_of
-from regrow_companion.widgets.panel import Panel, View, axes, choice, number, paper, png, scale, ticks
+from regrow_companion.widgets.description import Control, Widget
+from regrow_companion.widgets.panel import Panel
+from regrow_companion.widgets.pictures import View, axes, paper, pixels, ticks
 
 # The layer of notebook 03: five neurons feed four; sizes 0.1 ... 1.0, so that everything can be checked by eye.
 WEIGHT = torch.tensor([[0.9, 0.0, 0.3, 0.0, -0.4], [0.0, -0.7, 0.0, 0.1, 0.0],
@@ -26,7 +29,9 @@ GRADIENT = torch.tensor([[0.1, 0.5, -0.6, 0.0, 0.2], [-0.4, 0.3, 0.1, 0.2, -0.1]
 AVERAGE = 0.81 * GRADIENT.roll(1, dims=1) + 0.01 * GRADIENT  # two batches, -G and G, after a made-up past (Eq. 10)
 STAGES = {"before": "before", "mark": "mark those that go", "prune": "prune", "score": "score the empty places",
           "grow": "grow where the score is highest"}
+SCORED = list(STAGES).index("score")  # from here on the growth rule matters
 PRUNING = ("magnitude", "set", "set_legacy", "random")
+RATES = (0.1, 0.2, 0.4)
 KEPT, GOES, COMES, FAINT = "#333333", "#E69F00", "#56B4E9", "#BBBBBB"  # no growth rule has these
 
 
@@ -51,8 +56,13 @@ def step(prune: str, grow: str, rate: float, seed: int) -> Step:
     return Step(layer(), rewiring, scores(drawn, grow))
 
 
-def draw(prune: str, grow: str, rate: float, seed: int, stage: int) -> View:
+def draw(prune: str, rate: float, seed: int, stage: int, grow: str) -> View:
     """The layer as a bipartite graph at one of five stages, and beside it what the rule of that stage compares."""
+    return _drawn(prune, rate, seed, stage, grow if stage >= SCORED else study.STRATEGIES[0])
+
+
+@lru_cache(maxsize=4)  # growth rules look alike until they score
+def _drawn(prune: str, rate: float, seed: int, stage: int, grow: str) -> View:
     it = step(prune, grow, rate, seed)
     mask, pruned, grown = (part.numpy() for part in (it.layer.mask, it.rewiring.pruned, it.rewiring.grown))
     there = mask if stage < 2 else (mask & ~pruned) | grown if stage == 4 else mask & ~pruned
@@ -60,15 +70,15 @@ def draw(prune: str, grow: str, rate: float, seed: int, stage: int) -> View:
         graph, bars = fig.add_axes((0.01, 0.0, 0.47, 0.9)), axes(fig, (0.56, 0.2, 0.43, 0.68))
         _graph(graph, there, pruned if stage == 1 else pruned & False, grown if stage == 4 else grown & False,
                ghosts=(pruned & ~there) if stage >= 2 else pruned & False)
-        if stage < 3:
+        if stage < SCORED:
             _bars(bars, it.layer.weight.abs().numpy(), mask, pruned if stage else pruned & False, GOES, "goes",
                   "connections, weakest first", "size of the weight")
         else:
             _bars(bars, it.score.abs().numpy(), ~(mask & ~pruned), grown if stage == 4 else grown & False, COMES,
                   "grows", "empty places, lowest score first", f"{style_of(grow).label} growth: score")
         fig.suptitle(f"{stage + 1} of 5: {list(STAGES.values())[stage]}", y=0.98)
-        return View(png(fig), "Five neurons feed four: a bipartite graph, and the numbers that the rule compares.",
-                    _words(it, prune, grow, stage, there))
+        return View(pixels(fig), "Five neurons feed four: a bipartite graph, and the numbers that the rule compares.",
+                    _words(it, prune, grow, rate, stage, there))
 
 
 def _graph(ax: Axes, there: NDArray[np.bool_], goes: NDArray[np.bool_], comes: NDArray[np.bool_],
@@ -119,12 +129,13 @@ def _named(mask: Tensor) -> str:
     return ", ".join(f"{j + 1}→{i + 1}" for i, j in mask.nonzero().tolist()) or "none"
 
 
-def _words(it: Step, prune: str, grow: str, stage: int, there: NDArray[np.bool_]) -> str:
+def _words(it: Step, prune: str, grow: str, rate: float, stage: int, there: NDArray[np.bool_]) -> str:
     count = f"{there.sum()} connections; incoming ones of the four neurons: {', '.join(map(str, there.sum(axis=1)))}."
     rule = CHOICES["prune"][prune].rstrip(".")
     again = it.rewiring.pruned & it.rewiring.grown
     said = ("Nothing has changed yet.",
-            f"The rule '{prune}' ({rule}) marks {int(it.rewiring.pruned.sum())}: {_named(it.rewiring.pruned)}.",
+            f"The rule '{prune}' ({rule}) marks {int(it.rewiring.pruned.sum())}: {_named(it.rewiring.pruned)}. "
+            f"{rate:g} of {int(it.layer.mask.sum())} connections would be {rate * int(it.layer.mask.sum()):g}.",
             f"{int(it.rewiring.pruned.sum())} connections are gone, and as many will grow.",
             f"{int((~torch.from_numpy(there)).sum())} places are empty, those just pruned among them. "
             f"{style_of(grow).label.capitalize()} growth scores each: {CHOICES['grow'][grow].rstrip('.')}.",
@@ -135,10 +146,10 @@ def _words(it: Step, prune: str, grow: str, stage: int, there: NDArray[np.bool_]
 
 def update_step() -> Panel:
     """Five stages of one topology update of a 5-to-4 layer, with every pruning and growth rule."""
-    return Panel(draw, {
-        "prune": choice("pruning rule", (*PRUNING, *OWN["prune"])),
-        "grow": choice("growth rule", growth_rules(), "gradient"),
-        "rate": scale("fraction pruned p", [(f"{p / 10:g}", p / 10) for p in range(10)], 0.4),
-        "seed": number("draw of chance", 0, 9, 0),
-        "stage": scale("stage", [(name, i) for i, name in enumerate(STAGES)], 0),
-    }, walk="stage")
+    return Panel(Widget(draw, {
+        "prune": Control("pruning rule", [(name, name) for name in (*PRUNING, *OWN["prune"])], "magnitude", menu=True),
+        "rate": Control("fraction pruned p", [(f"{p:g}", p) for p in RATES], 0.4),
+        "seed": Control("random draw", [(f"number {n + 1}", n) for n in range(10)], 0, live_only=True),
+        "stage": Control("stage", [(f"{i}: {name}", i - 1) for i, name in enumerate(STAGES, start=1)], 0),
+        "grow": Control("growth rule", [(name, name) for name in study.growth_rules()], "gradient", menu=True),
+    }, plays="stage", beat=2500))

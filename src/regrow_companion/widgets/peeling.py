@@ -12,10 +12,13 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
 from regrow.metrics import adjacency, k_shells
+from regrow_companion import study
 from regrow_companion.plots.nb05_shells import LAYER_COLOURS, example_masks, layer_names
 from regrow_companion.style import style_of
 from regrow_companion.widgets import examples
-from regrow_companion.widgets.panel import Panel, View, axes, choice, number, paper, png, ticks
+from regrow_companion.widgets.description import Control, Options, Widget
+from regrow_companion.widgets.panel import Panel
+from regrow_companion.widgets.pictures import View, axes, paper, pixels, ticks
 
 MOST_LINES = 200  # connections drawn one by one
 FEW = 60  # neurons that are drawn as numbered circles
@@ -72,7 +75,8 @@ def draw(network: str, k: int, onions: Mapping[str, Onion]) -> View:
         fig.legend(*whole.get_legend_handles_labels(), loc="upper right", bbox_to_anchor=(0.995, 0.92),
                    ncols=len(it.shells), columnspacing=1.0, handletextpad=0.1,
                    markerscale=0.6 if it.shell.size <= FEW else 1.4)
-        return View(png(fig), "A network as an onion, its core in the middle, and how many neurons are in each shell.",
+        return View(pixels(fig),
+                    "A network as an onion, its core in the middle, and how many neurons are in each shell.",
                     _words(network, it, k))
 
 
@@ -139,15 +143,17 @@ def shells(networks: Mapping[str, Iterable[ArrayLike]] | None = None) -> Panel:
     Figure 10 and one run per growth rule, before and after training.
     """
     if networks is None:
-        runs = examples.records()
+        runs = [group[0] for group in study.by_method(examples.records()).values()]
         networks = {"example": example_masks(), "before training": list(runs[0].masks(0).values())} | {
             f"{style_of(run.config.method).label} growth": list(run.masks(5).values()) for run in runs}
     onions = {name: onion(masks) for name, masks in networks.items()}
-    network, k = choice("network", list(onions)), number("peel below k", 0, 0, 0, slow=True)
+    return Panel(Widget(partial(draw, onions=onions), {
+        "network": Control("network", [(name, name) for name in onions], next(iter(onions)), menu=True),
+        "k": Control("peel below k", lambda network: _cuts(onions[network].core), 0),
+    }, plays="k"))
 
-    def end_with_the_core(_change: object = None) -> None:
-        k.max = onions[network.value].core + 1
 
-    end_with_the_core()
-    network.observe(end_with_the_core, names="value")
-    return Panel(partial(draw, onions=onions), {"network": network, "k": k}, walk="k")
+def _cuts(core: int) -> Options:
+    """Where to peel: nothing, everything, the core, and up to thirteen shells below it."""
+    step = next(s for s in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10**6) if core / s < 14)
+    return [(f"k = {k}" if k else "nothing yet", k) for k in sorted({*range(0, core, step), core, core + 1})]

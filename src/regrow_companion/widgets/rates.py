@@ -6,7 +6,9 @@ import numpy as np
 
 from regrow import cost, schedule
 from regrow.config import RunConfig
-from regrow_companion.widgets.panel import Panel, View, axes, choice, number, paper, png, scale, ticks
+from regrow_companion.widgets.description import Control, Widget
+from regrow_companion.widgets.panel import Panel
+from regrow_companion.widgets.pictures import View, axes, paper, pixels, ticks
 
 MILESTONES = ((0.5, 0.75), (0.3, 0.6, 0.9), (0.9,))
 LINE, NOW = "#000000", "#CC79A7"
@@ -40,7 +42,8 @@ def draw(lr: float, milestones: int, p0: float, shape: str, interval: int, until
         bottom.plot([step / per_epoch], [_pruned(config, step, total)], "o", color=NOW, clip_on=False)
         fig.suptitle(f"{config.epochs} epochs, {len(updates)} topology updates", y=0.985)
         done = updates <= step
-        return View(png(fig), "Above the learning rate of every epoch, below the prune rate of every topology update.",
+        return View(pixels(fig),
+                    "Above the learning rate of every epoch, below the prune rate of every topology update.",
                     f"After {percent} % of training, epoch {step / per_epoch:.0f}: learning rate "
                     f"{_rate(config, step, per_epoch):.2g}, an update there would prune "
                     f"{100 * _pruned(config, step, total):.0f} % of the connections. {int(done.sum())} of "
@@ -59,15 +62,15 @@ def _pruned(config: RunConfig, step: int, total: int) -> float:
 
 def schedules() -> Panel:
     """Learning-rate steps and the decay of the prune rate for a run of 300 epochs; the start is the paper's."""
-    return Panel(draw, {
-        "lr": scale("learning rate", [(f"{r:g}", r) for r in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)], RunConfig.lr),
-        "milestones": choice("its steps at", [(", ".join(f"{100 * m:.0f} %" for m in marks), i)
-                                              for i, marks in enumerate(MILESTONES)]),
-        "p0": scale("first prune rate", [(f"{p / 20:g}", p / 20) for p in range(21)], RunConfig.prune_rate),
-        "shape": choice("its decay", ("cosine", "linear", "constant")),
-        "interval": scale("update every", [(f"{s} steps", s) for s in (100, 200, 400, 800, 1600, 3200)],
-                          RunConfig.update_interval),
-        "until": scale("update until", [(f"{100 * u:.0f} %", u) for u in (0.25, 0.5, 0.75, 1.0)],
-                       RunConfig.update_until),
-        "percent": number("training, %", 0, 100, 50),
-    }, walk="percent")
+    return Panel(Widget(draw, {
+        "lr": Control("learning rate", [(f"{r:g}", r) for r in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)], RunConfig.lr,
+                      live_only=True),
+        "milestones": Control("its steps at", [(", ".join(f"{100 * m:.0f} %" for m in marks), i)
+                                               for i, marks in enumerate(MILESTONES)], 0, menu=True, live_only=True),
+        "until": Control("update until", [(f"{100 * u:.0f} %", u) for u in (0.25, 0.5, 0.75, 1.0)],
+                         RunConfig.update_until, live_only=True),
+        "p0": Control("first prune rate", [(f"{p:g}", p) for p in (0.2, 0.5, 0.8)], RunConfig.prune_rate),
+        "shape": Control("its decay", [(name, name) for name in ("cosine", "linear", "constant")], "cosine", menu=True),
+        "interval": Control("update every", [(f"{s} steps", s) for s in (100, 400, 1600)], RunConfig.update_interval),
+        "percent": Control("training done", [(f"{p} %", p) for p in (0, 10, 25, 50, 75, 90, 100)], 50),
+    }, plays="percent"))

@@ -12,19 +12,35 @@ from numpy.typing import ArrayLike, NDArray
 from regrow.errors import RegrowError
 from regrow.tails.fit import PAPER_XMIN, TailFit, fit_tail, tail_of
 from regrow.tails.given import whole_numbers
-from regrow.tails.goodness import Goodness, goodness_of_fit
+from regrow.tails.goodness import RULES, Goodness, goodness_of_fit
+from regrow_companion.study import STRATEGIES
 from regrow_companion.style import style_of
 from regrow_companion.widgets import examples
-from regrow_companion.widgets.panel import Panel, View, axes, choice, paper, png, scale, ticks
+from regrow_companion.widgets.description import Control, Options, Widget
+from regrow_companion.widgets.panel import Panel
+from regrow_companion.widgets.pictures import View, axes, paper, pixels, ticks
 
 LAW = "#000000"
 POWERS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
 
 
-def grid(largest: int) -> list[int]:
-    """Whole numbers evenly spread in the logarithm, the paper's 110 among them, up to `largest`."""
-    spread = np.geomspace(1, largest, 60).round().astype(int)
-    return sorted({*spread.tolist(), *([PAPER_XMIN] if largest > PAPER_XMIN else [])})
+ENDS = (1, 2, 3, 5, 10, 20, 30, 50, PAPER_XMIN, 200, 300, 500, 700, 1000, 1500, 2000, 5000, 10000)
+FIRST_XMIN = 30
+LEAST = 10  # values between the ends on offer: of fewer nothing can be said
+
+
+def upper_ends(values: NDArray[np.int64]) -> Options:
+    """No upper end, or one that cuts something off but leaves most of the range."""
+    largest = int(values.max(initial=1))
+    ends = [end for end in ENDS if largest / 20 < end < largest and (values <= end).sum() >= LEAST][-3::2]
+    return [("no upper end", 0), *((f"{end:,}", end) for end in ends)]
+
+
+def lower_ends(values: NDArray[np.int64], xmax: int) -> Options:
+    """Lower ends that leave at least LEAST values, not all of them equal; the lowest in any case."""
+    inside = values[values <= xmax] if xmax else values
+    fine = [end for end in ENDS if (tail := inside[inside >= end]).size >= LEAST and np.ptp(tail) > 0]
+    return [(f"{end:,}", end) for end in fine or ENDS[:1]]
 
 
 def gap(tail: NDArray[np.int64], fit: TailFit) -> tuple[int, float, float]:
@@ -36,16 +52,15 @@ def gap(tail: NDArray[np.int64], fit: TailFit) -> tuple[int, float, float]:
     return int(k[at]), float(data[at]), float(law[at])
 
 
-def draw(source: str, xmin: int, xmax: int, sets: int, degrees: Mapping[str, ArrayLike]) -> View:
+def draw(source: str, sets: int, xmax: int, xmin: int, degrees: Mapping[str, ArrayLike]) -> View:
     """The tail and its law from xmin to xmax (0: no upper end), and the distances D of `sets` synthetic tails."""
     values = whole_numbers(degrees[source])
-    about = f"{style_of(source).label} growth" if source in ("random", "gradient", "momentum") else source
     alt = "Left: share of the tail with degree k or more, data and fitted law; right: distances D of synthetic tails."
     with paper(7, 3.4) as fig:
-        left = axes(fig, (0.1, 0.15, 0.49, 0.7), xlabel="degree k", ylabel="share of the tail with degree ≥ k",
-                    room=(0.25, 0.42))
+        left = axes(fig, (0.1, 0.15, 0.49, 0.7), xlabel="degree k (logarithmic)", room=(0.25, 0.42),
+                    ylabel="share of the tail with degree ≥ k")
         right = axes(fig, (0.68, 0.15, 0.305, 0.7), xlabel="distance D", ylabel="synthetic tails")
-        fig.suptitle(f"{about}: {values.size} hidden neurons", y=0.98)
+        fig.suptitle(f"{_named(source)}: {values.size} hidden neurons", y=0.98)
         try:
             fit = fit_tail(values, xmin, xmax or None)
             test = goodness_of_fit(values, fit, n_sets=sets)
@@ -53,12 +68,12 @@ def draw(source: str, xmin: int, xmax: int, sets: int, degrees: Mapping[str, Arr
             for ax in (left, right):
                 ax.set_axis_off()
             fig.text(0.5, 0.5, "nothing to fit here", ha="center", fontsize=11, color="#767676")
-            return View(png(fig), alt, str(error))
+            return View(pixels(fig), alt, str(error))
         tail = tail_of(values, fit.xmin, fit.xmax)
         k, data, law = gap(tail, fit)
         _tail(left, tail, fit, source, (k, 1 - data, 1 - law))
         _distances(right, test)
-        return View(png(fig), alt, _words(fit, test, k))
+        return View(pixels(fig), alt, _words(fit, test, k))
 
 
 def _tail(ax: Axes, tail: NDArray[np.int64], fit: TailFit, source: str, worst: tuple[int, float, float]) -> None:
@@ -92,12 +107,13 @@ def _distances(ax: Axes, test: Goodness) -> None:
 
 def _words(fit: TailFit, test: Goodness, k: int) -> str:
     end = f"to {fit.xmax:,}" if fit.xmax else "upwards"
-    usual, paper_rule = test.verdicts
+    usual, printed = ("passes" if passed else "fails" for passed in (test.verdict_usual, test.verdict_paper))
     remarks = "".join(f" {remark}" for remark in fit.remarks)
     return (f"From k = {fit.xmin:,} {end}: {fit.n_tail} of {fit.n} neurons, alpha = {fit.alpha:.3g} ± {fit.sigma:.2g}. "
             f"Data and law are farthest apart at k = {k:,}, by D = {fit.D:.3f}. Of {test.n_sets} tails drawn from the "
-            f"law itself {100 * test.p:.0f} % lie farther from their law: p = {test.p:.2f} ± {test.p_error:.2f}; "
-            f"{usual}; {paper_rule}.{remarks}")
+            f"law itself {100 * test.p:.0f} % lie farther from their law: p = {test.p:.2f} ± {test.p_error:.2f}, "
+            f"which {usual} the usual rule (p > {RULES['usual']}) and {printed} the paper's "
+            f"(p ≥ {RULES['paper']}).{remarks}")
 
 
 def power_law(degrees: Mapping[str, ArrayLike] | None = None) -> Panel:
@@ -108,11 +124,16 @@ def power_law(degrees: Mapping[str, ArrayLike] | None = None) -> Panel:
     """
     given = {name: whole_numbers(values) for name, values in
              (degrees if degrees is not None else examples.final_degrees(examples.records())).items()}
-    ends = grid(max(int(values.max(initial=1)) for values in given.values()) + 1)
-    start = min(ends, key=lambda end: abs(end - PAPER_XMIN))
-    return Panel(partial(draw, degrees=given), {
-        "source": choice("degrees of", list(given)),
-        "xmin": scale("xmin", [(f"{end:,}", end) for end in ends], start),
-        "xmax": scale("xmax", [*((f"{end:,}", end) for end in ends), ("no upper end", 0)], 0),
-        "sets": scale("synthetic tails", (50, 100, 200, 500), 200),
-    }, walk="xmin")
+    lower = [end for _, end in lower_ends(given["gradient" if "gradient" in given else next(iter(given))], 0)]
+    return Panel(Widget(partial(draw, degrees=given), {
+        "source": Control("degrees of", [(_named(name), name) for name in given],
+                          "gradient" if "gradient" in given else next(iter(given)), menu=True),
+        "sets": Control("synthetic tails", [(f"{n}", n) for n in (50, 100, 200, 500)], 200, live_only=True),
+        "xmax": Control("upper end xmax", lambda source, **_: upper_ends(given[source]), 0),
+        "xmin": Control("lower end xmin", lambda source, xmax, **_: lower_ends(given[source], xmax),
+                        min(lower, key=lambda end: abs(end - FIRST_XMIN))),
+    }, plays="xmin"))
+
+
+def _named(source: str) -> str:
+    return f"{style_of(source).label} growth" if source in STRATEGIES else source
