@@ -26,9 +26,8 @@ LARGEST_SITE = 60  # MB
 def read_entries() -> tuple[Entry, ...]:
     """The notebooks of the map, and after them the gallery of widgets, which belongs to no section of the paper."""
     gallery = INDEX.with_name("widgets.ipynb")
-    extra = (Entry("widgets", gallery, "Widgets for teachers", "every widget", needs=("topology",),
-                   minutes={"quick": 0.5, "paper": 0.5}),) if gallery.is_file() else ()
-    return (*many.read_index(INDEX), *extra)
+    extra = (Entry("widgets", gallery, "Widgets for teachers", "every widget", minutes={"quick": 1, "paper": 1}),)
+    return (*many.read_index(INDEX), *(extra if gallery.is_file() else ()))
 
 
 def notebooks(arguments: Namespace) -> int:

@@ -54,7 +54,7 @@ class TailFit:
                 "degenerate": f"All {self.n_tail} values of the tail are equal, so no exponent describes them."
                 if not np.isnan(self.D) else
                 f"The {self.n_tail} values of the tail crowd at its upper end, so no exponent describes them.",
-                "outside": f"alpha = {self.alpha:.3g} lies outside {USUAL[0]:g} to {USUAL[1]:g}, "
+                "outside": f"alpha = {self.alpha:.4g} lies outside {USUAL[0]:g} to {USUAL[1]:g}, "
                            "where power laws are found."}
         return tuple(said[flag] for flag in self.flags)
 

@@ -45,13 +45,11 @@ class Book:
 @dataclass(frozen=True)
 class Body:
     """What a page shows of a notebook: its cells as HTML, the headings in them as (anchor, text), the figures and
-    tables that can be linked to, the state of its widgets as JSON ("" without widgets), the error that stopped it, and
-    the number of pictures that nobody has described."""
+    tables that can be linked to, the error that stopped it, and the number of pictures that nobody has described."""
 
     html: str
     headings: tuple[tuple[str, str], ...]
     anchors: frozenset[str]
-    widgets: str
     error: str
     undescribed: int
 
@@ -95,7 +93,7 @@ def body(notebook: nbformat.NotebookNode, pages: Iterable[str], products: Mappin
     errors = [output for cell in ready.cells if cell.cell_type == "code" for output in cell.outputs
               if output.output_type == "error"]
     anchors = frozenset(product.stem for cell in ready.cells for product in cell.metadata["site"]["products"])
-    return Body(text, tuple(_headings(text)), anchors, widget_state(ready),
+    return Body(text, tuple(_headings(text)), anchors,
                 f"{errors[-1].ename}: {errors[-1].evalue}" if errors else "", text.count("data-undescribed"))
 
 
@@ -178,42 +176,15 @@ def _links(source: str, pages: set[str]) -> str:
 
 
 def _static_only(output: nbformat.NotebookNode, state: Mapping[str, Any]) -> nbformat.NotebookNode | None:
-    """Of widgets, keep the static forms: others do nothing without a kernel, and a finished progress bar says nothing.
-
-    A panel without a static form becomes a sentence.
-    """
+    """Still forms of widgets are HTML. Others do nothing without a kernel: a panel becomes a sentence, and a finished
+    progress bar says nothing."""
     view = output.get("data", {}).get(WIDGET_VIEW)
     if not view:
         return output
-    classes = state.get(view.get("model_id"), {}).get("state", {}).get("_dom_classes", [])
-    if "regrow-static" in classes:
-        return output
-    if "regrow-widget" in classes:
-        text = "<p><em>An interactive control is here when the notebook is open in JupyterLab.</em></p>"
-        return nbformat.v4.new_output("display_data", {"text/html": text})
-    return None
-
-
-def widget_state(notebook: nbformat.NotebookNode) -> str:
-    """The state of the widgets that are shown, as JSON that can stand in a script element; "" if there are none."""
-    saved = notebook.metadata.get("widgets", {}).get(WIDGET_STATE, {})
-    state = saved.get("state", {})
-    waiting = [output.data[WIDGET_VIEW]["model_id"] for cell in notebook.cells if cell.cell_type == "code"
-               for output in cell.outputs if WIDGET_VIEW in output.get("data", {})]
-    used: set[str] = set()
-    while waiting:
-        name = waiting.pop()
-        if name not in state or name in used:
-            continue
-        used.add(name)
-        waiting += re.findall(r"IPY_MODEL_(\w+)", json.dumps(state[name]))
-        # A link between two widgets is held by neither of them.
-        waiting += [other for other, model in state.items() if model["model_name"] in ("LinkModel",
-                    "DirectionalLinkModel") and f"IPY_MODEL_{name}" in json.dumps(model["state"])]
-    if not used:
-        return ""
-    kept = {name: state[name] for name in state if name in used}
-    return json.dumps({**saved, "state": kept}).replace("</", "<\\/")
+    if "regrow-widget" not in state.get(view.get("model_id"), {}).get("state", {}).get("_dom_classes", []):
+        return None
+    text = "<p><em>An interactive control is here when the notebook is open in JupyterLab.</em></p>"
+    return nbformat.v4.new_output("display_data", {"text/html": text})
 
 
 def _headings(text: str) -> Iterable[tuple[str, str]]:

@@ -14,8 +14,7 @@ from regrow_companion.runner.index import Entry
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 TEMPLATES = ASSETS / "site"
-SHARED = (TEMPLATES / "style.css", TEMPLATES / "site.js", ASSETS / "mathjax" / "tex-svg.js",
-          ASSETS / "html-manager" / "embed.js")  # see assets/NOTICE.md
+SHARED = (TEMPLATES / "style.css", TEMPLATES / "site.js", ASSETS / "mathjax" / "tex-svg.js")  # see assets/NOTICE.md
 
 
 def loader() -> FileSystemLoader:

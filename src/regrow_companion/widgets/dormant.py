@@ -50,7 +50,7 @@ def draw(threshold: int, update: int, degrees: Degrees) -> View:
     grid = np.unique(np.geomspace(1, top, 150).round().astype(int))
     with paper(7, 3.4) as fig:
         left = axes(fig, (0.08, 0.15, 0.41, 0.66), xlabel="epoch", ylabel=f"dormant: degree ≤ {threshold}, %")
-        right = axes(fig, (0.58, 0.15, 0.41, 0.66), xlabel="degree k (logarithmic)",
+        right = axes(fig, (0.57, 0.15, 0.40, 0.66), xlabel="degree k (logarithmic)",
                      ylabel=f"degree ≤ k at epoch {epoch:.0f}, %")
         for method, k in degrees.of.items():
             shares = 100 * dormant_counts(k, threshold) / degrees.neurons
@@ -95,7 +95,7 @@ def dormancy(records: Sequence[Record] | None = None) -> Panel:
     runs = examples.records() if records is None else records
     degrees, limits = degrees_of(runs), runs[0].thresholds
     largest = max(int(k.max()) for k in degrees.of.values())
-    thresholds = sorted({limits.low, limits.high, *(t for t in (3, 30) if t < largest)})
+    thresholds = sorted({limits.low, limits.high, *(t for t in (3, 30, 400) if t < largest)})
     return Panel(Widget(partial(draw, degrees=degrees), {
         "threshold": Control("dormant: degree ≤", [(f"{t}", t) for t in thresholds], limits.low),
         "update": Control("time", _times(degrees.epochs), len(degrees.epochs) - 1),

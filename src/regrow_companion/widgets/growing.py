@@ -124,10 +124,11 @@ def _network(ax: Axes, x: float, masks: list[NDArray[np.bool_]], leaders: NDArra
     for layer, mask in enumerate(masks):
         post, pre = np.nonzero(mask)
         of_leader = rich[post if layer == 0 else pre]
-        for some, shade, width in ((~of_leader, "#C8C8C8", 0.4), (of_leader, colour, 0.6)):
+        for some, shade, width in ((~of_leader, "#D4D4D4", 0.2), (of_leader, colour, 0.4)):
             gap = np.full(some.sum(), np.nan)  # one broken line is drawn many times faster than so many lines
             xs = np.column_stack([rows[layer][pre[some]], rows[layer + 1][post[some]], gap])
-            ax.plot(xs.ravel(), np.tile((layer, layer + 1, np.nan), len(xs)), color=shade, linewidth=width, zorder=1)
+            ax.plot(xs.ravel(), np.tile((layer, layer + 1, np.nan), len(xs)), color=shade, linewidth=width, zorder=1,
+                    antialiased=False)  # hundreds of soft edges would be half of a page
     ax.plot(rows[0], np.zeros(rows[0].size), ".", markersize=2.5, color="#333333")
     ax.plot(rows[2], np.full(rows[2].size, 2), ".", markersize=6, color="#333333")
     for place, where in enumerate(rows[1]):

@@ -48,7 +48,8 @@ def draw(lr: float, milestones: int, p0: float, shape: str, interval: int, until
                     f"{_rate(config, step, per_epoch):.2g}, an update there would prune "
                     f"{100 * _pruned(config, step, total):.0f} % of the connections. {int(done.sum())} of "
                     f"{len(updates)} updates are done; together they have replaced {pruned[done].sum():.1f} times as "
-                    f"many connections as the network has, of {pruned.sum():.1f} in the whole run.")
+                    f"many connections as the network has, of {pruned.sum():.1f} in the whole run"
+                    + (f", {100 * pruned[done].sum() / pruned.sum():.0f} %." if pruned.sum() else "."))
 
 
 def _rate(config: RunConfig, step: int, per_epoch: int) -> float:

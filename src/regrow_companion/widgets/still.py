@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from scipy.ndimage import maximum_filter
 
 from regrow_companion.widgets.description import State, Widget
 from regrow_companion.widgets.pictures import INCH, SHARPNESS, Pixels, View
@@ -97,9 +98,12 @@ class _Frames:
 
 
 def _above(pixels: Pixels, below: Pixels) -> Pixels:
-    """What to lay over `below` to see `pixels`: RGBA, transparent where they agree."""
-    differs = (pixels != below).any(axis=2, keepdims=True)
-    return np.concatenate([pixels * differs, 255 * differs.astype(np.uint8)], axis=2)
+    """What to lay over `below` to see `pixels`: RGBA, transparent where they agree.
+
+    With a margin: a browser that scales both pictures mixes what is below with what lies beside it.
+    """
+    opaque = maximum_filter(255 * (pixels != below).any(axis=2).astype(np.uint8), size=5)[..., None]
+    return np.concatenate([np.where(opaque, pixels, 0), opaque], axis=2).astype(np.uint8)
 
 
 def _encoded(pixels: Pixels) -> str:

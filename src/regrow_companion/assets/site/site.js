@@ -9,14 +9,11 @@ const remembered = {
 };
 if (remembered.get()) root.dataset.theme = remembered.get();
 
-// Formulas stand in prose only, never in code or its output. Widgets ask for MathJax 2's queue.
-const hub = { Queue() {} };
+// Formulas stand in prose only, never in code or its output.
 window.MathJax = {
-  Hub: hub,
   tex: { inlineMath: [["$", "$"], ["\\(", "\\)"]], processEscapes: true },
   svg: { fontCache: "global" },
   options: { enableMenu: false, ignoreHtmlClass: "site", processHtmlClass: "prose" },
-  startup: { ready() { window.MathJax.Hub = hub; window.MathJax.startup.defaultReady(); } },
 };
 
 function addThemeSwitch() {
@@ -52,23 +49,12 @@ function reachScrollers() {
   }
 }
 
-// Screen readers should hear what a slider sets; ipywidgets labels the box around the handle only.
-function labelSliders() {
-  for (const handle of document.querySelectorAll(".noUi-handle:not([aria-label])")) {
-    const label = handle.closest(".widget-inline-hbox")?.querySelector(".widget-label");
-    if (label) handle.setAttribute("aria-label", label.textContent);
-  }
-}
-
 document.addEventListener("DOMContentLoaded", () => {
   addThemeSwitch();
   addFoldSwitch();
   reachScrollers();
   new ResizeObserver(reachScrollers).observe(document.body);
   document.addEventListener("toggle", reachScrollers, true);
-  if (document.querySelector('script[type^="application/vnd.jupyter.widget"]')) {
-    new MutationObserver(labelSliders).observe(document.body, { childList: true, subtree: true });
-  }
 });
 
 addEventListener("beforeprint", () => { for (const fold of document.querySelectorAll("details")) fold.open = true; });
