@@ -33,9 +33,9 @@ class StillForm:
         self.data: dict[str, Any] = json.loads(found)
         self.controls: list[dict[str, Any]] = self.data["controls"]
         self.chosen: list[str | None] = [None] * len(self.controls)
-        self._path()
+        self.path()
 
-    def _path(self) -> list[Any]:
+    def path(self) -> list[Any]:
         """The nodes down the tree to the number of a frame; what is no longer offered gives way to the start."""
         nodes = [self.data["root"]]
         for number, words in enumerate(self.chosen):
@@ -45,18 +45,18 @@ class StillForm:
         return nodes
 
     def offered(self) -> list[list[str]]:
-        return [node["words"] for node in self._path()[:-1]]
+        return [node["words"] for node in self.path()[:-1]]
 
     def move(self, control: int, place: int) -> None:
         self.chosen[control] = self.offered()[control][place]
-        self._path()
+        self.path()
 
     def leaves(self, node: Any = None) -> list[int]:
         node = self.data["root"] if node is None else node
         return [node] if isinstance(node, int) else [leaf for child in node["to"] for leaf in self.leaves(child)]
 
     def shown(self) -> View:
-        under, over, text, alt = self.data["frames"][self._path()[-1]]
+        under, over, text, alt = self.data["frames"][self.path()[-1]]
         below, above = (Image.open(io.BytesIO(base64.b64decode(self.data["images"][n]))).convert("RGBA")
                         for n in (under, over))
         pixels = np.asarray(Image.alpha_composite(below, above).convert("RGB"))

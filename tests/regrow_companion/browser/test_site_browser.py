@@ -6,7 +6,7 @@ gallery of widgets executed here with static forms. Screenshots are in pytest's 
 
 from __future__ import annotations
 
-import html
+import re
 from collections.abc import Callable, Iterator
 from itertools import cycle
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 import nbformat
 import pytest
 from chromium import PATIENCE, launched
-from gallery import gallery, picture_of
+from gallery import StillForm, gallery
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from regrow_companion import claims, regenerate, site
@@ -31,8 +31,7 @@ AXE = ROOT / "tests" / "assets" / "axe.min.js"  # see NOTICE.md there
 SHOWN = ("05", "06", "09", "17", "widgets")
 ALL_THERE = """async () => {
     if (window.MathJax?.startup?.promise) await MathJax.startup.promise;
-    const wanted = document.querySelectorAll('script[type$="widget-view+json"]').length;
-    while (document.querySelectorAll('.regrow-static img').length < wanted) await new Promise(r => setTimeout(r, 50));
+    while (document.querySelector('.regrow-static:not([data-alive])')) await new Promise(r => setTimeout(r, 50));
 }"""
 SERIOUS = """async () => (await axe.run(document, {preload: false, resultTypes: ['violations']})).violations
     .filter(found => ['serious', 'critical'].includes(found.impact))
@@ -185,22 +184,80 @@ def test_keyboard_reaches_content_verdicts_and_theme(opened: Callable[..., Any])
 
 # ----------------------------------------------------------------------------------------------------------- widgets
 
-def test_static_forms_live_without_kernel_and_network(opened: Callable[..., Any], folder: Path, tmp_path: Path) -> None:
-    assert (folder / "widgets.html").stat().st_size < 25_000_000
+def forms_of(folder: Path) -> list[StillForm]:
+    """The forms of the gallery's page, as Python reads them."""
+    text = (folder / "widgets.html").read_text(encoding="utf-8")
+    return [StillForm(form) for form in re.findall(r'<div class="regrow-static".*?</script><script>', text, re.DOTALL)]
+
+
+def assert_stands(form: Any, expected: StillForm) -> None:
+    """Every control, in words and for screen readers, the picture and the sentence are those of `expected`."""
+    under, over, text, alt = expected.data["frames"][expected.path()[-1]]
+    pictures = [expected.data["images"][number] for number in (under, over)]
+    form.page.wait_for_function("""([form, pictures]) => [...form.querySelectorAll('img')].every(
+        (image, n) => image.src.endsWith(pictures[n]) && image.naturalWidth === 1050)""",
+                                arg=[form.element_handle(), pictures])
+    assert form.locator("[role=status]").inner_text() == expected.data["words"][text]
+    assert form.locator("img").first.get_attribute("alt") == expected.data["words"][alt]
+    for control, words in zip(expected.controls, expected.chosen, strict=True):
+        box = form.get_by_label(control["label"], exact=True)
+        if control["menu"]:
+            assert box.evaluate("menu => menu.selectedOptions[0].textContent") == words
+        else:
+            assert box.get_attribute("aria-valuetext") == words
+            assert box.locator("+ output").inner_text() == words
+
+
+def test_still_forms_have_the_controls_of_the_live_ones(folder: Path) -> None:
+    """The page is of a size for a telephone, and nothing on it differs from what the notebook's widgets say."""
+    assert (folder / "widgets.html").stat().st_size < 8_000_000
+    live = gallery()
+    for form, panel in zip(forms_of(folder), [*live, live[-1]], strict=True):  # the last cell shows the last again
+        names = [name for name, it in panel.widget.controls.items() if not it.live_only]
+        assert [control["label"] for control in form.controls] == [panel.controls[name].description for name in names]
+        view = panel.view()
+        assert (form.shown().text, form.shown().alt) == (view.text, view.alt)
+        assert abs(form.shown().pixels.astype(int) - view.pixels).mean() < 3
+
+
+def test_still_forms_answer_the_keyboard_without_kernel_and_network(opened: Callable[..., Any], folder: Path,
+                                                                    tmp_path: Path) -> None:
     it = opened("widgets.html")
-    forms, expected = it.locator(".regrow-static"), gallery()
-    assert forms.count() == len(expected) + 1
-    for number, panel in enumerate([*expected, expected[0]]):  # the last cell shows the first widget again
+    forms, expected = it.locator(".regrow-static"), forms_of(folder)
+    assert forms.count() == len(expected)
+    for number, known in enumerate(expected):
         form = forms.nth(number)
-        stack = panel.static().children[1]
-        frames, at = [frame.value for frame in stack.children], stack.selected_index
-        handle = form.locator(".noUi-handle")
-        assert handle.get_attribute("aria-label") == panel.controls[panel.walk].description
-        handle.focus()
-        for key in ("ArrowRight", "ArrowLeft", "ArrowLeft"):
-            at = min(max(at + (1 if key == "ArrowRight" else -1), 0), len(frames) - 1)
-            it.keyboard.press(key)
-            it.wait_for_function("([form, source]) => form.querySelector('img')?.src === source",
-                                 arg=[form.element_handle(), picture_of(frames[at])])
-            assert form.locator("[role=status]").inner_text() in html.unescape(frames[at])
+        assert_stands(form, known)
+        for control, about in enumerate(known.controls):
+            box = form.get_by_label(about["label"], exact=True)
+            box.focus()
+            for key, place in (("End", len(known.offered()[control]) - 1), ("Home", 0), ("ArrowDown", 1)):
+                if about["menu"]:  # its keys are the browser's, and differ between systems
+                    box.select_option(index=min(place, len(known.offered()[control]) - 1))
+                else:
+                    it.keyboard.press(key if key != "ArrowDown" else "ArrowRight")
+                known.move(control, min(place, len(known.offered()[control]) - 1))
+                assert_stands(form, known)
         form.screenshot(path=tmp_path / f"static{number}.png")
+
+
+def test_still_forms_play_and_pause_and_keep_still_for_those_who_ask(opened: Callable[..., Any], folder: Path) -> None:
+    it, known = opened("widgets.html", reduced_motion="no-preference"), forms_of(folder)[2]
+    form = it.locator(".regrow-static").nth(2)
+    slider, button = form.get_by_label("topology updates", exact=True), form.locator("button")
+    assert button.get_attribute("aria-label") == "Play: topology updates"
+    button.focus()
+    it.keyboard.press("Enter")
+    assert button.inner_text() == "Pause" and form.locator("[role=status]").get_attribute("aria-live") == "off"
+    it.wait_for_function("slider => Number(slider.value) >= 3", arg=slider.element_handle())
+    it.keyboard.press("Enter")
+    stopped = int(slider.input_value())
+    it.wait_for_timeout(1600)
+    assert int(slider.input_value()) == stopped < len(known.offered()[0]) - 1 and button.inner_text() == "Play"
+    known.move(0, stopped)
+    assert_stands(form, known)
+    it.emulate_media(reduced_motion="reduce")
+    it.wait_for_function("button => button.textContent === 'Next'", arg=button.element_handle())
+    button.click()
+    it.wait_for_timeout(1600)
+    assert int(slider.input_value()) == stopped + 1, "one step for one press"
