@@ -195,6 +195,7 @@ def test_both_forms_have_the_same_controls_words_starts_and_views(name: str, pan
     names = [control for control, it in widget.controls.items() if not it.live_only]
     assert [control["label"] for control in dead.controls] == [live.controls[control].description for control in names]
     assert dead.data["plays"] == names.index(widget.plays) and not widget.controls[widget.plays].menu
+    assert live.play.value == live.controls[widget.plays].index, "the browser moves the slider to it"
     assert live.play.max == len(dead.offered()[dead.data["plays"]]) - 1
     for _ in range(60):
         boxes = [live.controls[control] for control in names]

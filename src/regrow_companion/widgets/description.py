@@ -54,7 +54,8 @@ class Widget:
     def state(self, wanted: Mapping[str, Any] | None = None) -> State:
         """Where the controls stand: as wanted; a value that is not wanted, or no longer offered, gives way to its
         control's start."""
-        asked, state = wanted or {}, {}
+        asked = wanted or {}
+        state: State = {}
         for name, control in self.controls.items():
             values = [value for _, value in control.offered(state)]
             state[name] = next((value for value in (asked.get(name), control.start) if value in values), values[0])

@@ -30,8 +30,10 @@ class Panel(ipw.VBox):
         start = widget.state()
         self.controls = {name: _slider_or_menu(widget.controls[name], offered, start[name])
                          for name, offered in widget.offers(start).items()}
-        self.play = ipw.Play(interval=widget.beat, show_repeat=False)
-        self.play_link = ipw.jslink((self.play, "value"), (self.controls[widget.plays], "index"))  # kept alive here
+        played = self.controls[widget.plays]
+        # It begins where the slider stands, for in the browser the link begins by moving the slider to it.
+        self.play = ipw.Play(value=played.index, max=len(played.options) - 1, interval=widget.beat, show_repeat=False)
+        self.play_link = ipw.jslink((self.play, "value"), (played, "index"))  # kept alive here
         self.picture, self.readout = ipw.HTML(), ipw.HTML()
         for name, control in self.controls.items():
             control.observe(lambda change, name=name: self.move(**{name: change.new}), names="value")

@@ -32,7 +32,7 @@ def form(widget: Widget) -> str:
     names = [name for name, control in widget.controls.items() if not control.live_only]
     frames = _Frames()
     root = _node(widget, names, {}, frames)
-    first = root
+    first: Any = root
     for _ in names:
         first = first["to"][first["start"]]
     under, over, text, alt = frames.frames[first]
