@@ -131,9 +131,10 @@ def _network(ax: Axes, x: float, masks: list[NDArray[np.bool_]], leaders: NDArra
                     antialiased=False)  # hundreds of soft edges would be half of a page
     ax.plot(rows[0], np.zeros(rows[0].size), ".", markersize=2.5, color="#333333")
     ax.plot(rows[2], np.full(rows[2].size, 2), ".", markersize=6, color="#333333")
+    ax.fill_between([x - 0.02, x + 1.02], 0.72, 1.28, color="white", alpha=0.85, linewidth=0, zorder=2)
     for place, where in enumerate(rows[1]):
         ax.text(where, 1.19 if place % 2 else 0.81, str(place + 1), ha="center", va="center", fontsize=7, zorder=4,
-                fontweight="bold" if rich[place] else "normal", bbox={"boxstyle": "square,pad=0.05", "color": "white"})
+                fontweight="bold" if rich[place] else "normal")
     ax.scatter(rows[1], np.ones(rows[1].size), s=4 + 4.5 * in_degree(masks[0]), zorder=3, linewidth=0.6,
                edgecolor="black", color=np.where(rich, colour, "white"))
 
