@@ -112,7 +112,7 @@ def test_shape(entry: Entry) -> None:
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.id)
 def test_an_exercise_has_a_place_to_work_a_check_and_a_solution_that_passes_it(entry: Entry) -> None:
-    """In this order: the question, a short starter, the solution in words, and in code with the check asserted."""
+    """In this order: the question and a hint, a short starter, the solution in words, and in code with the check."""
     found, every = [], nbformat.read(entry.path, as_version=4).cells
     for n, cell in enumerate(every):
         if "exercise" not in tags(cell):
@@ -122,6 +122,7 @@ def test_an_exercise_has_a_place_to_work_a_check_and_a_solution_that_passes_it(e
         assert re.search(r"^answer = \.\.\.  # \S", cell.source, re.MULTILINE), "and what it should be"
         asked, text, solution = every[n - 1], every[n + 1], every[n + 2]
         assert re.search(rf"^\*\*{number[1].strip(chr(34))}\.", asked.source, re.MULTILINE)
+        assert "<summary>Hint</summary>" in asked.source
         assert "Solution</summary>" in text.source and "solution" in tags(solution)
         assert f"assert book.check({number[1]}, " in solution.source
         assert solution.metadata["jupyter"] == {"outputs_hidden": True, "source_hidden": True}
