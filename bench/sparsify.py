@@ -13,6 +13,7 @@ from bench.table import Table
 from bench.timing import interleaved
 from regrow import models
 from regrow.sparsification import SparseTraining, sparsify
+from regrow_companion.section8.nb25_anybody import resnet18
 
 COLUMNS = ("network", "growth", "weights", "by_hand_ms", "by_hand_ms_q1", "by_hand_ms_q3", "sparsify_ms",
            "sparsify_ms_q1", "sparsify_ms_q3", "times_by_hand", "update_ms", "update_percent", "repeats")
@@ -26,7 +27,7 @@ def run(size: str) -> Table:
     """The paper's MLP and ResNet-18 on images of 3 x 32 x 32, where a step computes least for each weight."""
     hidden = (1024, 512) if size == "full" else (32, 16)
     networks: dict[str, Callable[[], nn.Module]] = {"mlp": lambda: models.mlp((3072, *hidden, 10)),
-                                                    "resnet18": resnet18}
+                                                    "resnet18": lambda: resnet18(3)}
     rows = [_row(name, make, growth, **SIZES[size]) for name, make in networks.items() for growth in GROWTH]
     return Table("sparsify", f"ms per step and update, density {DENSITY}, one thread", COLUMNS, rows, {
         "dearest step, times the one by hand": max(row["times_by_hand"] for row in rows),
@@ -35,14 +36,6 @@ def run(size: str) -> Table:
     }, ("by hand: gradients and weights times their masks around optimizer.step(); for momentum a running average of "
         "gradients too; no update, no check.",
         "update: copies of the dense gradient where it is read, and the first rewiring, of half of all connections."))
-
-
-def resnet18() -> nn.Module:
-    """He et al. 2016, Table 1, for 10 classes: our ResNet-50 with two basic blocks a stage."""
-    net = models._stem(models._conv(3, 64, 7, stride=2))
-    net.add_module("pool1", nn.MaxPool2d(3, stride=2, padding=1))
-    models._add_stages(net, models.BasicBlock, 64, widths=(64, 128, 256, 512), depths=(2, 2, 2, 2))
-    return models._with_head(net, 512, 10)
 
 
 class ByHand:

@@ -99,7 +99,7 @@ def convnet(channels: int, classes: int, padding: int = 0) -> nn.Sequential:
         net.add_module(f"relu{i}", nn.ReLU())
         if i < 3:
             net.add_module(f"pool{i}", nn.MaxPool2d(2))
-    return _with_head(net, 128, classes)
+    return with_head(net, 128, classes)
 
 
 def vgg16(channels: int, classes: int) -> nn.Sequential:
@@ -108,20 +108,20 @@ def vgg16(channels: int, classes: int) -> nn.Sequential:
     n_in = channels
     for block, (convs, width) in enumerate([(2, 64), (2, 128), (3, 256), (3, 512), (3, 512)], start=1):
         for i in range(1, convs + 1):
-            net.add_module(f"conv{block}_{i}", _conv(n_in, width, 3))
+            net.add_module(f"conv{block}_{i}", convolution(n_in, width, 3))
             net.add_module(f"bn{block}_{i}", nn.BatchNorm2d(width))
             net.add_module(f"relu{block}_{i}", nn.ReLU())
             n_in = width
         if block < 5:
             net.add_module(f"pool{block}", nn.MaxPool2d(2))
-    return _with_head(net, n_in, classes)
+    return with_head(net, n_in, classes)
 
 
 def cifar_resnet(n: int, channels: int, classes: int) -> nn.Sequential:
     """ResNet with 6n+2 layers for 32 x 32 images (He et al. 2016, Section 4.2): three stages of n basic blocks."""
-    net = _stem(_conv(channels, 16, 3))
-    _add_stages(net, BasicBlock, 16, widths=(16, 32, 64), depths=(n, n, n))
-    return _with_head(net, 64, classes)
+    net = beginning(convolution(channels, 16, 3))
+    add_stages(net, BasicBlock, 16, widths=(16, 32, 64), depths=(n, n, n))
+    return with_head(net, 64, classes)
 
 
 def resnet50(channels: int, classes: int, stem: str = "imagenet") -> nn.Sequential:
@@ -130,12 +130,12 @@ def resnet50(channels: int, classes: int, stem: str = "imagenet") -> nn.Sequenti
     The "imagenet" stem shrinks the image by 4, to 8 x 8 for 32 x 32 images; the "cifar" stem keeps its size.
     """
     if stem == "imagenet":
-        net = _stem(_conv(channels, 64, 7, stride=2))
+        net = beginning(convolution(channels, 64, 7, stride=2))
         net.add_module("pool1", nn.MaxPool2d(3, stride=2, padding=1))
     else:
-        net = _stem(_conv(channels, 64, 3))
-    _add_stages(net, Bottleneck, 64, widths=(64, 128, 256, 512), depths=(3, 4, 6, 3))
-    return _with_head(net, 512 * Bottleneck.expansion, classes)
+        net = beginning(convolution(channels, 64, 3))
+    add_stages(net, Bottleneck, 64, widths=(64, 128, 256, 512), depths=(3, 4, 6, 3))
+    return with_head(net, 512 * Bottleneck.expansion, classes)
 
 
 class BasicBlock(nn.Module):
@@ -145,9 +145,9 @@ class BasicBlock(nn.Module):
 
     def __init__(self, n_in: int, width: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = _conv(n_in, width, 3, stride)
+        self.conv1 = convolution(n_in, width, 3, stride)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = _conv(width, width, 3)
+        self.conv2 = convolution(width, width, 3)
         self.bn2 = nn.BatchNorm2d(width)
         self.shortcut = _shortcut(n_in, width, stride)
 
@@ -165,12 +165,12 @@ class Bottleneck(nn.Module):
     def __init__(self, n_in: int, width: int, stride: int) -> None:
         super().__init__()
         n_out = width * self.expansion
-        self.conv1 = _conv(n_in, width, 1)
+        self.conv1 = convolution(n_in, width, 1)
         self.bn1 = nn.BatchNorm2d(width)
         # The stride sits here, as in today's common code, not in conv1 as in the first ResNet: the same counts.
-        self.conv2 = _conv(width, width, 3, stride)
+        self.conv2 = convolution(width, width, 3, stride)
         self.bn2 = nn.BatchNorm2d(width)
-        self.conv3 = _conv(width, n_out, 1)
+        self.conv3 = convolution(width, n_out, 1)
         self.bn3 = nn.BatchNorm2d(n_out)
         self.shortcut = _shortcut(n_in, n_out, stride)
 
@@ -181,7 +181,7 @@ class Bottleneck(nn.Module):
         return F.relu(y + self.shortcut(x))
 
 
-def _conv(n_in: int, n_out: int, kernel: int, stride: int = 1) -> nn.Conv2d:
+def convolution(n_in: int, n_out: int, kernel: int, stride: int = 1) -> nn.Conv2d:
     """Convolution that keeps the image's size at stride 1, without bias, as batch normalisation follows."""
     return nn.Conv2d(n_in, n_out, kernel, stride, padding=kernel // 2, bias=False)
 
@@ -191,20 +191,21 @@ def _shortcut(n_in: int, n_out: int, stride: int) -> nn.Module:
     if stride == 1 and n_in == n_out:
         return nn.Identity()
     projection = nn.Sequential()
-    projection.add_module("conv", _conv(n_in, n_out, 1, stride))
+    projection.add_module("conv", convolution(n_in, n_out, 1, stride))
     projection.add_module("bn", nn.BatchNorm2d(n_out))
     return projection
 
 
-def _stem(conv: nn.Conv2d) -> nn.Sequential:
+def beginning(first: nn.Conv2d) -> nn.Sequential:
+    """The beginning of a residual network: a convolution, batch normalisation, ReLU."""
     net = nn.Sequential()
-    net.add_module("conv1", conv)
-    net.add_module("bn1", nn.BatchNorm2d(conv.out_channels))
+    net.add_module("conv1", first)
+    net.add_module("bn1", nn.BatchNorm2d(first.out_channels))
     net.add_module("relu1", nn.ReLU())
     return net
 
 
-def _add_stages(net: nn.Sequential, block: type[BasicBlock | Bottleneck], n_in: int, *, widths: tuple[int, ...],
+def add_stages(net: nn.Sequential, block: type[BasicBlock | Bottleneck], n_in: int, *, widths: tuple[int, ...],
                 depths: tuple[int, ...]) -> None:
     """Append stage1, stage2, ...; each but the first starts with a stride of 2."""
     for i, (width, depth) in enumerate(zip(widths, depths, strict=True), start=1):
@@ -215,7 +216,8 @@ def _add_stages(net: nn.Sequential, block: type[BasicBlock | Bottleneck], n_in: 
         net.add_module(f"stage{i}", stage)
 
 
-def _with_head(net: nn.Sequential, n_in: int, classes: int) -> nn.Sequential:
+def with_head(net: nn.Sequential, n_in: int, classes: int) -> nn.Sequential:
+    """Append average pooling and a linear layer from `n_in` channels; the same network is returned."""
     net.add_module("average", nn.AdaptiveAvgPool2d(1))
     net.add_module("flatten", nn.Flatten())
     net.add_module("fc", nn.Linear(n_in, classes))

@@ -21,6 +21,7 @@ from bench.timing import Timing, interleaved
 from bench.workload import STATIC, Training, config, images, stream
 from regrow.engines.sparse import SparseEngine
 from regrow.errors import RegrowError
+from regrow_companion.section8.nb25_anybody import resnet18
 from regrow_companion.study import REPOSITORY
 
 ROOT = REPOSITORY
@@ -62,7 +63,7 @@ def test_runs_at_a_tiny_size(name: str) -> None:
 
 @pytest.mark.parametrize("growth", sparsify.GROWTH)
 def test_sparsify_and_the_loop_by_hand_train_the_same_network(growth: str) -> None:
-    by_hand, model, sparse, _optimizer = sparsify.pair(sparsify.resnet18, growth)
+    by_hand, model, sparse, _optimizer = sparsify.pair(lambda: resnet18(3), growth)
     pixels, labels = torch.randn(2, 3, 32, 32), torch.tensor([1, 7])
     for _ in range(2):
         by_hand.step(pixels, labels)

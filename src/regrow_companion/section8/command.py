@@ -15,7 +15,7 @@ from regrow_companion.study import SHIPPED, default_store
 # Name -> module with an EXPERIMENT (see `cases`), imported when it is asked for; that of mechanism keeps in a store.
 MODULES = {"noise": "regrow_companion.section8.nb21_noise", "layers": "regrow_companion.section8.nb22_layers",
            "tickets": "regrow_companion.section8.nb23_tickets",
-           "collapse": "regrow_companion.section8.nb24_collapse"}
+           "collapse": "regrow_companion.section8.nb24_collapse", "anybody": "regrow_companion.section8.nb25_anybody"}
 NAMES = ("mechanism", *MODULES)
 
 

@@ -54,6 +54,7 @@ CHAPTERS = (
     Chapter("appendices", "Appendices", "A to I", "ABCDEFGHI"),
     Chapter("whole", "The paper as a whole", "abstract to Appendix I", "a"),
     Chapter("beyond", "Beyond the paper", "what Sections 6 to 8 leave open", "678"),
+    Chapter("yours", "Your own network", "trained by your own loop", "y"),
 )
 TEACHING = Chapter("teaching", "For teachers", "")
 
