@@ -69,9 +69,10 @@ class SparseTraining:
     def __init__(self, model: nn.Module, optimizer: Optimizer, settings: Settings,
                  state: Mapping[str, Any] | None = None) -> None:
         """Lay the first masks over the model's weights. Raises ConfigError as `sparsify`."""
-        model = unwrapped(model)
-        while isinstance(inner := getattr(optimizer, "optimizer", None), Optimizer):
-            optimizer = inner  # Accelerate's wraps the one that steps
+        model, self._given = unwrapped(model), weakref.ref(optimizer)
+        while "param_groups" not in vars(optimizer) and isinstance(inner := getattr(optimizer, "optimizer", None),
+                                                                   Optimizer):
+            optimizer = inner  # Accelerate's is but a shell, which cannot carry hooks
         self.settings, self.step_count, self._model = settings, 0, model
         layers = chosen(model, settings)
         weights: dict[str, Tensor] = {name: layer.parameters[0] for name, layer in layers.items()}
@@ -108,8 +109,8 @@ class SparseTraining:
         called by the optimizer. With gradient accumulation, call it when the optimizer would step. Raises RegrowError
         if the model or the optimizer has been replaced or moved.
         """
-        optimizer = self._optimizer()
-        if optimizer is None:
+        given, optimizer = self._given(), self._optimizer()
+        if given is None or optimizer is None:
             raise RegrowError("The optimizer that sparsify was given is gone: if another one has replaced it, call "
                               "remove() and sparsify the model again with that one, else keep it in a variable.")
         if not self._hooks:
@@ -124,9 +125,9 @@ class SparseTraining:
                 _unscale(scaler, optimizer)
                 scaler.step(optimizer)
             elif closure is not None:
-                optimizer.step(closure)
+                given.step(closure)
             else:
-                optimizer.step()
+                given.step()
         finally:
             self._stepping = self._inside = False
         return self._changes

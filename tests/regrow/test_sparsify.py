@@ -626,6 +626,61 @@ def test_own_rules_work_as_in_a_run() -> None:
         assert all(bool(sparse.masks[name].flatten()[place]) for name, place in last.items())
 
 
+class Shell(Optimizer):
+    """As Accelerate's: a wrapper without hooks of its own that decides whether the one inside steps."""
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self.optimizer, self.steps = optimizer, True  # on purpose without super().__init__()
+
+    @property
+    def param_groups(self) -> Any:  # type: ignore[override]
+        return self.optimizer.param_groups
+
+    @property
+    def state(self) -> Any:  # type: ignore[override]
+        return self.optimizer.state
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        if self.steps:
+            self.optimizer.step(closure)
+
+
+class Lookahead(Optimizer):
+    """Slow weights behind those of another optimizer: they remember connections that have been pruned."""
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        super().__init__(optimizer.param_groups, {})
+        self.optimizer = optimizer
+        self.slow = [parameter.detach().clone() for group in self.param_groups for parameter in group["params"]]
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        self.optimizer.step(closure)
+        fast = [parameter for group in self.param_groups for parameter in group["params"]]
+        with torch.no_grad():
+            torch._foreach_lerp_(self.slow, fast, 0.5)
+            torch._foreach_copy_(fast, self.slow)
+
+
+def test_an_optimizer_around_another_one_steps_and_what_it_does_after_that_is_masked_too() -> None:
+    words: dict[str, Any] = {"sparsity": 0.5, "grow": "gradient", "update_interval": 2, "total_steps": 20}
+    plain = begun()
+    expected = trained(plain[0], plain[2])
+    model = small()
+    shell = Shell(OPTIMIZERS["momentum"](model.parameters()))
+    sparse = sparsify(model, shell, **words)
+    shell.steps = False
+    passed(model)
+    assert sparse.step() is None and sparse.step_count == 0
+    shell.steps = True
+    assert same(trained(model, sparse), expected)
+
+    slow = small()
+    around = Lookahead(OPTIMIZERS["momentum"](slow.parameters()))
+    behind = sparsify(slow, around, **words)
+    trained(slow, behind, 10)
+    assert behind.step_count == 10 and is_sparse(behind)
+
+
 # ---- resume ---------------------------------------------------------------------------------------------------------
 
 
