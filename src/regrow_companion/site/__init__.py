@@ -143,7 +143,7 @@ class _Writer:
         if not path.is_file():
             return None
         product = self.products.get(stem)
-        if product and product.shown and product.path("png").read_bytes() == path.read_bytes():
+        if product and product.shown and products.same_picture(product.path("png"), path):
             return Committed(f"figures/{stem}.png", drawn_again=True)
         (self.site / "committed").mkdir(exist_ok=True)
         shutil.copyfile(path, self.site / "committed" / path.name)

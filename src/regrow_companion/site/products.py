@@ -11,10 +11,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
-from PIL import Image
+from PIL import Image, ImageChops
 
-from regrow_companion.figures import check_figure, check_table
+from regrow_companion.figures import FURTHEST, check_figure, check_table
 from regrow_companion.runner.index import Entry
 
 KINDS = {"figure": ("svg", "png", "csv", "json"), "table": ("csv", "md", "json")}
@@ -118,6 +119,15 @@ def thumbnail(png: Path) -> tuple[bytes, int, int]:
     out = io.BytesIO()
     small.quantize(64, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(out, "png", optimize=True)
     return out.getvalue(), *small.size
+
+
+def same_picture(one: Path, other: Path) -> bool:
+    """Whether two png show the same, but for edges of lines and a palette: another processor draws these otherwise."""
+    with Image.open(one) as first, Image.open(other) as second:
+        if first.size != second.size:
+            return False
+        difference = np.asarray(ImageChops.difference(first.convert("RGB"), second.convert("RGB")))
+    return bool(difference.max() <= FURTHEST)
 
 
 @dataclass(frozen=True)

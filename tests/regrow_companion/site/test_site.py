@@ -23,6 +23,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 
 import regrow
 from regrow import Record, RunConfig, Store
@@ -480,6 +481,16 @@ def test_sections_come_in_the_papers_order() -> None:
     assert [(name, [row.id for row in listed]) for name, listed in ledger.by_section(rows)] == [
         ("abstract", ["power-law"]), ("5.3", ["power-law", "alpha"]), ("7", ["minor"]), ("A", ["alpha"])]
     assert [group.verdict for group in ledger.groups(judged())] == [REPRODUCED, MIXED, NOT_MEASURED]
+
+
+def test_pictures_are_the_same_if_only_edges_differ(tmp_path: Path) -> None:
+    pixels = np.full((20, 30, 3), 255, np.uint8)
+    edge, line, wider = pixels.copy(), pixels.copy(), np.full((20, 31, 3), 255, np.uint8)
+    edge[5], line[5] = 255 - 40, 0
+    paths = {name: tmp_path / f"{name}.png" for name in ("plain", "edge", "line", "wider")}
+    for path, drawn in zip(paths.values(), (pixels, edge, line, wider), strict=True):
+        Image.fromarray(drawn).save(path)
+    assert [products.same_picture(paths["plain"], path) for path in paths.values()] == [True, True, False, False]
 
 
 def test_what_a_cell_saves() -> None:
