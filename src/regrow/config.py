@@ -148,7 +148,7 @@ ENGINES: dict[str, str] = {
     "auto": "the fastest that fits",
     "dense": "any network on any device",
     "compiled": "dense, through torch.compile",
-    "sparse": "MLPs, the ConvNet and RBMs on the CPU, work proportional to connections",
+    "sparse": "all but resnet50 on the CPU, work proportional to connections",
     "batched": "many runs of one MLP at once, for GPUs",
 }
 

@@ -283,7 +283,7 @@ def untiled(tiles: np.ndarray, images: int) -> np.ndarray:
 def test_auto_picks_the_engine_that_fits() -> None:
     assert chosen_engine(RunConfig(), "cpu") == "sparse"
     assert chosen_engine(RunConfig(sparsity=0.0, prune="none", grow="none"), "cpu") == "dense"
-    assert chosen_engine(RunConfig(model="vgg16"), "cpu") == "dense"
+    assert chosen_engine(RunConfig(model="resnet50"), "cpu") == "dense"
     assert chosen_engine(RunConfig(grown_buffer="keep", update_interval=100), "cpu") == "dense"
     assert chosen_engine(RunConfig(grown_buffer="keep"), "cpu") == "sparse"  # .9^400 is nothing
     assert chosen_engine(RunConfig(grow="momentum", growth_momentum="sgd_buffer"), "cpu") == "dense"
@@ -295,7 +295,7 @@ def test_auto_picks_the_engine_that_fits() -> None:
 
 
 def test_refuses_what_it_cannot_do(dataset: Dataset) -> None:
-    assert not sparse.supports(RunConfig(model="vgg16"))
+    assert not sparse.supports(RunConfig(model="resnet50"))
     with pytest.raises(RegrowError, match="--engine dense"):
         train.start(SMALL.but(grown_buffer="keep"), dataset, engine="sparse")
 

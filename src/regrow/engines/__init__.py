@@ -14,7 +14,8 @@ from regrow.errors import ConfigError, RegrowError
 
 # Sparse is faster below; measured by `python -m bench engines` and `conv`. With a Boltzmann machine's 10 images a step,
 # most places in a tile of the sparse engine are empty.
-BREAK_EVEN_DENSITY = {"mlp": 0.5, "convnet": 0.5, "rbm-big": 0.2, "rbm-small": 0.2}
+BREAK_EVEN_DENSITY = {"mlp": 0.5, "convnet": 0.5, "resnet56": 0.2, "resnet50-cifar": 0.2, "vgg16": 0.2, "rbm-big": 0.2,
+                      "rbm-small": 0.2}
 
 
 class Engine(Protocol):
@@ -73,9 +74,9 @@ def chosen_engine(config: RunConfig, device: str, engine: str = "auto") -> str:
             return "sparse"
         return "batched" if device != "cpu" and batched.supports(config) else "dense"
     if engine == "sparse" and not fits_sparse:
-        raise RegrowError("The sparse engine trains MLPs, the ConvNet, and RBMs with up to 64 images a step, on the "
-                          "CPU, in full precision and with optimizer state on connections only; use --engine dense for "
-                          "this run.")
+        raise RegrowError("The sparse engine trains MLPs, the ConvNet, VGG-16 and the small ResNets on 32 x 32 images, "
+                          "and RBMs with up to 64 images a step, on the CPU, in full precision and with optimizer "
+                          "state on connections only; use --engine dense for this run.")
     if engine == "batched" and not batched.supports(config):
         raise RegrowError("The batched engine trains MLPs whose optimizer state is on connections only; use --engine "
                           "dense for this run.")
@@ -111,6 +112,10 @@ def _sparse(config: RunConfig) -> Callable[[RunConfig, Dataset, int], Engine]:
         from regrow.engines.rbm import SparseRbmEngine  # the same
 
         return SparseRbmEngine
-    from regrow.engines.conv.network import SparseConvNet  # the same
+    if config.model == "convnet":
+        from regrow.engines.conv.network import SparseConvNet  # the same
 
-    return SparseConvNet
+        return SparseConvNet
+    from regrow.engines.conv.normed import SparseNormed  # the same
+
+    return SparseNormed

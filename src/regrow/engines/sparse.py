@@ -26,17 +26,21 @@ from regrow.topology import Rewiring, Topology, ranks_buffer, rewire
 
 LIMIT = 1e-6  # gradients that count for less in the running average of Eq. 10 are left out
 BLOCK = 16  # steps whose outer products are added up together
+NORMALISED = ("vgg16", "resnet56", "resnet50-cifar")  # networks with batch normalisation
 FORGOTTEN = 1e-9  # share of a momentum that may be left out
 
 
 def supports(config: RunConfig) -> bool:
-    """MLPs, the ConvNet, and RBMs with a tile of images a step, in full precision, optimizer state on connections only.
+    """Whether the sparse engine of config.model can train the run: in full precision, optimizer state on connections.
+
+    RBMs with a tile of images a step, and networks with batch normalisation on images of 32 x 32.
 
     grown_buffer="keep" is the dense engine's with that of places which have long been empty left out: until the next
     update it has decayed to the fraction momentum^update_interval.
     """
     kept = config.grown_buffer == "keep" and config.momentum**config.update_interval > FORGOTTEN
-    fits = config.model in ("mlp", "convnet") or (config.is_rbm and config.batch_size <= TILE)
+    fits = config.model in ("mlp", "convnet") or (config.is_rbm and config.batch_size <= TILE) or (
+        config.model in NORMALISED and config.image_format == "rgb32")
     return fits and not (config.amp or kept or ranks_buffer(config))
 
 

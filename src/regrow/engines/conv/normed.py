@@ -7,7 +7,6 @@ variances are those of a batch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -17,73 +16,18 @@ from regrow import models
 from regrow.config import RunConfig
 from regrow.data import Dataset
 from regrow.engines import kernels
-from regrow.engines.conv import passes, rows
+from regrow.engines.conv import head, passes, rows
 from regrow.engines.conv.batchnorm import Norm
 from regrow.engines.conv.gradients import RunningAverage, Wanted
+from regrow.engines.conv.head import Head
 from regrow.engines.conv.kernels import COLUMNS
 from regrow.engines.conv.layer import SparseConv
-from regrow.engines.conv.rows import (
-    ADDED,
-    CUT,
-    FIRST,
-    JOINED,
-    KEPT,
-    NORMALISED,
-    POOLED,
-    READY,
-    UNPOOLED,
-    Head,
-    Sizes,
-    Source,
-    Target,
-)
+from regrow.engines.conv.rows import ADDED, CUT, FIRST, KEPT, READY, UNPOOLED, Sizes, Target
+from regrow.engines.conv.units import BORDER, Inputs, Unit
 from regrow.engines.conv.vectors import LANES
 from regrow.engines.kernels import aligned
 from regrow.engines.sparse import SparseNetwork
 from regrow.topology import Topology
-
-BORDER = 1  # of every map of inputs
-
-
-@dataclass(eq=False)
-class Inputs:
-    """What a unit sees: images, or the normalised outputs of another unit, with a shortcut added or pooled."""
-
-    maps: np.ndarray  # one for every tile, or one
-    of: Unit | None = None
-    pooled: bool = False
-    shortcut: Inputs | Unit | None = None
-
-    def source(self) -> Source:
-        """With the scale and shift of now."""
-        if self.of is None:
-            nothing = np.zeros((0, LANES), self.maps.dtype)
-            return Source(READY, self.maps, BORDER, self.maps, nothing, nothing, self.maps, 0, nothing)
-        norm = self.of.norm
-        how, shift, other, border, factor = NORMALISED, norm.shift, self.of.y, 0, norm.scale
-        if self.pooled:
-            how = POOLED
-        elif isinstance(self.shortcut, Inputs):
-            how, other, border, factor = JOINED, self.shortcut.maps, BORDER, norm.one
-        elif self.shortcut is not None:
-            theirs = self.shortcut.norm
-            how, other, factor, shift = JOINED, self.shortcut.y, theirs.scale, shift + theirs.shift
-        return Source(how, self.maps, BORDER, self.of.y, norm.scale, shift, other, border, factor)
-
-
-@dataclass(eq=False)
-class Unit:
-    """A convolution and its normalisation. `y` [tiles, H, C, W, 8] are the convolution's outputs."""
-
-    conv: SparseConv
-    norm: Norm
-    inputs: Inputs
-    sizes: Sizes
-    y: np.ndarray
-    dy: np.ndarray  # a map for the gradient of one tile's y
-    dz: np.ndarray  # as y, the gradient of what is normalised; units share it
-    first: bool  # of those that see its inputs: it makes them
-    totals: np.ndarray = field(default_factory=lambda: np.zeros((2, 0)))
 
 
 class SparseNormed(SparseNetwork):
@@ -99,11 +43,11 @@ class SparseNormed(SparseNetwork):
         self.shared: dict[tuple, np.ndarray] = {}
         self.last = _built(self, model, start)
         self.beside = {id(unit.inputs): self._beside(unit.inputs) for unit in self.units.values()}
-        head = start.weights["fc"]
+        last = start.weights["fc"]
         self.mean, self.logits, self.dlogits, self.dmean = (
             aligned((2, n, COLUMNS, LANES), self.model_dtype)
-            for n in (head.shape[1], head.shape[0], head.shape[0], head.shape[1]))
-        self.head = SparseConv(head, model.get_parameter("fc.bias"), start.masks["fc"], COLUMNS, COLUMNS)
+            for n in (last.shape[1], last.shape[0], last.shape[0], last.shape[1]))
+        self.head = SparseConv(last, model.get_parameter("fc.bias"), start.masks["fc"], COLUMNS, COLUMNS)
         layers = {name: unit.conv for name, unit in self.units.items()} | {"fc": self.head}
         super().__init__(config, dataset, total_steps, start, {name: layers[name] for name in start.weights},
                          mean=dataset.mean, std=dataset.std)
@@ -158,8 +102,7 @@ class SparseNormed(SparseNetwork):
         y = aligned((self.count, size, n_out, size, LANES), self.model_dtype)
         seen = [unit.inputs for unit in self.units.values()]
         unit = Unit(sparse, Norm(norm), inputs, Sizes(size, size, step, BORDER - border, edge), y, dy,
-                    self._gradients(role, size, n_out), all(inputs is not other for other in seen),
-                    np.zeros((2, n_out)))
+                    self._gradients(role, size, n_out), all(inputs is not other for other in seen))
         self.units[name] = unit
         return unit
 
@@ -204,11 +147,11 @@ class SparseNormed(SparseNetwork):
         self._forward(count, training=True)
         source, of = self.last.source(), self.last.of
         assert of is not None
-        head = Head(self.head.begin(), self.mean, self.logits, self.dlogits, self.dmean)
+        end = Head(self.head.begin(), self.mean, self.logits, self.dlogits, self.dmean)
         target = Target(CUT, of.dz, of.dz, of.totals)
         _, size, channels, _, _ = of.y.shape
         dx = self._scratch("dx", size, channels, max(size, COLUMNS))
-        self.loss += rows.turn(source, head, labels.numpy(), dx, target, wanted, len(units) - 1)
+        self.loss += head.turn(source, end, labels.numpy(), dx, target, wanted, len(units) - 1)
         self.head.finish()
         if isinstance(self.last.shortcut, Unit):
             rows.add_products(of.dz, self.last.shortcut.y, count, self.last.shortcut.totals)
@@ -280,8 +223,8 @@ class SparseNormed(SparseNetwork):
     def _logits(self, batch: Tensor, count: int) -> np.ndarray:
         """[count, classes] of a batch."""
         self._forward(count, training=False)
-        head = Head(self.head.begin(), self.mean, self.logits, self.dlogits, self.dmean)
-        found = rows.classified(self.last.source(), head, count)
+        end = Head(self.head.begin(), self.mean, self.logits, self.dlogits, self.dmean)
+        found = head.classified(self.last.source(), end, count)
         return found.transpose(0, 2, 1).reshape(-1, found.shape[1])[:count]
 
     def state(self) -> dict[str, Tensor]:
@@ -317,7 +260,8 @@ def _built(network: SparseNormed, model: nn.Module, start: Topology) -> Inputs:
             outer = network.add(f"{name}.conv2", block.conv2, block.bn2, start, network.scratch_inputs(inner), "block")
             beside: Inputs | Unit = inputs
             if not isinstance(block.shortcut, nn.Identity):
-                conv, norm = block.shortcut
-                beside = network.add(f"{name}.shortcut.conv", conv, norm, start, inputs, "block")
+                projection, norm = (parts[f"{name}.shortcut.{part}"] for part in ("conv", "bn"))
+                assert isinstance(projection, nn.Conv2d)
+                beside = network.add(f"{name}.shortcut.conv", projection, norm, start, inputs, "block")
             inputs = network.kept_inputs(outer, shortcut=beside)
     return inputs
