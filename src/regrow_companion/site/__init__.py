@@ -28,8 +28,9 @@ TOUR, VERDICT, WIDGETS = "00", "17", "widgets"  # notebooks that the first page 
 STILL = "growth"  # the picture of the first page where scripts do not run
 LAST_PAGE = "glossary.html"  # a folder that has it is a site of ours
 MEANING = {
-    "quick": "Real training, but of small networks on few images and for few epochs, so that it takes minutes on two "
-             "cores: read the shapes of curves, not their values; nothing drawn from it is at the paper's scale.",
+    "quick": "Where full-scale runs ship with the repository they are shown first. Pictures and tables marked quick "
+             "are of real training, too, but of small networks on few images and for few epochs, in minutes on two "
+             "cores: read the shapes of their curves, not their values.",
     "replay": "Drawn from the records of full-scale runs that come with the repository; nothing was trained now.",
     "paper": "The paper's grid: its networks and data sets, 300 epochs, five seeds.",
 }
@@ -92,6 +93,8 @@ class _Writer:
         self.material, self.site = material, site
         self.books = books.find(material.entries, material.notebooks, material.profile)
         self.products = products.read(material.entries, material.drawn)
+        self.shipped = products.shipped(self.products, material.entries, material.committed)
+        self.best = {stem: self.shipped.get(stem, product) for stem, product in self.products.items()}
         self.claims = {row.id: row for row in ledger.rows(material.judged)}
         self.thumbnails: dict[str, tuple[str, int, int]] = {}
         self.anchors: dict[str, frozenset[str]] = {}  # of the figures and tables on a notebook's page
@@ -102,15 +105,15 @@ class _Writer:
             shutil.copyfile(path, self.site / path.name)
         self._copy_products()
         undescribed = [name for book in self.books for name in self._notebook(book)]
-        figures = [self._shown(product) for product in self.products.values() if product.kind == "figure"]
-        tables = [self._shown(product) for product in self.products.values() if product.kind == "table"]
+        figures = [self._shown(product) for product in self.best.values() if product.kind == "figure"]
+        tables = [self._shown(product) for product in self.best.values() if product.kind == "table"]
         self._index()
         self._ledger()
         self._page("notebooks.html", "notebooks.html.j2", chapters=self._chapters(), total=len(self.books),
                    failed=self._count("failed"), ran=self._count("executed"))
         self._page("figures.html", "figures.html.j2", figures=figures)
         self._page("tables.html", "tables.html.j2", tables=tables)
-        for product in self.products.values():
+        for product in self.best.values():
             if product.kind == "table":
                 self._table(product)
         self._api()
@@ -124,10 +127,11 @@ class _Writer:
         files.write(self.site / name, text.encode())
 
     def _copy_products(self) -> None:
-        (self.site / "figures").mkdir()
-        for product in self.products.values():
+        for product in (*self.products.values(), *self.shipped.values()):
+            (self.site / product.place).mkdir(exist_ok=True)
             for kind in product.files:
-                shutil.copyfile(product.path(kind), self.site / "figures" / product.path(kind).name)
+                shutil.copyfile(product.path(kind), self.site / product.address(kind))
+        for product in self.best.values():
             if product.kind == "figure" and product.shown:
                 self.thumbnails[product.stem] = self._thumbnail(product)
 
@@ -139,6 +143,8 @@ class _Writer:
 
     def _committed(self, stem: str) -> Committed | None:
         """A picture of the repository as pages show it; None if there is no such picture."""
+        if stem in self.shipped:  # shown by the cell that saves it
+            return Committed(self.shipped[stem].address("png"), drawn_again=True)
         path = self.material.committed / f"{stem}.png"
         if not path.is_file():
             return None
@@ -205,8 +211,9 @@ class _Writer:
     def _notebook(self, book: Book) -> Iterable[str]:
         body = None
         if book.notebook is not None:
-            body = books.body(books.read(book.notebook), [b.entry.path.stem for b in self.books], self.products,
-                              self._committed)
+            each = {stem: [self.shipped[stem], product] if stem in self.shipped else [product]
+                    for stem, product in self.products.items()}
+            body = books.body(books.read(book.notebook), [b.entry.path.stem for b in self.books], each, self._committed)
             self.anchors[book.page] = body.anchors
             self.found += [("Notebook", f"{_title(book.entry)}: {text}", f"{book.page}#{anchor}", "")
                            for anchor, text in body.headings]
@@ -230,21 +237,34 @@ class _Writer:
                 "where": f"{book.page}{anchor}",
                 "notebook": f"notebook {book.entry.id}" if book.entry.id[:1].isdigit() else _title(book.entry),
                 "command": f"python -m regrow notebooks --profile paper --only {product.owner.id}" if lacks_records
-                else book.command, "problems": product.problems, "drawn_from": product.drawn_from,
-                "files": [(kind, f"figures/{product.stem}.{kind}") for kind in product.files],
+                else book.command, "problems": self._problems(product), "drawn_from": product.drawn_from,
+                "files": [(kind, product.address(kind)) for kind in product.files],
+                "quick": [(kind, self.products[product.stem].address(kind)) for kind in
+                          self.products[product.stem].files] if product.stem in self.shipped else [],
                 "thumbnail": thumbnail, "width": width, "height": height, "shown": product.shown,
                 "claims": [self.claims[name] for name in names if name in self.claims]}
 
+    def _problems(self, product: Product) -> list[str]:
+        """What is wrong with a figure or table, full scale and quick together."""
+        return [*product.problems, *(self.products[product.stem].problems if product.stem in self.shipped else ())]
+
     def _table(self, product: Product) -> None:
-        item, frame = self._shown(product), pd.DataFrame()
-        if product.shown:
-            try:
-                frame = pd.read_csv(product.path("csv"), dtype=str, keep_default_na=False)
-            except ValueError:
-                item = self._shown(replace(product, about={}))
-        columns, groups = products.table_cells(frame)
-        more = max(0, len(frame) - products.MAX_ROWS)
-        self._page(f"{product.stem}.html", "table.html.j2", item=item, columns=columns, groups=groups, more=more)
+        item, frame = self._shown(product), _frame(product)
+        if product.shown and frame is None:
+            item = self._shown(replace(product, about={}))
+        quick = _frame(self.products[product.stem]) if product.stem in self.shipped else None
+        parts = [(*products.table_cells(one), max(0, len(one) - products.MAX_ROWS))
+                 for one in (frame if frame is not None else pd.DataFrame(), quick) if one is not None]
+        self._page(f"{product.stem}.html", "table.html.j2", item=item, parts=parts,
+                   drawn=self.products[product.stem].drawn_from)
+
+
+def _frame(product: Product) -> pd.DataFrame | None:
+    """The rows of a table as text; None if they are not there or cannot be read."""
+    try:
+        return pd.read_csv(product.path("csv"), dtype=str, keep_default_na=False) if product.shown else None
+    except ValueError:
+        return None
 
 
 def _title(entry: Entry) -> str:

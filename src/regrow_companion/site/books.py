@@ -7,7 +7,7 @@ import ast
 import html
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import pairwise
@@ -96,9 +96,10 @@ def read(path: Path) -> nbformat.NotebookNode:
         raise RegrowError(f"{path.name} is not a notebook that can be read ({error}); run it again.") from error
 
 
-def body(notebook: nbformat.NotebookNode, pages: Iterable[str], products: Mapping[str, Product],
+def body(notebook: nbformat.NotebookNode, pages: Iterable[str], products: Mapping[str, Sequence[Product]],
          committed: Callable[[str], Committed | None]) -> Body:
-    """Export a notebook. `pages` are the stems of the notebooks that have a page; `committed` finds a picture of the
+    """Export a notebook. `pages` are the stems of the notebooks that have a page; `products` are what there is of each
+    figure and table, full scale first; `committed` finds a picture of the
     repository, of which those are left out that the notebook itself has just drawn the same, but for one in its first
     cell, which introduces it."""
     ready = prepared(notebook, set(pages), products, committed)
@@ -106,13 +107,13 @@ def body(notebook: nbformat.NotebookNode, pages: Iterable[str], products: Mappin
     text, _ = exporter.from_notebook_node(ready)
     errors = [output for cell in ready.cells if cell.cell_type == "code" for output in cell.outputs
               if output.output_type == "error"]
-    anchors = frozenset(product.stem for cell in ready.cells for product in cell.metadata["site"]["products"])
+    anchors = frozenset(product.anchor for cell in ready.cells for product in cell.metadata["site"]["products"])
     text = linked(text, terms())
     return Body(text, tuple(_headings(text)), anchors,
                 f"{errors[-1].ename}: {errors[-1].evalue}" if errors else "", text.count("data-undescribed"))
 
 
-def prepared(notebook: nbformat.NotebookNode, pages: set[str], products: Mapping[str, Product],
+def prepared(notebook: nbformat.NotebookNode, pages: set[str], products: Mapping[str, Sequence[Product]],
              committed: Callable[[str], Committed | None]) -> nbformat.NotebookNode:
     """A copy of the notebook as the template wants it; `cell.metadata.site` says what is special about a cell."""
     book = deepcopy(notebook)
@@ -200,9 +201,10 @@ def _is_solution(cell: nbformat.NotebookNode) -> bool:
     return cell.cell_type == "code" and "solution" in cell.metadata.get("tags", ())
 
 
-def _show_products(cell: nbformat.NotebookNode, products: Mapping[str, Product]) -> None:
-    """Show a saved figure from its file, which is sharper than the output and has an alt text, not both."""
-    here = [products[stem] for stem, _ in saved_in(cell.source) if stem in products and products[stem].shown]
+def _show_products(cell: nbformat.NotebookNode, products: Mapping[str, Sequence[Product]]) -> None:
+    """Show a saved figure from its file, which is sharper than the output and has an alt text, not both; and before it
+    what ships of full-scale runs."""
+    here = [product for stem, _ in saved_in(cell.source) for product in products.get(stem, ()) if product.shown]
     cell.metadata["site"]["products"] = here
     if any(product.kind == "figure" for product in here):
         cell.outputs = [output for output in cell.outputs if "image/png" not in output.get("data", {})]

@@ -28,7 +28,8 @@ MAX_ROWS = 100  # of a table on its page; the csv has them all
 
 @dataclass(frozen=True)
 class Product:
-    """A figure or a table, on disk or not: `files` are the kinds that are there, `problems` what is wrong with it."""
+    """A figure or a table, on disk or not: `files` are the kinds that are there, `problems` what is wrong with it,
+    `place` is where the site has them."""
 
     stem: str
     kind: str
@@ -37,6 +38,16 @@ class Product:
     files: tuple[str, ...]
     problems: tuple[str, ...]
     about: Mapping[str, Any]
+    place: str = "figures"
+
+    @property
+    def anchor(self) -> str:
+        """On its notebook's page, where the full scale and the quick profile may both be shown."""
+        return f"{self.stem}-quick" if self.is_quick else self.stem
+
+    @property
+    def is_quick(self) -> bool:
+        return self.about.get("profile") == "quick" and not self.about.get("exact")
 
     @property
     def shown(self) -> bool:
@@ -62,15 +73,30 @@ class Product:
         return str(self.about.get("caption", ""))
 
     @property
+    def told(self) -> str:
+        """The caption behind its scale and its number of runs."""
+        if not self.about.get("n_runs"):
+            return self.caption
+        return f"{'The quick profile' if self.is_quick else 'Full scale'} ({self.counted}). {self.caption}"
+
+    @property
     def alt(self) -> str:
         return str(self.about.get("alt", "")) or self.caption or self.name
 
     @property
     def drawn_from(self) -> str:
         """The profile and how many runs, in words."""
+        return f"{self.about.get('profile', 'unknown')} profile, {self.counted}"
+
+    @property
+    def counted(self) -> str:
+        """How many runs and seeds."""
         runs, seeds = self.about.get("n_runs") or 0, len(self.about.get("seeds") or [])
-        what = f"{runs} run{'s' * (runs != 1)}, {seeds} seed{'s' * (seeds != 1)}" if runs else "no training run"
-        return f"{self.about.get('profile', 'unknown')} profile, {what}"
+        return f"{runs} run{'s' * (runs != 1)}, {seeds} seed{'s' * (seeds != 1)}" if runs else "no training run"
+
+    def address(self, kind: str) -> str:
+        """Of one of its files, on the site."""
+        return f"{self.place}/{self.stem}.{kind}"
 
     def path(self, kind: str) -> Path:
         return self.folder / f"{self.stem}.{kind}"
@@ -88,25 +114,42 @@ def saved_by(entry: Entry) -> list[tuple[str, str]]:
     return [saved for cell in cells if cell["cell_type"] == "code" for saved in saved_in("".join(cell["source"]))]
 
 
-def read(entries: Iterable[Entry], folder: Path) -> dict[str, Product]:
+def read(entries: Iterable[Entry], folder: Path, place: str = "figures") -> dict[str, Product]:
     """Every figure and table that the notebooks own or save, as found in `folder`: those of the paper in its order,
-    then ours in the notebooks' order."""
+    then ours in the notebooks' order. `place` is where the site will have them."""
     found: dict[str, Product] = {}
     for entry in entries:
         kinds = dict.fromkeys(entry.figures, "figure") | dict.fromkeys(entry.tables, "table") | dict(saved_by(entry))
         for stem, kind in kinds.items():
-            found.setdefault(stem, _product(stem, kind, entry, folder))
+            found.setdefault(stem, _product(stem, kind, entry, folder, place))
     return dict(sorted(found.items(), key=lambda item: (item[1].ours, "" if item[1].ours else item[0])))
 
 
-def _product(stem: str, kind: str, owner: Entry, folder: Path) -> Product:
+def _product(stem: str, kind: str, owner: Entry, folder: Path, place: str) -> Product:
     files = tuple(ext for ext in KINDS[kind] if (folder / f"{stem}.{ext}").is_file())
     problems = tuple((check_figure if kind == "figure" else check_table)(folder, stem)) if files else ()
     try:
         about = json.loads((folder / f"{stem}.json").read_bytes())
     except (OSError, ValueError):
         about = {}
-    return Product(stem, kind, owner, folder, files, problems, about if isinstance(about, dict) else {})
+    return Product(stem, kind, owner, folder, files, problems, about if isinstance(about, dict) else {},
+                   place)
+
+
+def shipped(drawn: Mapping[str, Product], entries: Iterable[Entry], committed: Path) -> dict[str, Product]:
+    """What the repository has of full-scale runs of figures and tables that are not drawn the same just now."""
+    found = {}
+    for stem, product in read(entries, committed, "shipped").items():
+        now = drawn.get(stem)
+        if product.shown and not product.is_quick and not (now and now.shown and _alike(now, product)):
+            found[stem] = product
+    return found
+
+
+def _alike(one: Product, other: Product) -> bool:
+    if one.kind == "figure":
+        return same_picture(one.path("png"), other.path("png"))
+    return one.path("csv").read_bytes() == other.path("csv").read_bytes()
 
 
 def thumbnail(png: Path) -> tuple[bytes, int, int]:

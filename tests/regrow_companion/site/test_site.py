@@ -268,7 +268,7 @@ def test_the_ledger_says_everything_in_words_sentences_first(folder: Path) -> No
 
 def test_the_notebooks_are_listed_with_what_became_of_them(folder: Path) -> None:
     text = (folder / "notebooks.html").read_text()
-    assert "Quick profile.</strong>" in text and "nothing drawn from it is at the paper" in text
+    assert "Quick profile.</strong>" in text and "they are shown first" in text
     assert "1 of 3 notebooks have been executed, 1 failed" in text
     assert "python -m regrow notebooks --profile quick --only 17" in text
     assert "read 5, work through 20 minutes" in text and "<script>alert" not in text
@@ -297,7 +297,8 @@ def test_the_gallery_shows_names_and_compares(folder: Path) -> None:
     text = (folder / "figures.html").read_text()
     pictures = Page(text).all("img")
     assert [picture["alt"] for picture in pictures] == [ALT, ALT] and "2 of 3 figures are here" in text
-    assert "A &amp; B" in text and "Paper versus ours" not in text.partition("fig07")[0]
+    assert 'href="shipped/fig05.csv"' in text and 'aria-label="the quick Figure 5 as csv">csv</a>' in text
+    assert "A &amp; B" not in text and "Paper versus ours" not in text.partition("fig07")[0]
     assert "Paper versus ours: 2 claims about Figure 7" in text and "verdicts.html#claim-alpha" in text
     assert 'href="05_book.html#fig05"' in text and "Figure “extra”" in text
     for name in ("fig05", "extra"):
@@ -322,6 +323,14 @@ def test_a_table_puts_the_paper_beside_ours(folder: Path) -> None:
     assert "Table 8 is not here yet" in (folder / "table8.html").read_text()
 
 
+def test_a_table_shows_full_scale_first_and_the_quick_one_below(material: site.Material, tmp_path: Path) -> None:
+    frame = pd.DataFrame({"model": ["MLP"], "number": ["ours"], "CIFAR-10": ["68.38 ± 0.25"]})
+    save_table(frame, "table4", out=material.committed, profile="paper", caption="At full length")
+    text = (site.write(material, tmp_path / "site").index.parent / "table4.html").read_text()
+    assert "At full length" in text and "The quick profile's" in text
+    assert text.index("68.38 ± 0.25") < text.index("The quick profile's") < text.index("65.69 ± 0.29")
+
+
 def test_damaged_products_are_named(material: site.Material, tmp_path: Path) -> None:
     (material.drawn / "fig05.csv").unlink()
     (material.drawn / "table4.csv").write_text("")
@@ -340,8 +349,10 @@ def test_a_notebook_becomes_a_page(folder: Path) -> None:
     assert "$k_{max}$" in text and 'src="tex-svg.js"' in text
     assert 'href="06_book.html#end"' in text and "../src" not in text and 'href="https://example.org"' in text
     pictures = {picture["src"][:20]: picture["alt"] for picture in page.all("img")}  # type: ignore[index]
-    assert pictures["figures/fig05.png"] == ALT and pictures["committed/fig05.png"] == "a line that rises"
-    assert "committed/extra.png" not in text, "the very same picture"
+    assert list(pictures)[:2] == ["shipped/fig05.png", "figures/fig05.png"], "full scale first"
+    assert pictures["figures/fig05.png"] == pictures["shipped/fig05.png"] == ALT and "a line that rises" not in text
+    assert 'id="fig05"' in text and 'id="fig05-quick"' in text
+    assert "committed/" not in text and "shipped/extra.png" not in text, "the very same picture"
     assert pictures[f"data:image/png;base64,{PNG}"[:20]] == 'Dots & "lines"' and text.count(PNG) == 1
     assert "<style scoped" not in text and "border=" not in text and "&lt;one&gt;\ntwo" in text
     assert 'rel="next" href="06_book.html"' in text and 'href="notebooks.html#experiments"' in text
