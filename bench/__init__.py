@@ -10,6 +10,7 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 # Name -> what it measures, in the order in which they run.
 BENCHMARKS = {
     "engines": "a whole training step against the number of connections: sparse, masked-dense, torch CSR, scipy",
+    "conv": "whole training steps of ConvNet, ResNet-56 and VGG-16 against masked-dense PyTorch, and their parts",
     "update": "a topology update, and the dense gradients it needs, against the 400 steps before it",
     "memory": "bytes of the sparse engine against connections, and peak memory of a training process",
     "end_to_end": "images per second of training, data included, against DataLoader + torchvision + masked-dense",

@@ -1,4 +1,4 @@
-"""The picture in docs/speed.md: time per step against connections, from bench/results/engines.csv."""
+"""Time per step against connections: the picture in docs/speed.md, and one of the convolutional networks."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -24,19 +25,22 @@ LABELS = {"sparse": "sparse engine", "dense": "masked-dense PyTorch", "torch CSR
 
 
 def plot(folder: Path = RESULTS) -> Path:
-    """Draw folder/engines.csv into folder/engines.svg and .png; return the path of the svg.
+    """Draw folder/engines.csv into folder/engines.svg and .png, and conv.csv likewise if it is there; return the first
+    one's path.
 
     Raises RegrowError, with the command that helps, if there is nothing to draw.
     """
     source = folder / "engines.csv"
     if not source.is_file():
         raise RegrowError(f"There is no {source}: run `python -m bench engines --save` first.")
-    about = json.loads(source.with_suffix(".json").read_text())
     use_style()
-    fig = figure(pd.read_csv(source), about["hardware"])
-    with mpl.rc_context({"svg.hashsalt": "regrow"}):
-        fig.savefig(folder / "engines.svg", metadata={"Date": None})
-    fig.savefig(folder / "engines.png", dpi=150)
+    for name, drawn in (("engines", figure), ("conv", networks)):
+        source = folder / f"{name}.csv"
+        if source.is_file():
+            fig = drawn(pd.read_csv(source), json.loads(source.with_suffix(".json").read_text())["hardware"])
+            with mpl.rc_context({"svg.hashsalt": "regrow"}):
+                fig.savefig(folder / f"{name}.svg", metadata={"Date": None})
+            fig.savefig(folder / f"{name}.png", dpi=150)
     return folder / "engines.svg"
 
 
@@ -63,10 +67,34 @@ def figure(table: pd.DataFrame, hardware: str) -> Figure:
     ax.set(xscale="log", yscale="log", xlabel="connections", ylabel="ms per training step",
            title=f"A training step of the 3072-1024-512-10 MLP, batch 128, one thread\n{hardware}")
     ax.set_ylim(top=1.6 * table["ms_q3"].max())  # room for the label above the dense line
+    _logarithmic(ax)
+    ax.legend(loc="lower right", frameon=True, framealpha=1, edgecolor="none")
+    return fig
+
+
+def networks(table: pd.DataFrame, hardware: str) -> Figure:
+    """The same for each convolutional network, with quartiles."""
+    steps = table[table["what"] == "step"]
+    names = list(dict.fromkeys(steps["network"]))
+    fig = Figure(figsize=(3.6 * len(names), 3.6), layout="constrained")
+    for ax, name in zip(fig.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        for engine, part in steps[steps["network"] == name].groupby("engine", sort=False):
+            part = part.sort_values("connections")
+            spread = [part["ms"] - part["ms_q1"], part["ms_q3"] - part["ms"]]
+            ax.errorbar(part["connections"], part["ms"], yerr=spread, color=COLOURS[str(engine)],
+                        marker=MARKERS[str(engine)], capsize=2, label=LABELS[str(engine)])
+        ax.set(xscale="log", yscale="log", xlabel="connections", title=name)
+        _logarithmic(ax)
+    fig.axes[0].set_ylabel("ms per training step")
+    fig.axes[0].legend(loc="best", frameon=True, framealpha=1, edgecolor="none")
+    fig.suptitle(f"Training steps, batch 128, one thread, {hardware}", size="medium")
+    return fig
+
+
+def _logarithmic(ax: Axes) -> None:
+    """Plain numbers and a grid on two logarithmic axes."""
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
     ax.grid(which="major", color="#dddddd", linewidth=0.6)
-    ax.legend(loc="lower right", frameon=True, framealpha=1, edgecolor="none")
-    return fig

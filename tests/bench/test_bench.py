@@ -27,6 +27,7 @@ from regrow_companion.study import REPOSITORY
 ROOT = REPOSITORY
 ROWS: dict[str, dict[str, set]] = {
     "engines": {"engine": {"sparse", "dense", "torch CSR", "scipy"}},
+    "conv": {"engine": {"sparse", "dense"}, "network": {"convnet"}},
     "update": {"growth": {"random", "gradient", "momentum"}},
     "memory": {"engine": {"sparse", "dense"}},
     "end_to_end": {"density": {0.05, 0.01}},
@@ -150,7 +151,11 @@ def test_saved_results_can_be_drawn(tmp_path: Path) -> None:
     rows = [dict(zip(columns, (density, int(1e6 * density), engine, ms, ms, ms, 3, 40 / ms), strict=True))
             for density in (0.01, 0.1, 0.5) for engine, ms in (("sparse", 2 + 100 * density), ("dense", 40.0))]
     Table("engines", "title", columns, rows).save({"hardware": "a processor"}, tmp_path)
+    more = [{"network": network, "what": what, **row} for row in rows for network in ("convnet", "vgg16")
+            for what in ("step", "evaluation")]
+    Table("conv", "title", tuple(more[0]), more).save({"hardware": "a processor"}, tmp_path)
     svg = plot(tmp_path).read_bytes()
+    assert (tmp_path / "conv.svg").read_bytes() != svg
     assert (tmp_path / "engines.png").stat().st_size > 1000 and b"<svg" in svg
     assert plot(tmp_path).read_bytes() == svg
 
