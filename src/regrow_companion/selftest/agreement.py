@@ -12,6 +12,7 @@ import torch
 
 from regrow.config import CHOICES, RunConfig
 from regrow.determinism import one_thread
+from regrow.engines.sparse import supports
 from regrow_companion.selftest.following import (
     CNN,
     MLP,
@@ -43,15 +44,16 @@ def checks(where: Where) -> list[Check]:
     found.append(Check(f"agreement: {other} MLP, static",
                        partial(agrees, (MLP.but(prune="none", grow="none"),), where.device, other)))
     for network in NETWORKS[:1] if where.quick else NETWORKS:
-        found.append(Check(f"agreement: dense {network}", partial(_convolutional, network, where)))
+        found.append(Check(f"agreement: {other} {network}", partial(_convolutional, network, where, other)))
     found.append(Check(f"agreement: {other} RBM", partial(agrees, (RBM,), where.device, other)))
     return found
 
 
-def _convolutional(network: str, where: Where) -> Found:
-    if not where.on_gpu:
-        raise Skipped("needs a GPU: on a processor one engine alone trains convolutions")
-    return agrees((CNN.but(model=network, hidden=RunConfig.hidden),), where.device, "dense")
+def _convolutional(network: str, where: Where, engine: str) -> Found:
+    config = CNN.but(model=network, hidden=RunConfig.hidden, padding="auto")
+    if engine == "sparse" and not supports(config):
+        raise Skipped("needs a GPU: on a processor the dense engine alone trains it")
+    return agrees((config,), where.device, engine)
 
 
 def agrees(configs: Sequence[RunConfig], device: str, engine: str) -> Found:
