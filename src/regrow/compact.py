@@ -53,11 +53,12 @@ class CompactRecord(Record):
 
 
 def save(full: Record, path: Path, *, topology: bool = True) -> None:
-    """Write the compact form of a record of a fully connected network.
+    """Write the compact form of a record.
 
     Without `topology`, for tables that read accuracies only, no mask is kept, and degrees at the start and the end, of
     the input at the end only.
-    A Boltzmann machine, whose single layer has no paths through hidden neurons, keeps the degrees at the moments.
+    A Boltzmann machine, whose single layer has no paths through hidden neurons, keeps the degrees at the moments. Paths
+    are counted in fully connected networks only.
     """
     rows = {0, len(full.steps) - 1}
     if not topology:
@@ -71,9 +72,9 @@ def save(full: Record, path: Path, *, topology: bool = True) -> None:
                if (kind, layer) != ("out_degree", first)}
     arrays |= {f"packed_masks/{layer}": packed[[LAST] if topology else []]
                for layer, packed in full.packed_masks.items()}
+    has_paths = topology and len(full.layers) > 1 and all(len(shape) == 2 for shape in full.shapes.values())
     arrays |= {"moment_degrees": full.input_degrees()[0 if topology else -1:],
-               "moment_paths": (full.input_paths() if topology and len(full.layers) > 1
-                                else full.input_degrees()[:0]).astype(np.int32)}
+               "moment_paths": (full.input_paths() if has_paths else full.input_degrees()[:0]).astype(np.int32)}
     head = full.head() | {"format": FORMAT, "provenance": full.provenance}
     files.write_arrays(path, arrays, head, zipfile.ZIP_LZMA)
 

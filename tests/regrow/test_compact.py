@@ -30,6 +30,20 @@ def shipped(full: Record, tmp_path: Path) -> Record:
     return compact.load(tmp_path / "records" / f"{full.key}.npz")
 
 
+
+def test_a_convolutional_network_is_shipped_without_paths(tmp_path: Path) -> None:
+    config = RunConfig(model="convnet", dataset="fashion_mnist_small", train_limit=128, batch_size=32, epochs=1,
+                       update_interval=2)
+    whole = Store(tmp_path / "store").ensure(config)
+    compact.save(whole, tmp_path / "small.npz")
+    small = compact.load(tmp_path / "small.npz")
+    assert len(small.input_paths()) == 0
+    for layer in whole.layers:
+        np.testing.assert_array_equal(small.in_degree[layer], whole.in_degree[layer])
+        np.testing.assert_array_equal(small.masks(5)[layer], whole.masks(5)[layer])
+        np.testing.assert_array_equal(small.masks(0)[layer], whole.masks(0)[layer])
+
+
 def test_says_what_the_full_record_says(full: Record, shipped: Record) -> None:
     assert shipped.config == full.config and shipped.provenance == full.provenance
     assert shipped.connections == full.connections and shipped.moments == full.moments
