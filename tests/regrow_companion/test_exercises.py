@@ -20,7 +20,7 @@ from regrow_companion.runner.index import read_index
 from regrow_companion.study import REPOSITORY
 
 NOTEBOOKS = [entry.id for entry in read_index(REPOSITORY / "notebooks" / "index.yml")]
-SLOW = {"00", "07", "13", "17", "20"}  # their truths train small networks, or evaluate the ledger
+SLOW = {"00", "07", "13", "15", "17", "20"}  # their truths train, run Gibbs chains or evaluate the ledger
 ODD: tuple[Any, ...] = ("text", float("nan"), np.inf, [], {}, [1, [2]], object(), lambda: None, pd.DataFrame(),
                         torch.zeros(7), {"a": float("nan")}, b"bytes", np.array([None]), int, 1j, {1: ...})
 

@@ -123,6 +123,7 @@ def test_an_exercise_has_a_place_to_work_a_check_and_a_solution_that_passes_it(e
         assert re.search(rf"^\*\*{number[1].strip(chr(34))}\.", asked.source, re.MULTILINE)
         assert "<summary>Hint</summary>" in asked.source
         assert "Solution</summary>" in text.source and "solution" in tags(solution)
+        assert "Fold out" not in text.source, "the next cell is there"
         assert f"assert book.check({number[1]}, " in solution.source
         assert solution.metadata["jupyter"] == {"outputs_hidden": True, "source_hidden": True}
         found.append(number[1].strip('"'))

@@ -54,5 +54,6 @@ EXERCISES = {
                   beside_chance, table(number(rel=0.01)), (
         Slip("Take off what everybody begins with.", partial(beside_chance, beginning=True)),
         Slip("This is at the end of training.", partial(beside_chance, part=1.0)),
-        Slip("This is chance over explored.", lambda book: {rule: 1 / of for rule, of in beside_chance(book).items()}))),
+        Slip("This is chance over explored.",
+             lambda book: {rule: 1 / of for rule, of in beside_chance(book).items()}))),
 }

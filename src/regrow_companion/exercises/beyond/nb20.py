@@ -23,9 +23,11 @@ CHANNELS, FILTERS, GROUPS = 16, 32, 4
 def watched() -> Observation:
     """The notebook's loop: a small dense network that is pruned after each of six epochs."""
     images = data.load("fashion_mnist_small", image_format="native", train_limit=3000)
-    torch.manual_seed(0)  # as in the notebook
-    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 100), nn.ReLU(), nn.Linear(100, 50), nn.ReLU(), nn.Linear(50, 10))
-    weights = [(layer, "weight") for layer in model if isinstance(layer, nn.Linear)]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # as in the notebook
+        layers = nn.Linear(784, 100), nn.Linear(100, 50), nn.Linear(50, 10)
+    model = nn.Sequential(nn.Flatten(), layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2])
+    weights = [(layer, "weight") for layer in layers]
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     watch = observe(model)
     for epoch in range(1, 7):

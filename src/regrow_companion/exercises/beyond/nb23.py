@@ -18,7 +18,7 @@ LEFT = 0.05
 
 
 def trainings(book: Session, dense: int = 1) -> dict[float, int]:
-    """Trainings until less than a twentieth of the hidden layers' connections is left, by the share that goes a round."""
+    """Trainings until less than LEFT of the hidden layers' connections is there, by the share that goes a round."""
     return {pace: ceil(log(LEFT) / log(1 - pace)) + dense for pace in PACES}
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regrow import RunConfig, data, schedule, train
+from regrow.engines.dense import MaskedEngine
 from regrow_companion import study
 from regrow_companion.exercises import Exercise, Slip
 from regrow_companion.exercises.grading import number, table
@@ -24,6 +25,7 @@ def weights() -> NDArray[np.float64]:
     images = data.load(config.dataset, image_format=config.image_format)
     run = train.start(config, images)
     train.finish(run, images)
+    assert isinstance(run.engine, MaskedEngine)
     layer = run.engine.topology
     return layer.weights["fc1"].detach()[layer.masks["fc1"]].numpy().astype(float)
 
@@ -77,7 +79,8 @@ EXERCISES = {
         Slip("This is the share of what magnitude removes; divide by the number that at least one rule removes.",
              partial(in_common, of_either=False)),
         Slip("This is the overlap with SET as it was copied, with the bug.", partial(in_common, other="set_legacy")))),
-    "2": Exercise("a table of three shares of the sum of squared weights", signal, table(number(rel=0.02, share=True)), (
+    "2": Exercise("a table of three shares of the sum of squared weights", signal,
+                  table(number(rel=0.02, share=True)), (
         Slip("These are shares of the sum of |theta|: take squares.", partial(signal, power=1)),
         Slip("These are shares of the connections. The small ones carry less than their share.",
              partial(signal, power=0)))),

@@ -68,7 +68,7 @@ def agreement(book: Session, sign: int = 1, measure: Callable[..., Any] = stats.
 EXERCISES = {
     "1": Exercise("a function of mean and standard deviation that returns the list of possible m, out of 1 to 4",
                   lambda book: lost_runs, function(_cells), (
-        Slip("The standard deviation of five runs has n - 1 in it: square it, and set m (n - m) / (n (n - 1)) against it.",
+        Slip("The standard deviation of five runs divides by n - 1; its square is (a - c)^2 m (n - m) / (n (n - 1)).",
              lambda book: lambda mean, std: lost_runs(mean, std, ddof=0)),
         Slip("Some of these are impossible: look at the a and c that they would take.",
              lambda book: lambda mean, std: [1, 2, 3, 4]))),

@@ -57,7 +57,7 @@ EXERCISES = {
     "1": Exercise("a table by rule, [visible, hidden]: variance over mean at the end, first machine of the rule",
                   dispersion, table(array(rel=0.01)), (
         Slip("These are the degrees before training.", partial(dispersion, moment=0)),
-        Slip("This is the standard deviation over the mean; for a random graph it is the variance that equals the mean.",
+        Slip("This is the standard deviation over the mean; in a random graph it is the variance that equals the mean.",
              partial(dispersion, root=True)),
         Slip("The sides are exchanged: a row of the mask is a hidden unit.",
              lambda book: {rule: pair[::-1] for rule, pair in dispersion(book).items()}))),

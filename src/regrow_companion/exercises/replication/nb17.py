@@ -22,7 +22,8 @@ NEARLY = 0.8  # of the largest degree under gradient growth, as the claim moment
 
 def _topology(book: Session) -> dict[str, list[Record]]:
     """The full-scale runs, in any profile. Raises NotRecorded, naming the command."""
-    return study.by_method(require(Store(book.store.root, read_also=(study.SHIPPED,)), study.runs("topology", "paper"),
+    store = Store(book.store.root, read_also=(study.SHIPPED,))
+    return study.by_method(require(store, list(study.runs("topology", "paper")),
                                    "python -m regrow run --profile paper --only topology trains them."))
 
 
