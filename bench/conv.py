@@ -13,7 +13,7 @@ import numpy as np
 from bench.engines import break_even
 from bench.table import Table
 from bench.timing import TIMED_COLUMNS, interleaved
-from bench.workload import IMAGES, STATIC, Training, images
+from bench.workload import IMAGES, Training, images
 from regrow.config import RunConfig
 from regrow.engines import BREAK_EVEN_DENSITY
 from regrow.engines.conv import kernels
@@ -40,7 +40,7 @@ def run(size: str) -> Table:
     for network, densities in options["networks"].items():
         for density in densities:
             config = RunConfig(model=network, dataset="cifar10", sparsity=round(1 - density, 6), epochs=2,
-                               batch_size=options["batch"], **STATIC)
+                               batch_size=options["batch"], prune="none", grow="none")
             both = {engine: Training(config, dataset, engine) for engine in ("sparse", "dense")}
             calls = options["calls"] if network == "convnet" else 1
             timed: dict[str, dict[str, Callable[[], object]]] = {
