@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
@@ -208,8 +209,8 @@ def summary(course: pd.DataFrame, wiring: pd.DataFrame) -> pd.DataFrame:
 
 
 def figure_b21(course: pd.DataFrame, wiring: pd.DataFrame, degrees: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """A row for each network: (a) validation accuracy over epochs, (b) the largest in-degree of a layer over its mean,
-    mean of the layers, over training, (c) share of units with a relative in-degree as large or larger, at the end.
+    """A row for each network: (a) validation accuracy after each epoch, (b) the largest in-degree of a layer over its
+    mean, mean of the layers, over training, (c) share of units with a relative in-degree as large or larger, at the end.
 
     Bands are the range over seeds. The frame has the values of (a) and (b).
     """
@@ -222,14 +223,17 @@ def figure_b21(course: pd.DataFrame, wiring: pd.DataFrame, degrees: pd.DataFrame
             mine = (course["network"] == network) & (course["rule"] == rule)
             theirs = (wiring["network"] == network) & (wiring["rule"] == rule)
             means = wiring[theirs].groupby(["seed", "step"])["ratio"].mean().reset_index()
-            for ax, frame, x, y in ((row[0], course[mine], "epoch", "validation %"), (row[1], means, "step", "ratio")):
+            learned = course[mine & (course["epoch"] > 0)]
+            for ax, frame, x, y in ((row[0], learned, "epoch", "validation %"), (row[1], means, "step", "ratio")):
                 frames.append(_line(ax, frame, x, y, rule).assign(network=network, rule=rule, what=y))
             _share(row[2], degrees[(degrees["network"] == network) & (degrees["rule"] == rule)
                                    & (degrees["moment"] == "end")], rule)
         title = NETWORKS[network].title
         row[0].set(ylabel=f"{title}\nvalidation (%)", xlabel="epoch")
         row[1].set(ylabel="largest / mean in-degree", xlabel="step")
-        row[2].set(ylabel="share as large or larger", xlabel="in-degree / mean", xscale="log", yscale="log")
+        row[2].set(ylabel="share as large or larger", xlabel="in-degree / mean", xscale="log", yscale="log",
+                   xlim=(0.09, None))
+        row[2].xaxis.set_minor_formatter(NullFormatter())
     for ax, letter, what in zip(axes[0], "abc", ("accuracy", "largest unit", "units at the end"), strict=True):
         ax.set_title(f"({letter}) {what}")
     handles, labels = axes[0, 0].get_legend_handles_labels()

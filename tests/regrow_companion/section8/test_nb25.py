@@ -50,7 +50,7 @@ def test_the_summary_counts_at_the_end(tables: dict[str, pd.DataFrame]) -> None:
 def test_the_figure_has_a_row_for_each_network(tables: dict[str, pd.DataFrame]) -> None:
     fig, frame = anybody.figure_b21(tables["course"], tables["wiring"], tables["ends"])
     assert len(fig.axes) == 3 and set(frame["what"]) == {"validation %", "ratio"}
-    assert set(frame["rule"]) == {"static", "gradient"} and len(frame) == 2 * (3 + tables["wiring"]["step"].nunique())
+    assert set(frame["rule"]) == {"static", "gradient"} and len(frame) == 2 * (2 + tables["wiring"]["step"].nunique())
 
 
 @pytest.mark.parametrize("name", anybody.NETWORKS)
