@@ -210,7 +210,7 @@ def summary(course: pd.DataFrame, wiring: pd.DataFrame) -> pd.DataFrame:
 
 def figure_b21(course: pd.DataFrame, wiring: pd.DataFrame, degrees: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     """A row for each network: (a) validation accuracy after each epoch, (b) the largest in-degree of a layer over its
-    mean, mean of the layers, over training, (c) share of units with a relative in-degree as large or larger, at the end.
+    mean, mean of the layers, over training, (c) share of units at the end with a relative in-degree as large or larger.
 
     Bands are the range over seeds. The frame has the values of (a) and (b).
     """
