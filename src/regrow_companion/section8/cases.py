@@ -161,9 +161,10 @@ def tables(experiment: Experiment, profile: str, store: Path, shipped: Path) -> 
     `shipped`/beyond, see `together`, and raise NotRecorded, naming the command, if there is none at all.
     """
     own, scale = own_tables(store), "quick" if profile == "quick" else "paper"
-    if scale == "quick":
-        perform(experiment, experiment.cases(scale), own)
-    for cases in (experiment.cases(scale), experiment.older(scale)):
+    wanted = experiment.cases(scale)
+    if scale == "quick" and not all(complete(case.key, experiment.tables, own) for case in wanted):
+        perform(experiment, wanted, own)  # not without need: it shows a bar, and every answer to an exercise comes here
+    for cases in (wanted, experiment.older(scale)):
         mine = _kept(cases, experiment.tables, own)
         theirs = {} if scale == "quick" else _kept(cases, experiment.tables, shipped / FOLDER)
         if found := together(mine, theirs, [case.key for case in cases]):

@@ -99,3 +99,10 @@ def test_what_is_there_is_performed_again_only_when_asked_for(tmp_path: Path) ->
     assert pd.read_csv(path)["number"].tolist() == [SHIPPED]
     cases.perform(saying(OWN), [Example(RUNS[0])], tmp_path, anew=True)
     assert pd.read_csv(path)["number"].tolist() == [OWN]
+
+
+def test_quick_makes_what_is_missing_and_then_only_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = cases.tables(saying(OWN), "quick", tmp_path, tmp_path)
+    assert made["often"]["number"].tolist() == [OWN] * len(RUNS)
+    monkeypatch.setattr(cases, "perform", lambda *_: pytest.fail("a bar for nothing"))
+    assert cases.tables(saying(0.0), "quick", tmp_path, tmp_path)["often"].equals(made["often"])
