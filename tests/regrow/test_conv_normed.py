@@ -206,12 +206,12 @@ def short_vgg(channels: int, classes: int) -> nn.Sequential:
     """VGG-16's plan with fewer convolutions and channels: its pools, and maps down to 2 x 2."""
     net, widths = nn.Sequential(), (channels, 16, 16, 32, 16, 32, 16)
     for (n_in, n_out), name in zip(pairwise(widths), ("1_1", "1_2", "2_1", "3_1", "4_1", "5_1"), strict=True):
-        net.add_module(f"conv{name}", models._conv(n_in, n_out, 3))
+        net.add_module(f"conv{name}", models.convolution(n_in, n_out, 3))
         net.add_module(f"bn{name}", nn.BatchNorm2d(n_out))
         net.add_module(f"relu{name}", nn.ReLU())
         if name[0] < "5" and name != "1_1":
             net.add_module(f"pool{name[0]}", nn.MaxPool2d(2))
-    return models._with_head(net, n_out, classes)
+    return models.with_head(net, n_out, classes)
 
 
 SHORT: dict[str, Callable[[int, int], nn.Module]] = {

@@ -424,7 +424,7 @@ ANSWERS = (
      {"pruning rule": "set_legacy", "fraction pruned p": "0.1", "stage": "2: mark"}, r"marks [2-9].*would be 1\."),
     ("stay ahead under random growth", "rich_get_richer",
      {"topology updates": "50", "in colour, who leads": "after the first update"}, r"Random growth: .* neurons 1, 8"),
-    ("who pays", "rich_get_richer", {"topology updates": "50"}, r"Gradient growth: from \d to \d\d inputs"),
+    ("from which neurons", "rich_get_richer", {"topology updates": "50"}, r"Gradient growth: from \d to \d\d inputs"),
     ("Is it a power law?", "power_law", {}, r"728 of 1536 neurons.*fails the usual rule"),
     ("not rejected", "power_law", {"lower end xmin": "1,000"}, r"27 of 1536 neurons.*passes the usual rule"),
     ("builds the deepest core", "shells", {"network": "random growth"}, r"The core is shell 79\."),

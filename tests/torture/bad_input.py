@@ -113,7 +113,7 @@ def _command_lines() -> Iterator[Mistake]:
         yield _train("command lines", *TINY, more=("--device", device))
     for engine in ("spars", "", "jax"):
         yield _train("command lines", *TINY, more=("--engine", engine))
-    yield _train("command lines", "model=convnet", more=("--engine", "sparse"))
+    yield _train("command lines", "model=resnet50", more=("--engine", "sparse"))
     yield from (Mistake("command lines", ("run", "--jobs", jobs, *store)) for jobs in ("-1", "many", "1.5", ""))
     yield from (Mistake("command lines", ("notebooks", "--jobs", jobs)) for jobs in ("-2", "x"))
     yield from (Mistake("command lines", ("notebooks", "--from", name)) for name in ("99", "fig99", ""))

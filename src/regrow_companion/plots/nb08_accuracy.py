@@ -26,7 +26,7 @@ OWN = "ours, not in the paper"
 # What a row of ours is called under each reading of a record, and the row of its differences from the paper.
 ROWS = {"last": ("ours, last epoch", "last epoch - paper"),
         "best validation": ("ours, best validation", "best validation - paper")}
-# A whole table on one CPU core, in hours; docs/cluster.md says how and where this was measured.
+# A whole table on one CPU core, in hours; docs/fullscale.md says how and where this was measured.
 HOURS = {"table3": 6_100, "table4": 18_100, "table7": 36_300, "table8": 20_600}
 NOT_HAD = "cifar100"
 
@@ -121,7 +121,7 @@ def untrained(need: str, profile: str, records: Sequence[Record]) -> str:
               if any(runs) and not all(runs)]
     missing = sum(runs.count(False) for runs in done.values())
     return (f"{'; '.join(parts)}. `{command(need)}` trains the {missing} of {len(grid)} runs that are missing; the "
-            f"whole table takes about {HOURS[need]:,} hours on one CPU core (docs/cluster.md).")
+            f"whole table takes about {HOURS[need]:,} hours on one CPU core (docs/fullscale.md).")
 
 
 def images_missing(need: str, records: Sequence[Record]) -> str:

@@ -225,7 +225,7 @@ def test_images_that_could_not_be_had_are_spoken_of_once(tiny):
 
 
 def test_the_hours_are_those_of_the_documentation():
-    page = (REPOSITORY / "docs" / "cluster.md").read_text()
+    page = (REPOSITORY / "docs" / "fullscale.md").read_text()
     for need, hours in accuracy.HOURS.items():
         runs = len(study.runs(need, "paper"))
         assert f"| Table {need[-1]} | {runs} | {hours:,} |" in page
