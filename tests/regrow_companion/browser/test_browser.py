@@ -75,9 +75,11 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The notebooks in a folder of their own, with one more whose widget fails."""
+    """The notebooks in a folder of their own, with one more whose widget fails; beside it the pictures that they show."""
     folder = tmp_path_factory.mktemp("lab") / "notebooks"
     folder.mkdir()
+    shutil.copytree(ROOT / "figures", folder.parent / "figures", ignore=lambda _, names: [
+        name for name in names if not name.endswith(".png")])
     for name in ("00_tour.ipynb", "widgets.ipynb"):
         shutil.copy2(ROOT / "notebooks" / name, folder / name)
     failing = ("import ipywidgets\nslider = ipywidgets.IntSlider(description='breaks')\n"
@@ -99,7 +101,7 @@ def lab(browser: Any, copy: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     environment["REGROW_STORE"] = str(home / "store")  # the tour trains
     environment.pop(STATIC, None)
     with (home / "log").open("w") as log:
-        server = subprocess.Popen([sys.executable, "-m", "jupyterlab", *LAB, f"--ServerApp.root_dir={copy}"],
+        server = subprocess.Popen([sys.executable, "-m", "jupyterlab", *LAB, f"--ServerApp.root_dir={copy.parent}"],
                                   env=environment, cwd=copy, stdout=log, stderr=subprocess.STDOUT,
                                   start_new_session=True)
         try:
@@ -139,7 +141,7 @@ def open_notebook(browser: Any, lab: tuple[str, str], tmp_path: Path) -> Iterato
     complaints: list[str] = []
 
     def opened(name: str) -> Any:
-        it = context.new_page()
+        name, it = f"notebooks/{name}", context.new_page()
         it.set_default_timeout(PATIENCE)
         it.on("pageerror", lambda error: complaints.append(str(error)))
         it.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)

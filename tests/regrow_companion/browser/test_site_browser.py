@@ -143,8 +143,9 @@ def test_formulas_are_typeset_and_solutions_folded(opened: Callable[..., Any]) -
     it = opened("05_k_shells.html")
     assert it.locator("mjx-container[jax=SVG] svg").count() > 10 and it.locator("[data-mjx-error]").count() == 0
     assert "$" not in " ".join(it.locator(".prose").all_inner_texts())
-    folds = it.locator(".prose > details")
-    assert folds.count() == 3 and it.locator(".prose > details[open]").count() == 0
+    assert it.locator(".prose > details").count() == 6 and it.locator(".prose > details[open]").count() == 0
+    folds = it.locator(".prose > details", has_text="Solution")
+    assert folds.count() == 3, "the others are hints"
     code = folds.first.locator(".source")
     assert code.count() == 1 and not code.is_visible()
     folds.first.locator("summary").first.focus()
