@@ -75,7 +75,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The notebooks in a folder of their own, with one more whose widget fails; beside it the pictures that they show."""
+    """The notebooks in a folder of their own, with one more whose widget fails, and beside it their pictures."""
     folder = tmp_path_factory.mktemp("lab") / "notebooks"
     folder.mkdir()
     shutil.copytree(ROOT / "figures", folder.parent / "figures", ignore=lambda _, names: [
