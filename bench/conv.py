@@ -130,7 +130,7 @@ def _shares(network: str, training: Training, step_ms: float) -> dict[str, Any]:
 
 def _time_tiles(engine: SparseConvNet, tiles: np.ndarray, timed: Callable[..., None]) -> None:
     """Forward, weight gradient and data gradient of every layer of the ConvNet, on one tile."""
-    memory, layers = engine.memory, [layer.begin() for layer in engine.convolutions.values()]
+    memory, layers = engine.memory, [layer.begin() for layer in engine.order.values()]
     for k, layer in enumerate(layers):
         x, delta, summed = memory.maps[k - 1] if k else tiles[0], memory.deltas[k], (layer.sums, layer.bias_sums)
         in_height, in_width, height, width, _, border = (int(size) for size in memory.sizes[k])

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis.strategies as st
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from regrow import train
 from regrow.config import RunConfig
-from regrow.data import Dataset
+from regrow.data import Dataset, ImageSet
 
 # Few distinct values, zeros of both signs among them, so that ties are the rule and not the exception.
 NUMBERS = st.sampled_from([-2.0, -1.0, -0.5, -0.0, 0.0, 0.5, 1.0, 2.0])
@@ -67,3 +68,17 @@ def copies_there_and_back(monkeypatch: pytest.MonkeyPatch) -> None:
         return usual(tensor.as_subclass(Tensor) if where == "cpu" else tensor, *args, **options)
 
     monkeypatch.setattr(Tensor, "to", to)
+
+
+def noise(shape: tuple[int, int, int] = (3, 32, 32), count: int = 64) -> Dataset:
+    """Random images. In pictures with black borders many sums are equal but for rounding, and decide which pixel is the
+    largest of a pool."""
+    rng = np.random.default_rng(0)
+
+    def some(n: int) -> ImageSet:
+        return ImageSet(torch.from_numpy(rng.integers(0, 256, (n, *shape), dtype=np.uint8)),
+                        torch.from_numpy(rng.integers(0, 10, n)))
+
+    return Dataset(name="noise", train=some(count), validation=some(23), test=some(8), classes=10,
+                   class_names=tuple("0123456789"), mean=(0.5,) * shape[0], std=(0.3,) * shape[0], image_shape=shape,
+                   sha256="")

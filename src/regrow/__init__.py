@@ -11,8 +11,7 @@ from regrow.errors import RegrowError
 from regrow.record import Record
 from regrow.store import Store
 
-__all__ = ["Record", "RegrowError", "RunConfig", "Store", "__version__", "growth", "observe", "pruning",
-           "sparsify"]
+__all__ = ["Record", "RegrowError", "RunConfig", "Store", "__version__", "growth", "observe", "pruning", "sparsify"]
 
 
 def __getattr__(name: str) -> object:

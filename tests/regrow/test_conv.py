@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from builders import interrupted_everywhere
+from builders import interrupted_everywhere, noise
 
 from regrow import data, train
 from regrow.config import RunConfig
-from regrow.data import Dataset, ImageSet
+from regrow.data import Dataset
 from regrow.engines import chosen_engine
 from regrow.engines.conv.gradients import RunningAverage, Wanted, add_dense_gradient
 from regrow.engines.conv.kernels import (
@@ -31,20 +31,6 @@ from regrow.engines.kernels import aligned
 
 SMALL = RunConfig(model="convnet", dtype="float64", train_limit=64, batch_size=11, epochs=4, update_interval=7,
                   sparsity=0.9, lr=0.05)
-
-
-def noise(shape: tuple[int, int, int] = (3, 32, 32), count: int = 64) -> Dataset:
-    """Random images. In pictures with black borders many sums are equal but for rounding, and decide which pixel is the
-    largest of a pool."""
-    rng = np.random.default_rng(0)
-
-    def some(n: int) -> ImageSet:
-        return ImageSet(torch.from_numpy(rng.integers(0, 256, (n, *shape), dtype=np.uint8)),
-                        torch.from_numpy(rng.integers(0, 10, n)))
-
-    return Dataset(name="noise", train=some(count), validation=some(23), test=some(8), classes=10,
-                   class_names=tuple("0123456789"), mean=(0.5,) * shape[0], std=(0.3,) * shape[0], image_shape=shape,
-                   sha256="")
 
 
 # ---- kernels ----

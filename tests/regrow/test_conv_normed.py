@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from builders import interrupted_everywhere
+from builders import interrupted_everywhere, noise
 from torch import nn
 
 from regrow import models, train
 from regrow.config import RunConfig
-from regrow.data import Dataset, ImageSet
 from regrow.engines import chosen_engine
 from regrow.engines.conv import head, rows
 from regrow.engines.conv.gradients import Wanted
@@ -40,18 +39,6 @@ from regrow.errors import RegrowError
 SMALL = RunConfig(model="resnet56", dtype="float64", train_limit=45, batch_size=11, epochs=3, update_interval=4,
                   sparsity=0.9, lr=0.05)
 COUNT, TILES = 13, 2  # images of a batch, the last tile with five
-
-
-def noise() -> Dataset:
-    """Random images; the last batch of an epoch has one."""
-    rng = np.random.default_rng(0)
-
-    def some(n: int) -> ImageSet:
-        return ImageSet(torch.from_numpy(rng.integers(0, 256, (n, 3, 32, 32), dtype=np.uint8)),
-                        torch.from_numpy(rng.integers(0, 10, n)))
-
-    return Dataset(name="noise", train=some(45), validation=some(23), test=some(8), classes=10,
-                   class_names=tuple("0123456789"), mean=(0.5,) * 3, std=(0.3,) * 3, image_shape=(3, 32, 32), sha256="")
 
 
 # ---- kernels ----
@@ -224,7 +211,7 @@ def short_networks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def finished(config: RunConfig, engine: str) -> train.Run:
-    dataset = noise()
+    dataset = noise(count=45)
     run = train.start(config, dataset, engine=engine)
     train.finish(run, dataset)
     return run
@@ -259,7 +246,7 @@ def test_agrees_with_dense_in_double_precision(options: dict) -> None:
 @pytest.mark.parametrize("options", [{"grow": "momentum"}, {"grow": "gradient", "model": "vgg16"}], ids=str)
 def test_resumes_bit_for_bit_at_any_step(options: dict, tmp_path: Path) -> None:
     config = SMALL.but(dtype="float32", **options)
-    assert len(interrupted_everywhere(config, noise(), "sparse", (1, 4, 5, 9, 14), tmp_path)) == 1
+    assert len(interrupted_everywhere(config, noise(count=45), "sparse", (1, 4, 5, 9, 14), tmp_path)) == 1
 
 
 def test_which_runs_it_takes() -> None:

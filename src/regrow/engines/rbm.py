@@ -22,7 +22,6 @@ from regrow import rbm
 from regrow.config import RunConfig
 from regrow.data import Dataset, ImageSet, drawn, draws
 from regrow.determinism import tensor_float
-from regrow.engines import kernels
 from regrow.engines.dense import MaskedEngine
 from regrow.engines.kernels import TILE, aligned
 from regrow.engines.sparse import LinearNetwork
@@ -150,9 +149,7 @@ class SparseRbmEngine(LinearNetwork):
     def step(self) -> None:
         """One step of SGD on the connections and both biases."""
         super().step()
-        config, dtype = self.config, self.layer.dtype
-        lr, mu, decay = (np.array([v], dtype) for v in (self.lr, config.momentum, config.weight_decay))
-        kernels.sgd(self.visible_bias, self.visible_gradient, self.visible_buffer, lr, mu, decay, config.nesterov)
+        self._descend(self.visible_bias, self.visible_gradient, self.visible_buffer)
 
     def accuracy(self, images: ImageSet) -> float:
         """nan: there is nothing that classifies."""

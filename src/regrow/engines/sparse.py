@@ -249,11 +249,15 @@ class SparseNetwork:
 
     def step(self) -> None:
         """One step of SGD on the connections and biases."""
-        config = self.config
         for layer in self.layers.values():
-            lr, mu, decay = (np.array([v], layer.dtype) for v in (self.lr, config.momentum, config.weight_decay))
-            kernels.sgd(layer.weight, layer.gradient, layer.buffer, lr, mu, decay, config.nesterov)
-            kernels.sgd(layer.bias, layer.bias_gradient, layer.bias_buffer, lr, mu, decay, config.nesterov)
+            self._descend(layer.weight, layer.gradient, layer.buffer)
+            self._descend(layer.bias, layer.bias_gradient, layer.bias_buffer)
+
+    def _descend(self, values: np.ndarray, gradient: np.ndarray, buffer: np.ndarray) -> None:
+        """SGD on some parameters, in place."""
+        config = self.config
+        lr, mu, decay = (np.array([v], values.dtype) for v in (self.lr, config.momentum, config.weight_decay))
+        kernels.sgd(values, gradient, buffer, lr, mu, decay, config.nesterov)
 
     def update(self, step: int) -> None:
         """Prune and grow: rebuild of the structure of every layer."""

@@ -81,7 +81,65 @@ def planned(convolutions: Sequence[nn.Conv2d], head: nn.Linear, image: tuple[int
     return plans[::-1]
 
 
-class SparseConvNet(SparseNetwork):
+class Convolutions(SparseNetwork):
+    """What networks of convolutions have in common: images as maps, and the dense gradients that rules read.
+
+    Heirs set `tiles`, [tiles, H, C, W, 8], for the images, `border`, their border, and `order`: layers as `wanted` has
+    them, the one that sees the images first.
+    """
+
+    tiles: np.ndarray
+    border: int
+    order: dict[str, SparseConv]
+
+    def _want(self, wanted: Wanted) -> None:
+        """Room for dense gradients of all layers: `wanted` for all but the first, whose rows are too short for it."""
+        first = next(iter(self.order.values()))
+        self.every = SparseConv(torch.zeros(first.shape, dtype=self.dtype), torch.zeros(0),
+                                torch.ones(first.shape, dtype=torch.bool), first.width, 0)
+        self.wanted = wanted
+        self.averages: dict[str, RunningAverage] = {
+            name: RunningAverage(self._dense_gradients()[name], self.config.growth_beta) for name in self.averaged}
+
+    def _put(self, images: np.ndarray, chosen: np.ndarray, offsets: np.ndarray, flips: np.ndarray,
+             mirrored: bool) -> np.ndarray:
+        """Maps [tiles, H, C, W, 8] of eight images each."""
+        tiles = self.tiles[:-(-len(chosen) // LANES)]
+        passes.load_images(images, chosen, offsets, flips, self.config.crop_pad, mirrored, self.scale, self.shift,
+                           self.staged, self.border, tiles)
+        return tiles
+
+    def _wanted_at(self, step: int) -> Wanted:
+        """What a step has to sum up besides; the sums are 0 then."""
+        wanted = self.wanted._replace(yes=self._is_averaged(step) or self._is_ranked(step))
+        for total in wanted.totals if wanted.yes else ():
+            total[:] = 0
+        return wanted
+
+    def _is_averaged(self, step: int) -> bool:
+        return bool(self.averages) and self._remembers(step)
+
+    def _is_ranked(self, step: int) -> bool:
+        return step in self.updates and "gradient" in self.needs
+
+    def _keep_dense(self, step: int) -> None:
+        """The dense gradients that are there after a step, for averages and for an update."""
+        averaged, ranked = self._is_averaged(step), self._is_ranked(step)
+        gradients = self._dense_gradients() if averaged or ranked else {}
+        for name in self.averages if averaged else ():
+            self.averages[name].add(gradients[name])
+        if ranked:
+            self.gradients = {name: gradients[name].contiguous().clone() for name in self.rewired}
+
+    def _dense_gradients(self) -> dict[str, Tensor]:
+        """Views of the last batch's, in the shape of every weight."""
+        (first, start), *others = self.order.items()
+        return {first: torch.from_numpy(self.every.gradient).reshape(start.shape)} | {
+            name: torch.from_numpy(total).permute(0, 3, 1, 2).reshape(layer.shape)
+            for (name, layer), total in zip(others, self.wanted.totals, strict=True)}
+
+
+class SparseConvNet(Convolutions):
     """The ConvNet of one run. The same verbs as the dense engine."""
 
     def __init__(self, config: RunConfig, dataset: Dataset, total_steps: int) -> None:
@@ -101,58 +159,24 @@ class SparseConvNet(SparseNetwork):
         layers = {name: SparseConv(weight, model.get_parameter(f"{name}.bias"), start.masks[name], w, delta.shape[2])
                   for (name, weight), w, delta in zip(start.weights.items(), widths, self.memory.deltas, strict=True)}
         super().__init__(config, dataset, total_steps, start, layers, mean=dataset.mean, std=dataset.std)
-        self.convolutions = layers
-        name, weight = next(iter(start.weights.items()))  # its rows are too short for add_dense_gradient
-        self.every = SparseConv(weight, torch.zeros(0), torch.ones_like(start.masks[name]), widths[0], 0)
-        self.border = plans[0].border
-        self.wanted = _dense(plans, dtype)
-        self.averages: dict[str, RunningAverage] = {name: RunningAverage(self._dense_gradients()[name],
-                                                                         config.growth_beta) for name in self.averaged}
-
-    def _put(self, images: np.ndarray, chosen: np.ndarray, offsets: np.ndarray, flips: np.ndarray,
-             mirrored: bool) -> np.ndarray:
-        """Maps [tiles, H, C, W, 8] of eight images each."""
-        tiles = self.tiles[:-(-len(chosen) // LANES)]
-        passes.load_images(images, chosen, offsets, flips, self.config.crop_pad, mirrored, self.scale, self.shift,
-                           self.staged, self.border, tiles)
-        return tiles
+        self.order, self.border = layers, plans[0].border
+        self._want(_dense(plans, dtype))
 
     def backward(self, images: Tensor, labels: Tensor, step: int) -> None:
         """Loss and gradients of a batch, and whatever dense gradient a coming update will read."""
-        remembers = bool(self.averages) and self._remembers(step)
-        ranked = step in self.updates and "gradient" in self.needs
-        dense = remembers or ranked
-        first, *others = self.convolutions.values()
-        every = self.every if dense else None
+        wanted = self._wanted_at(step)
+        first, *others = self.order.values()
+        every = self.every if wanted.yes else None
         layers = (first.begin(every), *(layer.begin() for layer in others))
-        for total in self.wanted.totals if dense else ():
-            total[:] = 0
-        self.loss += passes.train(layers, images.numpy(), labels.numpy(), self.memory,
-                                  self.wanted._replace(yes=dense))
+        self.loss += passes.train(layers, images.numpy(), labels.numpy(), self.memory, wanted)
         first.finish(every)
         for layer in others:
             layer.finish()
-        if dense:
-            self._keep_dense(remembers, ranked)
-
-    def _keep_dense(self, remembers: bool, ranked: bool) -> None:
-        """The dense gradients that are there now, for averages and for an update."""
-        gradients = self._dense_gradients()
-        for name in self.averages if remembers else ():
-            self.averages[name].add(gradients[name])
-        if ranked:
-            self.gradients = {name: gradients[name].contiguous().clone() for name in self.rewired}
-
-    def _dense_gradients(self) -> dict[str, Tensor]:
-        """Views of the last batch's, in the shape of every weight."""
-        (first, start), *others = self.convolutions.items()
-        return {first: torch.from_numpy(self.every.gradient).reshape(start.shape)} | {
-            name: torch.from_numpy(total).permute(0, 3, 1, 2).reshape(layer.shape)
-            for (name, layer), total in zip(others, self.wanted.totals, strict=True)}
+        self._keep_dense(step)
 
     def _logits(self, batch: Tensor, count: int) -> np.ndarray:
         """[count, classes] of a batch."""
-        layers = tuple(layer.begin() for layer in self.convolutions.values())
+        layers = tuple(layer.begin() for layer in self.order.values())
         tiles = batch.numpy()
         logits = np.empty((len(tiles), self.dataset.classes, LANES), tiles.dtype)
         passes.classify(layers, tiles, self.memory, logits)

@@ -15,22 +15,21 @@ from torch import Tensor, nn
 from regrow import models
 from regrow.config import RunConfig
 from regrow.data import Dataset
-from regrow.engines import kernels
-from regrow.engines.conv import head, passes, rows
+from regrow.engines.conv import head, rows
 from regrow.engines.conv.batchnorm import Norm
-from regrow.engines.conv.gradients import RunningAverage, Wanted
+from regrow.engines.conv.gradients import Wanted
 from regrow.engines.conv.head import Head
 from regrow.engines.conv.kernels import COLUMNS
 from regrow.engines.conv.layer import SparseConv
+from regrow.engines.conv.network import Convolutions
 from regrow.engines.conv.rows import ADDED, CUT, FIRST, KEPT, READY, UNPOOLED, Sizes, Target
 from regrow.engines.conv.units import BORDER, Inputs, Unit
 from regrow.engines.conv.vectors import LANES
 from regrow.engines.kernels import aligned
-from regrow.engines.sparse import SparseNetwork
 from regrow.topology import Topology
 
 
-class SparseNormed(SparseNetwork):
+class SparseNormed(Convolutions):
     """The network of one run. The same verbs as the dense engine."""
 
     def __init__(self, config: RunConfig, dataset: Dataset, total_steps: int) -> None:
@@ -51,12 +50,8 @@ class SparseNormed(SparseNetwork):
         layers = {name: unit.conv for name, unit in self.units.items()} | {"fc": self.head}
         super().__init__(config, dataset, total_steps, start, {name: layers[name] for name in start.weights},
                          mean=dataset.mean, std=dataset.std)
-        first = next(iter(self.units.values())).conv
-        name, weight = next(iter(start.weights.items()))  # its rows are too short for add_dense_gradient
-        self.every = SparseConv(weight, torch.zeros(0), torch.ones_like(start.masks[name]), first.width, 0)
-        self.wanted = self._wanted(layers)
-        self.averages: dict[str, RunningAverage] = {
-            name: RunningAverage(self._dense_gradients()[name], config.growth_beta) for name in self.averaged}
+        self.order, self.border = layers, BORDER
+        self._want(self._wanted(layers))
 
     # ---- memory ----
 
@@ -115,34 +110,11 @@ class SparseNormed(SparseNetwork):
         return Wanted(False, totals, np.empty(seen, self.model_dtype), np.empty(most, self.model_dtype),
                       np.empty(most, np.uint32))
 
-    def _dense_gradients(self) -> dict[str, Tensor]:
-        """Views of the last batch's, in the shape of every weight."""
-        (first, start), *others = self._in_order()
-        return {first: torch.from_numpy(self.every.gradient).reshape(start.shape)} | {
-            name: torch.from_numpy(total).permute(0, 3, 1, 2).reshape(layer.shape)
-            for (name, layer), total in zip(others, self.wanted.totals, strict=True)}
-
-    def _in_order(self) -> list[tuple[str, SparseConv]]:
-        """Layers in the order of `wanted`: units as they are worked off, then the last layer."""
-        return [*((name, unit.conv) for name, unit in self.units.items()), ("fc", self.head)]
-
-    def _put(self, images: np.ndarray, chosen: np.ndarray, offsets: np.ndarray, flips: np.ndarray,
-             mirrored: bool) -> np.ndarray:
-        """Maps [tiles, H, C, W, 8] of eight images each."""
-        tiles = self.tiles[:-(-len(chosen) // LANES)]
-        passes.load_images(images, chosen, offsets, flips, self.config.crop_pad, mirrored, self.scale, self.shift,
-                           self.staged, BORDER, tiles)
-        return tiles
-
     # ---- a step ----
 
     def backward(self, images: Tensor, labels: Tensor, step: int) -> None:
         """Loss and gradients of a batch, and whatever dense gradient a coming update will read."""
-        remembers = bool(self.averages) and self._remembers(step)
-        ranked = step in self.updates and "gradient" in self.needs
-        wanted = self.wanted._replace(yes=remembers or ranked)
-        for total in wanted.totals if wanted.yes else ():
-            total[:] = 0
+        wanted = self._wanted_at(step)
         count, units = len(labels), list(self.units.values())
         self._forward(count, training=True)
         source, of = self.last.source(), self.last.of
@@ -157,12 +129,7 @@ class SparseNormed(SparseNetwork):
             rows.add_products(of.dz, self.last.shortcut.y, count, self.last.shortcut.totals)
         for k in range(len(units) - 1, -1, -1):
             self._back(units[k], count, wanted, k - 1)
-        if wanted.yes:
-            gradients = self._dense_gradients()
-            for name in self.averages if remembers else ():
-                self.averages[name].add(gradients[name])
-            if ranked:
-                self.gradients = {name: gradients[name].contiguous().clone() for name in self.rewired}
+        self._keep_dense(step)
 
     def _forward(self, count: int, *, training: bool) -> None:
         """All units' outputs of the images that are loaded."""
@@ -213,12 +180,10 @@ class SparseNormed(SparseNetwork):
     def step(self) -> None:
         """One step of SGD on connections, bias and normalisation."""
         super().step()
-        config, dtype = self.config, self.model_dtype
-        lr, mu, decay = (np.array([v], dtype) for v in (self.lr, config.momentum, config.weight_decay))
         for unit in self.units.values():
             norm = unit.norm
-            kernels.sgd(norm.gamma, norm.gamma_gradient, norm.gamma_buffer, lr, mu, decay, config.nesterov)
-            kernels.sgd(norm.beta, norm.beta_gradient, norm.beta_buffer, lr, mu, decay, config.nesterov)
+            self._descend(norm.gamma, norm.gamma_gradient, norm.gamma_buffer)
+            self._descend(norm.beta, norm.beta_gradient, norm.beta_buffer)
 
     def _logits(self, batch: Tensor, count: int) -> np.ndarray:
         """[count, classes] of a batch."""
