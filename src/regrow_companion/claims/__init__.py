@@ -1,65 +1,130 @@
-"""Every testable statement of the paper with its verdict: `python -m regrow claims` (notebook 17)."""
+"""Every testable statement of the paper with its verdict: `python -m regrow claims` (notebook 17).
+
+The ledger is judged in two passes: all numbers first, then all intervals at a level that is divided by how many there
+are. What other readings and the paper's own tables say stands beside each verdict and changes none.
+"""
 
 from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from regrow_companion.claims import accuracy, degrees, power_law, structure
+from regrow_companion.claims import accuracy, degrees, dormancy, mechanism, power_law, printed, structure
+from regrow_companion.claims.evidence import Evidence
 from regrow_companion.claims.judgement import (
-    CLAIMS,
     LEVEL,
+    MARKS,
     NOT_MEASURED,
+    UNDECIDABLE,
     VERDICTS,
     Claim,
-    Evidence,
     NotMeasured,
     Outcome,
+    Part,
+    Reading,
+    at_level,
+    intervals,
+    overall,
+    remark,
 )
 
-LEDGER: tuple[Claim, ...] = (*degrees.CLAIMS, *structure.CLAIMS, *power_law.CLAIMS, *accuracy.CLAIMS,
-                             *degrees.MECHANISM)
+__all__ = ["LEDGER", "Claim", "Entry", "Evidence", "NotMeasured", "Outcome", "counts", "evaluate", "number_of_intervals",
+           "text", "to_dicts", "what_intervals_mean"]
+
+LEDGER: tuple[Claim, ...] = (*degrees.CLAIMS, *dormancy.CLAIMS, *structure.CLAIMS, *power_law.CLAIMS, *accuracy.CLAIMS,
+                             *mechanism.CLAIMS)
 Entry = tuple[Claim, Outcome]
 
 
 def evaluate(evidence: Evidence, claims: Iterable[Claim] = LEDGER) -> list[Entry]:
-    """The outcome of every claim; "not yet measured" where records are missing."""
-    return [(claim, _decided(claim, evidence)) for claim in claims]
+    """The outcome of every claim, from whatever runs there are."""
+    measured = [(claim, claim.parts(evidence)) for claim in claims]
+    level = LEVEL / max(1, intervals(part for _, parts in measured for part in parts))
+    return [(claim, _judged(claim, at_level(parts, level), evidence, level)) for claim, parts in measured]
 
 
-def _decided(claim: Claim, evidence: Evidence) -> Outcome:
-    try:
-        return claim.decide(evidence)
-    except NotMeasured:
-        command = f"python -m regrow run --profile paper --only {','.join(claim.needs)}" if claim.needs else ""
-        return Outcome(NOT_MEASURED, (), f"`{command}` trains what is missing." if command else "")
+def _judged(claim: Claim, parts: tuple[Part, ...], evidence: Evidence, level: float) -> Outcome:
+    paper = printed.says(claim, evidence.store)
+    if claim.predicate is None:
+        return Outcome(UNDECIDABLE, (), claim.why, paper)
+    verdict = overall(parts, claim.most)
+    command = f"`python -m regrow run --profile paper --only {','.join(claim.needs)}` trains what is missing."
+    return Outcome(verdict, parts, command if verdict == NOT_MEASURED else remark(parts), paper,
+                   tuple(_read(claim, parts, evidence, level)))
 
 
-def counts(entries: Sequence[Entry]) -> dict[str, int]:
-    """How often each verdict was given."""
-    found = Counter(outcome.verdict for _, outcome in entries)
+def _read(claim: Claim, parts: Sequence[Part], evidence: Evidence, level: float) -> Iterator[Reading]:
+    """What other readings make of the parts that they and the ledger's own can both judge."""
+    for name in claim.readings:
+        other = {part.name: part for part in at_level(claim.parts(evidence.reading(name)), level)}
+        both = [(part, other[part.name]) for part in parts
+                if part.decidable and other[part.name].decidable]
+        if both:
+            ours, theirs = zip(*both, strict=True)
+            yield Reading(name, overall(ours, claim.most), overall(theirs, claim.most), theirs)
+
+
+def number_of_intervals(entries: Sequence[Entry]) -> int:
+    """By how many the level was divided."""
+    return intervals(part for _, outcome in entries for part in outcome.parts)
+
+
+def what_intervals_mean(entries: Sequence[Entry]) -> str:
+    """What the level bounds and on what it rests, in sentences."""
+    n = number_of_intervals(entries)
+    return (f"Intervals are Student's over seeds at level 1 - {LEVEL:g}/{n}, as the ledger has {n} of them: the chance "
+            f"that any of them misses is at most {LEVEL:.0%}. They rest on effects that are roughly normal over seeds: "
+            "a sign test of five seeds cannot get below a p-value of 1/16. Effects without any spread have no interval "
+            "and are bookkeeping. The degrees of a layer share a sum, so that neurons are not independent draws; seeds "
+            "are.")
+
+
+def counts(entries: Iterable[Entry], mark: str = "") -> dict[str, int]:
+    """How often each verdict was given to claims without a mark, or with this one of MARKS."""
+    found = Counter(outcome.verdict for claim, outcome in entries if claim.mark == mark)
     return {verdict: found[verdict] for verdict in VERDICTS}
 
 
+def headline(entries: Sequence[Entry]) -> str:
+    """How many claims got which verdict; those with a mark apart."""
+    def told(mark: str) -> str:
+        return ", ".join(f"{n} {verdict}" for verdict, n in counts(entries, mark).items() if n)
+
+    apart = "".join(f" {mark.capitalize()}: {told(mark)}." for mark in MARKS if told(mark))
+    return f"{len(entries)} claims: {told('')}.{apart and ' Counted apart.'}{apart}"
+
+
 def text(entries: Sequence[Entry], *, details: bool = False) -> str:
-    """For people: the count of verdicts, then a paragraph per claim under each verdict."""
-    lines = [", ".join(f"{n} {verdict}" for verdict, n in counts(entries).items() if n) + f": {len(entries)} claims.",
-             f"Intervals are Student's over seeds at level 1 - {LEVEL:g}/{CLAIMS}, corrected for the number of claims."]
+    """For people: the count of verdicts, the paper's conclusions in a line each, then a paragraph per claim."""
+    lines = [*_wrapped(headline(entries), ""), "", *_wrapped(what_intervals_mean(entries), ""), "",
+             "THE PAPER'S CONCLUSIONS"]
+    for verdict in VERDICTS:
+        lines += [line for claim, outcome in entries if claim.main and outcome.verdict == verdict
+                  for line in _wrapped(f"{verdict}: {claim.text}", "  ")]
     for verdict in VERDICTS:
         chosen = [entry for entry in entries if entry[1].verdict == verdict]
         if chosen:
             lines += ["", verdict.upper()]
         for claim, outcome in chosen:
-            reading = f" (Read as: {claim.reading}.)" if claim.reading else ""
-            lines += textwrap.wrap(f"{claim.id} [{claim.section}]: {claim.text}{reading}", 100, initial_indent="  ",
-                                   subsequent_indent="      ")
-            if details or verdict == "mixed":
-                lines += [f"      - {one}" for one in outcome.effects]
-            if outcome.remark:
-                lines += textwrap.wrap(outcome.remark, 94, initial_indent="      ", subsequent_indent="      ")
+            lines += _paragraph(claim, outcome, details)
     return "\n".join(lines)
+
+
+def _paragraph(claim: Claim, outcome: Outcome, details: bool) -> Iterator[str]:
+    reading = f" (Read as: {claim.reading}.)" if claim.reading else ""
+    mark = f" {claim.mark.capitalize()}: {claim.why[0].lower()}{claim.why[1:]}" if claim.mark else ""
+    yield from _wrapped(f"{claim.text}{reading}{mark} [{claim.id}, {claim.section}]", "  ")
+    if details:
+        yield from (f"      - {one}" for one in outcome.effects)
+    yield from _wrapped(outcome.remark, "    ")
+    yield from _wrapped(f"The paper's own numbers: {outcome.paper}" if outcome.paper else "", "    ")
+    yield from _wrapped(f"Other readings: {'; '.join(map(str, outcome.readings))}." if outcome.readings else "", "    ")
+
+
+def _wrapped(said: str, indent: str) -> list[str]:
+    return textwrap.wrap(said, 100, initial_indent=indent, subsequent_indent=indent + "  ")
 
 
 def _finite(value: float) -> float | None:
@@ -69,8 +134,16 @@ def _finite(value: float) -> float | None:
 def to_dicts(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     """JSON-ready."""
     return [{"id": claim.id, "section": claim.section, "claim": claim.text, "reading": claim.reading,
-             "needs": list(claim.needs), "verdict": outcome.verdict, "remark": outcome.remark, "effects": [
-                 {"label": one.label, "mean": one.mean, "low": _finite(one.interval[0]),
-                  "high": _finite(one.interval[1]),
-                  "seeds": len(one.values), "threshold": one.threshold, "claimed": "above" if one.above else "below",
-                  "verdict": one.verdict} for one in outcome.effects]} for claim, outcome in entries]
+             "conclusion": claim.main, "mark": claim.mark, "why": claim.why, "needs": list(claim.needs),
+             "verdict": outcome.verdict, "remark": outcome.remark, "paper": outcome.paper,
+             "parts": [_part(part) for part in outcome.parts],
+             "readings": [{"reading": one.name, "verdict": one.verdict, "before": one.before,
+                           "parts": [_part(part) for part in one.parts]} for one in outcome.readings]}
+            for claim, outcome in entries]
+
+
+def _part(part: Part) -> dict[str, Any]:
+    return {"name": part.name, "verdict": part.verdict, "seeds": part.seeds, "effects": [
+        {"label": one.label, "mean": _finite(one.mean), "low": _finite(one.interval[0]), "high": _finite(one.interval[1]),
+         "seeds": len(one.values), "threshold": one.threshold, "claimed": "above" if one.above else "below",
+         "verdict": one.verdict} for one in part.effects]}

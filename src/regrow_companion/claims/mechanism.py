@@ -1,0 +1,130 @@
+"""Claims about why some neurons gain and others lose (abstract, Sections 1, 2, 5.4, 7).
+
+They need single connections followed from update to update, and activations, which ordinary records do not hold.
+Watched runs do (notebook 18). Exponents say how strongly what happens to a neuron's connections depends on how many it
+has: they are averaged over all updates after the first, each weighted by its information.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+
+import numpy as np
+import pandas as pd
+
+from regrow_companion import study
+from regrow_companion.claims.degrees import EACH_FAST, EACH_RULE, TOPOLOGY
+from regrow_companion.claims.evidence import BORDER, PAPER, Evidence
+from regrow_companion.claims.judgement import Claim, Effect, NotMeasured, effect, paired
+
+INCOMING = (("fc1", "hidden 1"), ("fc2", "hidden 2"))  # layers of weights and the neurons that they lead to
+KINDS = {"grown": "attachment", "lasting": "lasting"}
+EARLY = 0.1  # of the updates
+
+
+def exponents(evidence: Evidence, rule: str, kind: str, until: float = 1.0) -> Iterator[tuple[str, pd.Series]]:
+    """By hidden layer: the mean exponent of incoming connections by seed, weighted by information."""
+    every = evidence.watched("exponents")
+    of_rule = every[(every["strategy"] == rule) & (every["side"] == "in")]
+    if of_rule.empty:
+        raise NotMeasured("watched", PAPER[rule])
+    for layer, nodes in INCOMING:
+        found = {}
+        for seed, run in of_rule[of_rule["layer"] == layer].groupby("seed"):
+            late = run.sort_values("step").iloc[1:1 + round(until * (len(run) - 1))]
+            known = late[np.isfinite(late[kind]) & (late[f"{kind}_information"] > 0)]
+            found[seed] = float(np.average(known[kind], weights=known[f"{kind}_information"])) if len(known) else np.nan
+        yield f", {nodes}", pd.Series(found)
+
+
+def correlations(evidence: Evidence, rule: str, column: str, when: float) -> Iterator[tuple[str, pd.Series]]:
+    """By hidden layer: a rank correlation at the moment nearest to a part of training, by seed."""
+    every = evidence.watched("moments")
+    of_rule = every[every["strategy"] == rule]
+    if of_rule.empty:
+        raise NotMeasured("watched", PAPER[rule])
+    epochs = np.unique(of_rule["epoch"])
+    then = of_rule[of_rule["epoch"] == epochs[np.abs(epochs / epochs[-1] - when).argmin()]]
+    for nodes, group in then.groupby("nodes"):
+        yield f", {nodes}", group.set_index("seed")[column]
+
+
+def connected_gain(evidence: Evidence, rule: str, what: str) -> Iterator[Effect]:
+    for layer, values in exponents(evidence, rule, KINDS[what]):
+        yield effect(f"exponent of connections {what}, {rule}{layer}", values)
+
+
+def linear_attachment(evidence: Evidence, rule: str) -> Iterator[Effect]:
+    for layer, values in exponents(evidence, rule, "attachment"):
+        yield effect(f"exponent of connections grown, {rule}{layer}", values, 0.5)
+        yield effect(f"exponent of connections grown, {rule}{layer}", values, 1.5, above=False)
+
+
+def attach_faster(evidence: Evidence, rule: str) -> Iterator[Effect]:
+    both = (exponents(evidence, name, "attachment", EARLY) for name in (rule, "random"))
+    for (layer, ours), (_, random) in zip(*both, strict=True):
+        yield effect(f"exponent of connections grown in the first tenth of training, {rule} - random{layer}",
+                     paired(ours, random))
+
+
+def correlated(evidence: Evidence, rule: str, column: str, label: str) -> Iterator[Effect]:
+    """A rank correlation above 0.5 at the end, more than before training."""
+    for (layer, last), (_, first) in zip(correlations(evidence, rule, column, 1.0),
+                                         correlations(evidence, rule, column, 0.0), strict=True):
+        yield effect(f"rank correlation of degree and {label} at the end, {rule}{layer}", last, 0.5)
+        yield effect(f"the same less that before training, {rule}{layer}", paired(last, first))
+
+
+def connected_are_active(evidence: Evidence, rule: str) -> Iterator[Effect]:
+    return correlated(evidence, rule, "degree_score", "activation")
+
+
+def connected_learn_more(evidence: Evidence, rule: str) -> Iterator[Effect]:
+    return correlated(evidence, rule, "degree_update", "gradient of the connections")
+
+
+def active_gain(evidence: Evidence, rule: str) -> Iterator[Effect]:
+    for layer, values in correlations(evidence, rule, "grown_score", 0.5):
+        yield effect(f"rank correlation of activation and connections grown at half time, {rule}{layer}", values)
+
+
+def connected_keep(evidence: Evidence, rule: str) -> Iterator[Effect]:
+    for layer, values in exponents(evidence, rule, "pruning"):
+        yield effect(f"exponent of connections pruned, {rule}{layer}", values, above=False)
+
+
+def newborns_die(evidence: Evidence, rule: str) -> Iterator[Effect]:
+    for layer, values in exponents(evidence, rule, "infancy"):
+        yield effect(f"exponent of connections pruned one update after they grew, {rule}{layer}", values, above=False)
+
+
+SIGN = "an exponent of incoming connections, 0 where their number plays no part"
+CLAIMS = (
+    Claim("rich-get-richer", "1, 2", "Neurons with more connections gain more connections.", TOPOLOGY, connected_gain,
+          tuple(product(study.STRATEGIES, KINDS)), f"{SIGN}, above 0: of connections grown, and of those among them that "
+          "outlive the next pruning", readings=(BORDER,), main=True),
+    Claim("barabasi-albert", "1", "The mechanism is that of the Barabási-Albert model, whatever the growth rule.",
+          TOPOLOGY, linear_attachment, EACH_RULE, "there a neuron's chance of a new connection is proportional to its "
+          "degree: an exponent of 1, here from 0.5 to 1.5", readings=(BORDER,)),
+    Claim("accelerate", "1, 7", "Gradient and momentum growth drive preferential attachment more strongly.", TOPOLOGY,
+          attach_faster, EACH_FAST, "a larger exponent of connections grown, in the first tenth of training",
+          readings=(BORDER,)),
+    Claim("activation", "7", "Neurons with more connections are more active.", TOPOLOGY, connected_are_active, EACH_RULE,
+          "rank correlation above 0.5 at the end, larger than before training", readings=(BORDER,)),
+    Claim("updates", "7", "Neurons with fewer connections receive smaller gradient updates.", TOPOLOGY,
+          connected_learn_more, EACH_RULE, "rank correlation above 0.5 at the end, larger than before training",
+          readings=(BORDER,)),
+    Claim("active-gain", "7", "Connections come back at the neurons that are more active.", TOPOLOGY, active_gain,
+          EACH_RULE, "rank correlation above 0 at half time", readings=(BORDER,)),
+    Claim("core-survives", "5.4", "Connections of well connected neurons, those of the core, are more likely to be kept.",
+          TOPOLOGY, connected_keep, EACH_RULE, f"{SIGN}, below 0, of connections pruned; by degree, as no table here "
+          "follows connections by shell", readings=(BORDER,)),
+    Claim("newborns", "7", "Where neurons have few connections, newly grown ones do not outgrow the pruning threshold.",
+          TOPOLOGY, newborns_die, EACH_RULE, f"{SIGN}, below 0, of connections pruned one update after they grew",
+          readings=(BORDER,)),
+    Claim("balance", "abstract", "Momentum growth balances speed and stability.", why="Balance is not defined; its two "
+          "halves are the claims momentum-fast and momentum-stable."),
+    Claim("design", "1", "The findings help to design more efficient training.", why="No design is proposed that could "
+          "be tested."),
+)
