@@ -12,15 +12,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from regrow_companion.claims import accuracy, degrees, dormancy, mechanism, power_law, printed, structure
+from regrow_companion.claims.effects import LEVEL, NotMeasured
 from regrow_companion.claims.evidence import Evidence
 from regrow_companion.claims.judgement import (
-    LEVEL,
     MARKS,
     NOT_MEASURED,
     UNDECIDABLE,
     VERDICTS,
     Claim,
-    NotMeasured,
     Outcome,
     Part,
     Reading,
@@ -30,8 +29,8 @@ from regrow_companion.claims.judgement import (
     remark,
 )
 
-__all__ = ["LEDGER", "Claim", "Entry", "Evidence", "NotMeasured", "Outcome", "counts", "evaluate", "number_of_intervals",
-           "text", "to_dicts", "what_intervals_mean"]
+__all__ = ["LEDGER", "Claim", "Entry", "Evidence", "NotMeasured", "Outcome", "conclusions", "counts", "evaluate",
+           "headline", "number_of_intervals", "text", "to_dicts", "what_intervals_mean"]
 
 LEDGER: tuple[Claim, ...] = (*degrees.CLAIMS, *dormancy.CLAIMS, *structure.CLAIMS, *power_law.CLAIMS, *accuracy.CLAIMS,
                              *mechanism.CLAIMS)
@@ -50,20 +49,24 @@ def _judged(claim: Claim, parts: tuple[Part, ...], evidence: Evidence, level: fl
     if claim.predicate is None:
         return Outcome(UNDECIDABLE, (), claim.why, paper)
     verdict = overall(parts, claim.most)
-    command = f"`python -m regrow run --profile paper --only {','.join(claim.needs)}` trains what is missing."
-    return Outcome(verdict, parts, command if verdict == NOT_MEASURED else remark(parts), paper,
+    command = claim.command or f"python -m regrow run --profile paper --only {','.join(claim.needs)}"
+    return Outcome(verdict, parts, f"`{command}` trains what is missing." if verdict == NOT_MEASURED else remark(parts), paper,
                    tuple(_read(claim, parts, evidence, level)))
 
 
 def _read(claim: Claim, parts: Sequence[Part], evidence: Evidence, level: float) -> Iterator[Reading]:
-    """What other readings make of the parts that they and the ledger's own can both judge."""
+    """What other readings make of the parts that they and the ledger's own can both judge.
+
+    Of a claim without any run in the ledger's own reading they show what they have.
+    """
+    unmeasured = not any(part.effects for part in parts)
     for name in claim.readings:
-        other = {part.name: part for part in at_level(claim.parts(evidence.reading(name)), level)}
-        both = [(part, other[part.name]) for part in parts
-                if part.decidable and other[part.name].decidable]
+        both = [(ours, theirs) for ours, theirs in zip(parts, at_level(claim.parts(evidence.reading(name)), level),
+                                                       strict=True)
+                if (ours.decidable and theirs.decidable) or (unmeasured and theirs.effects)]
         if both:
-            ours, theirs = zip(*both, strict=True)
-            yield Reading(name, overall(ours, claim.most), overall(theirs, claim.most), theirs)
+            before, after = (overall(side, claim.most) for side in zip(*both, strict=True))
+            yield Reading(name, before, after, tuple(theirs for _, theirs in both))
 
 
 def number_of_intervals(entries: Sequence[Entry]) -> int:
@@ -75,10 +78,10 @@ def what_intervals_mean(entries: Sequence[Entry]) -> str:
     """What the level bounds and on what it rests, in sentences."""
     n = number_of_intervals(entries)
     return (f"Intervals are Student's over seeds at level 1 - {LEVEL:g}/{n}, as the ledger has {n} of them: the chance "
-            f"that any of them misses is at most {LEVEL:.0%}. They rest on effects that are roughly normal over seeds: "
-            "a sign test of five seeds cannot get below a p-value of 1/16. Effects without any spread have no interval "
-            "and are bookkeeping. The degrees of a layer share a sum, so that neurons are not independent draws; seeds "
-            "are.")
+            f"that even one of them misses is at most {LEVEL:.0%}. Other readings have the same level. Intervals rest on "
+            "effects that are roughly normal over seeds: a sign test of five seeds cannot get below a p-value of 1/16. "
+            "Effects without any spread have no interval and are bookkeeping. The degrees of a layer share a sum, so "
+            "that neurons are not independent draws; seeds are.")
 
 
 def counts(entries: Iterable[Entry], mark: str = "") -> dict[str, int]:
@@ -96,13 +99,17 @@ def headline(entries: Sequence[Entry]) -> str:
     return f"{len(entries)} claims: {told('')}.{apart and ' Counted apart.'}{apart}"
 
 
+def conclusions(entries: Iterable[Entry]) -> list[Entry]:
+    """The paper's conclusions, those that stand first."""
+    return sorted((entry for entry in entries if entry[0].main), key=lambda entry: VERDICTS.index(entry[1].verdict))
+
+
 def text(entries: Sequence[Entry], *, details: bool = False) -> str:
     """For people: the count of verdicts, the paper's conclusions in a line each, then a paragraph per claim."""
-    lines = [*_wrapped(headline(entries), ""), "", *_wrapped(what_intervals_mean(entries), ""), "",
-             "THE PAPER'S CONCLUSIONS"]
-    for verdict in VERDICTS:
-        lines += [line for claim, outcome in entries if claim.main and outcome.verdict == verdict
-                  for line in _wrapped(f"{verdict}: {claim.text}", "  ")]
+    lines = [*_wrapped(headline(entries), ""), "", "THE PAPER'S CONCLUSIONS"]
+    for claim, outcome in conclusions(entries):
+        lines += _wrapped(f"{outcome.verdict}: {claim.text}", "  ")
+    lines += ["", *_wrapped(what_intervals_mean(entries), "")]
     for verdict in VERDICTS:
         chosen = [entry for entry in entries if entry[1].verdict == verdict]
         if chosen:
@@ -113,14 +120,18 @@ def text(entries: Sequence[Entry], *, details: bool = False) -> str:
 
 
 def _paragraph(claim: Claim, outcome: Outcome, details: bool) -> Iterator[str]:
-    reading = f" (Read as: {claim.reading}.)" if claim.reading else ""
+    said = f" (Read as: {claim.reading}.)" if claim.reading else ""
     mark = f" {claim.mark.capitalize()}: {claim.why[0].lower()}{claim.why[1:]}" if claim.mark else ""
-    yield from _wrapped(f"{claim.text}{reading}{mark} [{claim.id}, {claim.section}]", "  ")
-    if details:
-        yield from (f"      - {one}" for one in outcome.effects)
+    yield from _wrapped(f"{claim.text}{said}{mark} [{claim.id}, {claim.section}]", "  ")
     yield from _wrapped(outcome.remark, "    ")
     yield from _wrapped(f"The paper's own numbers: {outcome.paper}" if outcome.paper else "", "    ")
-    yield from _wrapped(f"Other readings: {'; '.join(map(str, outcome.readings))}." if outcome.readings else "", "    ")
+    yield from _wrapped(f"Other readings: {outcome.other_readings}." if outcome.readings else "", "    ")
+    if details:
+        yield from (f"      - {one}" for one in outcome.effects)
+        for reading in outcome.readings:
+            if reading.changes:
+                yield f"      {reading.name}:"
+                yield from (f"      - {one}" for part in reading.parts for one in part.effects)
 
 
 def _wrapped(said: str, indent: str) -> list[str]:
@@ -137,13 +148,13 @@ def to_dicts(entries: Sequence[Entry]) -> list[dict[str, Any]]:
              "conclusion": claim.main, "mark": claim.mark, "why": claim.why, "needs": list(claim.needs),
              "verdict": outcome.verdict, "remark": outcome.remark, "paper": outcome.paper,
              "parts": [_part(part) for part in outcome.parts],
-             "readings": [{"reading": one.name, "verdict": one.verdict, "before": one.before,
+             "readings": [{"reading": one.name, "verdict": one.verdict, "before": one.before, "changes": one.changes,
                            "parts": [_part(part) for part in one.parts]} for one in outcome.readings]}
             for claim, outcome in entries]
 
 
 def _part(part: Part) -> dict[str, Any]:
     return {"name": part.name, "verdict": part.verdict, "seeds": part.seeds, "effects": [
-        {"label": one.label, "mean": _finite(one.mean), "low": _finite(one.interval[0]), "high": _finite(one.interval[1]),
-         "seeds": len(one.values), "threshold": one.threshold, "claimed": "above" if one.above else "below",
-         "verdict": one.verdict} for one in part.effects]}
+        {"label": one.label, "mean": _finite(one.mean), "low": _finite(one.interval[0]),
+         "high": _finite(one.interval[1]), "seeds": len(one.values), "threshold": one.threshold,
+         "claimed": "above" if one.above else "below", "verdict": one.verdict} for one in part.effects]}

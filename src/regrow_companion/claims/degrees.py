@@ -14,8 +14,9 @@ from scipy import stats
 
 from regrow.record import Record
 from regrow_companion import study
+from regrow_companion.claims.effects import Effect, compared, effect, paired
 from regrow_companion.claims.evidence import BORDER, LAYERS, PAPER, Evidence, at
-from regrow_companion.claims.judgement import Claim, Effect, compared, effect, paired
+from regrow_companion.claims.judgement import Claim
 from regrow_companion.paper import reported
 
 FEW_UPDATES = 5
@@ -103,7 +104,7 @@ def momentum_is_steadier(evidence: Evidence, what: str) -> Iterator[Effect]:
                          1.0, above=False, kind="ratio")
     else:
         ours, theirs = (evidence.from_courses(PAPER[rule], unrest) for rule in ("momentum", "gradient"))
-        yield effect("mean |change| of validation accuracy per epoch until the learning rate drops, momentum / gradient",
+        yield effect("mean |change| of validation accuracy per epoch until the rate drops, momentum / gradient",
                      compared(ours, theirs), 1.0, above=False, kind="ratio")
 
 
@@ -142,7 +143,7 @@ def weak_and_strong(evidence: Evidence, rule: str, who: str) -> Iterator[Effect]
         quarter = order[:len(order) // 4] if who == "poorest" else order[-(len(order) // 4):]
         return float((degrees[-1, quarter].mean() - early[quarter].mean()) / early[quarter].mean())
 
-    # Always by layer: the layers' means differ, and with both together the poor would be one layer and the rich another.
+    # Always by layer: the layers' means differ, and of both together the poor would be one layer, the rich the other.
     for layer, values in evidence.reading(LAYERS).by_layer(rule, change):
         yield effect(f"relative change of the {who} quarter's degree from epoch 2 to the end, {rule}{layer}", values,
                      above=who == "richest")

@@ -14,8 +14,9 @@ from regrow import metrics
 from regrow.record import Record
 from regrow_companion import study
 from regrow_companion.claims.degrees import BOTH, FAST, MOMENTS, TOPOLOGY
+from regrow_companion.claims.effects import Effect, effect, paired
 from regrow_companion.claims.evidence import BORDER, LAYERS, Evidence, at
-from regrow_companion.claims.judgement import Claim, Effect, effect, paired
+from regrow_companion.claims.judgement import Claim
 
 LIMITS = {"k <= 10": metrics.PAPER_LOW, "k <= 110": metrics.PAPER_HIGH}
 EPOCHS = {"epoch 2": MOMENTS[0], "epoch 75": 0.25}
@@ -86,7 +87,8 @@ CLAIMS = (
     Claim("survival", "1", "Whether a neuron survives is mostly determined by how many connections it has.", TOPOLOGY,
           degree_decides_survival, tuple(product(study.STRATEGIES, EPOCHS)),
           "among neurons of a layer that have more than 10 connections, the degree tells those that keep more than 10 "
-          f"from the others: AUC above {MOSTLY:g}; survival is itself defined by degree", readings=(BORDER,), main=True),
+          f"from the others: AUC above {MOSTLY:g}; survival is itself defined by degree", readings=(BORDER,),
+          main=True),
     Claim("dormant-grow", "1, 2, 7", "The number of dormant neurons grows during training, whatever the growth rule.",
           TOPOLOGY, numbers_grow, RULES, "by at least a tenth of the hidden neurons", readings=BOTH),
     Claim("random-late", "5.4", "With random growth dormant neurons come much later.", TOPOLOGY, random_dies_late,
@@ -94,6 +96,6 @@ CLAIMS = (
     Claim("fast-kill", "5.4", "Gradient and momentum growth make more neurons dormant.", TOPOLOGY, fast_kill_more,
           tuple(product(FAST, LIMITS)), "at half time and at the end", readings=BOTH, main=True),
     Claim("dormancy-settles", "5.4", "Whatever the growth rule, the number of dormant neurons settles.", TOPOLOGY,
-          dormancy_settles, RULES, "it grows by 2 % of all hidden neurons or more, and in the last tenth of training it "
-          "stays within 2 %", readings=BOTH),
+          dormancy_settles, RULES, "it grows by 2 % of all hidden neurons or more, and in the last tenth of training "
+          "it stays within 2 %", readings=BOTH),
 )

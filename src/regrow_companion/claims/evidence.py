@@ -19,7 +19,7 @@ from regrow.metrics import k_shells
 from regrow.record import Record
 from regrow.store import Store
 from regrow_companion import study, tail_tables
-from regrow_companion.claims.judgement import NotMeasured
+from regrow_companion.claims.effects import NotMeasured
 from regrow_companion.section8 import cases
 from regrow_companion.section8 import nb18_mechanism as mechanism
 
@@ -99,8 +99,8 @@ class Evidence:
     def beside_random(self, rule: str, measure: Callable[[np.ndarray, Record], Any], *,
                       whole: bool = True) -> Iterator[tuple[str, pd.Series, pd.Series]]:
         """`by_layer` of a rule and of random growth."""
-        both = zip(self.by_layer(rule, measure, whole=whole), self.by_layer("random", measure, whole=whole), strict=True)
-        return ((label, ours, random) for (label, ours), (_, random) in both)
+        both = (self.by_layer(name, measure, whole=whole) for name in (rule, "random"))
+        return ((label, ours, random) for (label, ours), (_, random) in zip(*both, strict=True))
 
     def shells(self, record: Record, moment: int) -> list[np.ndarray]:
         """Shells of all neurons at a moment, one array per node layer. Raises NotMeasured without the masks."""

@@ -1,139 +1,23 @@
-"""How a claim is judged: effects, one number per seed; intervals over seeds; parts; verdicts.
+"""How a claim is judged: from parts, and what makes a verdict.
 
 A claim has parts, for example one per growth rule or network, and each is judged by itself from the runs there are.
-Within a part all effects must hold. Intervals are Student's (of a standard deviation: from the chi-squared
-distribution), at a level that is divided by the number of intervals in the ledger (Bonferroni), so that it bounds the
-chance of even one that misses. With five seeds such intervals are wide and rest on normality: a sign test cannot get
-below a p-value of 1/16. An effect without any spread over seeds has no interval; it is bookkeeping.
+Within a part all effects must hold. The level of the intervals is divided by their number in the whole ledger
+(Bonferroni), so that it bounds the chance of even one that misses.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
-import pandas as pd
-from numpy.typing import ArrayLike
-from scipy import stats
-
+from regrow_companion.claims.effects import FEWEST, NOT_REPRODUCED, REPRODUCED, UNDECIDED, Effect, NotMeasured
 from regrow_companion.paper import DATASET_NAMES, MODEL_NAMES
 
-REPRODUCED, IN_PART, UNDECIDED = "reproduced", "holds in part", "undecided"
-NOT_REPRODUCED, UNDECIDABLE, NOT_MEASURED = "not reproduced", "not decidable", "not yet measured"
+IN_PART, UNDECIDABLE, NOT_MEASURED = "holds in part", "not decidable", "not yet measured"
 VERDICTS = (REPRODUCED, IN_PART, UNDECIDED, NOT_REPRODUCED, UNDECIDABLE, NOT_MEASURED)
 CONSTRUCTION, REJECTED_FIT = "by construction", "of a rejected fit"
 MARKS = (CONSTRUCTION, REJECTED_FIT)  # claims that are counted apart
-LEVEL = 0.05  # for all intervals of the ledger together
-FEWEST = 3  # seeds that an interval needs here
-
-
-class NotMeasured(Exception):
-    """Runs that a part of a claim needs are not there; `lacks` names what is missing, for people and for tests."""
-
-    def __init__(self, *lacks: Any) -> None:
-        super().__init__(*lacks)
-        self.lacks = lacks
-
-
-# --------------------------------------------------------------------------------------------------------------- effects
-
-
-@dataclass(frozen=True)
-class Effect:
-    """A number that a claim makes a statement about: one value per seed, claimed to lie above `threshold` (or below).
-
-    What is judged is the mean of the values; of a `ratio` the mean of logarithms; of a `spread` their standard
-    deviation. `level` is the chance that the interval misses.
-    """
-
-    label: str
-    values: tuple[float, ...]
-    threshold: float = 0.0
-    above: bool = True
-    kind: Literal["mean", "ratio", "spread"] = "mean"
-    level: float = LEVEL
-
-    @property
-    def mean(self) -> float:
-        """The number that is judged: mean, geometric mean or standard deviation."""
-        if self.kind == "spread":
-            return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else float("nan")
-        return float(np.exp(np.mean(np.log(self.values))) if self.kind == "ratio" else np.mean(self.values))
-
-    @property
-    def exact(self) -> bool:
-        """All seeds agree: there is nothing to infer."""
-        return len(self.values) >= FEWEST and float(np.ptp(self.values)) == 0
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """The interval for `mean` at 1 - level, over at least FEWEST seeds; with fewer it is unbounded."""
-        n = len(self.values)
-        if n < FEWEST:
-            return (0.0 if self.kind != "mean" else -np.inf), np.inf
-        if self.kind == "spread":
-            low, high = (self.mean * np.sqrt((n - 1) / stats.chi2.ppf(q, n - 1))
-                         for q in (1 - self.level / 2, self.level / 2))
-            return float(low), float(high)
-        values = np.log(self.values) if self.kind == "ratio" else np.asarray(self.values)
-        centre, deviation = float(np.mean(values)), 0.0 if self.exact else float(np.std(values, ddof=1))
-        half = float(stats.t.ppf(1 - self.level / 2, n - 1)) * deviation / np.sqrt(n)
-        low, high = centre - half, centre + half
-        return (float(np.exp(low)), float(np.exp(high))) if self.kind == "ratio" else (low, high)
-
-    @property
-    def verdict(self) -> str:
-        """By where the whole interval lies; undecided if the threshold is inside. Exactly on it is not beyond it."""
-        low, high = self.interval
-        if low > self.threshold:
-            return REPRODUCED if self.above else NOT_REPRODUCED
-        if high < self.threshold:
-            return NOT_REPRODUCED if self.above else REPRODUCED
-        return NOT_REPRODUCED if low == high else UNDECIDED
-
-    @property
-    def miss(self) -> float:
-        """By how much the number itself, whatever its interval, lies on the wrong side; negative on the claimed one."""
-        return (self.threshold - self.mean) * (1 if self.above else -1)
-
-    @property
-    def agreeing(self) -> int:
-        """How many seeds by themselves lie on the claimed side."""
-        return sum((value - self.threshold) * (1 if self.above else -1) > 0 for value in self.values)
-
-    @property
-    def claimed(self) -> str:
-        return f"claimed {'above' if self.above else 'below'} {self.threshold:g}"
-
-    @property
-    def scatter(self) -> str:
-        """The interval in words."""
-        n, (low, high) = len(self.values), self.interval
-        if n < FEWEST:
-            return f"{n} seed{'s' * (n > 1)}, no interval"
-        return f"in all {n} seeds" if self.exact else f"[{low:.3g}, {high:.3g}] over {n} seeds"
-
-    def __str__(self) -> str:
-        return f"{self.label}: {self.mean:.3g}, {self.scatter}, {self.claimed}"
-
-
-def effect(label: str, values: ArrayLike | pd.Series, threshold: float = 0.0, *, above: bool = True,
-           kind: Literal["mean", "ratio", "spread"] = "mean") -> Effect:
-    """An Effect from one number per seed. Raises NotMeasured if there is none."""
-    numbers = tuple(float(value) for value in np.ravel(np.asarray(values)))
-    if not numbers:
-        raise NotMeasured(label)
-    return Effect(label, numbers, threshold, above, kind)
-
-
-def within(label: str, values: ArrayLike | pd.Series, limit: float) -> list[Effect]:
-    """Both sides of the statement that a number lies between -limit and +limit; they share one interval."""
-    return [effect(label, values, limit, above=False), effect(label, values, -limit)]
-
-
-# ----------------------------------------------------------------------------------------------------------------- parts
 
 
 @dataclass(frozen=True)
@@ -187,8 +71,11 @@ class Reading:
     def changes(self) -> bool:
         return self.verdict != self.before
 
-    def __str__(self) -> str:
-        return f"{self.name}: {self.verdict}" if self.changes else f"{self.name}: same"
+    @property
+    def few(self) -> str:
+        """A word of warning where there are too few seeds."""
+        seeds = min(part.seeds for part in self.parts)
+        return f" ({seeds} seed{'s' * (seeds > 1)})" if seeds < FEWEST else ""
 
 
 @dataclass(frozen=True)
@@ -200,6 +87,14 @@ class Outcome:
     remark: str = ""  # which parts hold, which do not, what is missing
     paper: str = ""  # what the paper's own numbers say
     readings: tuple[Reading, ...] = ()
+
+    @property
+    def other_readings(self) -> str:
+        """What changes, and with which readings nothing does."""
+        changed, same = ([one for one in self.readings if one.changes is way] for way in (True, False))
+        word = "" if self.verdict == NOT_MEASURED else "changes "
+        told = [f"{word}with {one.name}: {one.verdict}{one.few}" for one in changed]
+        return "; ".join([*told, *([f"same with {', '.join(one.name for one in same)}"] if same else [])])
 
     @property
     def effects(self) -> tuple[Effect, ...]:
@@ -214,26 +109,24 @@ Predicate = Callable[..., Iterable[Effect]]  # of the evidence and a part's key
 class Claim:
     """A statement of the paper in our words, and the predicate that decides it from records.
 
-    `predicate(evidence, *key)` gives the effects of the part with that key, or raises NotMeasured. `needs` are ids of
-    study.NEEDS. `reading` says how we read what the paper leaves vague, `mark` is one of MARKS with the reason in `why`,
-    `printed` what the paper gives where its tables cannot be asked, `readings` names other readings that apply. `most`:
-    the claim is about most parts, not all. `main`: one of the paper's conclusions. Without a predicate no measurement
-    can decide the claim, and `why` says why.
+    `predicate(evidence, *key)` gives the effects of the part with that key, or raises NotMeasured. Without a predicate
+    no measurement can decide the claim, and `why` says why.
     """
 
     id: str
     section: str
     text: str
-    needs: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()  # ids of study.NEEDS
     predicate: Predicate | None = None
     keys: Sequence[tuple[Any, ...]] = ((),)
-    reading: str = ""
-    mark: str = ""
+    reading: str = ""  # how we read what the paper leaves vague
+    mark: str = ""  # one of MARKS, the reason in `why`
     why: str = ""
-    printed: str = ""
-    readings: tuple[str, ...] = ()
-    most: bool = False
-    main: bool = False
+    printed: str = ""  # what the paper gives where its tables cannot be asked
+    readings: tuple[str, ...] = ()  # other ones that apply, see evidence.READINGS
+    command: str = ""  # makes what is missing where that is no run of `needs`
+    most: bool = False  # it is about most parts, not all
+    main: bool = False  # one of the paper's conclusions
 
     def parts(self, evidence: Any) -> tuple[Part, ...]:
         """Every part, measured or not."""
@@ -252,7 +145,7 @@ def named(key: Iterable[Any]) -> str:
     return ", ".join(MODEL_NAMES.get(word) or DATASET_NAMES.get(word) or str(word) for word in key)
 
 
-# -------------------------------------------------------------------------------------------------------------- verdicts
+# ------------------------------------------------------------------------------------------------------------- verdicts
 
 
 def at_level(parts: Iterable[Part], level: float) -> tuple[Part, ...]:
@@ -303,22 +196,11 @@ def remark(parts: Sequence[Part]) -> str:
 
 
 def _names(parts: Iterable[Part], beside: Iterable[Part] = ()) -> str:
-    """The names of parts; of a network of which there is nothing `beside` them, its name alone."""
-    known = {part.name.split(", ")[0] for part in beside}
-    whole = (part.name if not known or part.name.split(", ")[0] in known else part.name.split(", ")[0] for part in parts)
-    return "; ".join(dict.fromkeys(whole))
+    """The names of parts, no longer than it takes to say that nothing of the kind is `beside` them."""
+    known = [part.name.split(", ") for part in beside]
 
+    def short(words: list[str]) -> str:
+        return ", ".join(next((words[:n] for n in range(1, len(words)) if known and words[:n] not in
+                               (one[:n] for one in known)), words))
 
-def paired(ours: pd.Series, theirs: pd.Series) -> pd.Series:
-    """Differences of runs that share a seed, and so initial weights, initial wiring and data order."""
-    both = ours.index.intersection(theirs.index)
-    return ours[both] - theirs[both]
-
-
-def compared(ours: pd.Series, theirs: pd.Series) -> pd.Series:
-    """Ratios of the same. Where both are nothing they are equal."""
-    both = ours.index.intersection(theirs.index)
-    over, under = ours[both].astype(float), theirs[both].astype(float)
-    return (over / under.where(under != 0, np.nan)).where((over != 0) | (under != 0), 1.0)
-
-
+    return "; ".join(dict.fromkeys(short(part.name.split(", ")) for part in parts))

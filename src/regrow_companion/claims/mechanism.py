@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 
 from regrow_companion import study
-from regrow_companion.claims.degrees import EACH_FAST, EACH_RULE, TOPOLOGY
+from regrow_companion.claims.degrees import EACH_FAST, EACH_RULE
+from regrow_companion.claims.effects import Effect, NotMeasured, effect, paired
 from regrow_companion.claims.evidence import BORDER, PAPER, Evidence
-from regrow_companion.claims.judgement import Claim, Effect, NotMeasured, effect, paired
+from regrow_companion.claims.judgement import Claim, Predicate
 
 INCOMING = (("fc1", "hidden 1"), ("fc2", "hidden 2"))  # layers of weights and the neurons that they lead to
 KINDS = {"grown": "attachment", "lasting": "lasting"}
@@ -99,30 +100,34 @@ def newborns_die(evidence: Evidence, rule: str) -> Iterator[Effect]:
         yield effect(f"exponent of connections pruned one update after they grew, {rule}{layer}", values, above=False)
 
 
+def watched(id: str, section: str, text: str, predicate: Predicate, keys: tuple[tuple[str, ...], ...], reading: str, *,
+            main: bool = False) -> Claim:
+    """A claim about watched runs."""
+    return Claim(id, section, text, (), predicate, keys, reading, readings=(BORDER,), main=main,
+                 command="python -m regrow beyond mechanism --profile paper")
+
+
 SIGN = "an exponent of incoming connections, 0 where their number plays no part"
 CLAIMS = (
-    Claim("rich-get-richer", "1, 2", "Neurons with more connections gain more connections.", TOPOLOGY, connected_gain,
-          tuple(product(study.STRATEGIES, KINDS)), f"{SIGN}, above 0: of connections grown, and of those among them that "
-          "outlive the next pruning", readings=(BORDER,), main=True),
-    Claim("barabasi-albert", "1", "The mechanism is that of the Barabási-Albert model, whatever the growth rule.",
-          TOPOLOGY, linear_attachment, EACH_RULE, "there a neuron's chance of a new connection is proportional to its "
-          "degree: an exponent of 1, here from 0.5 to 1.5", readings=(BORDER,)),
-    Claim("accelerate", "1, 7", "Gradient and momentum growth drive preferential attachment more strongly.", TOPOLOGY,
-          attach_faster, EACH_FAST, "a larger exponent of connections grown, in the first tenth of training",
-          readings=(BORDER,)),
-    Claim("activation", "7", "Neurons with more connections are more active.", TOPOLOGY, connected_are_active, EACH_RULE,
-          "rank correlation above 0.5 at the end, larger than before training", readings=(BORDER,)),
-    Claim("updates", "7", "Neurons with fewer connections receive smaller gradient updates.", TOPOLOGY,
-          connected_learn_more, EACH_RULE, "rank correlation above 0.5 at the end, larger than before training",
-          readings=(BORDER,)),
-    Claim("active-gain", "7", "Connections come back at the neurons that are more active.", TOPOLOGY, active_gain,
-          EACH_RULE, "rank correlation above 0 at half time", readings=(BORDER,)),
-    Claim("core-survives", "5.4", "Connections of well connected neurons, those of the core, are more likely to be kept.",
-          TOPOLOGY, connected_keep, EACH_RULE, f"{SIGN}, below 0, of connections pruned; by degree, as no table here "
-          "follows connections by shell", readings=(BORDER,)),
-    Claim("newborns", "7", "Where neurons have few connections, newly grown ones do not outgrow the pruning threshold.",
-          TOPOLOGY, newborns_die, EACH_RULE, f"{SIGN}, below 0, of connections pruned one update after they grew",
-          readings=(BORDER,)),
+    watched("rich-get-richer", "1, 2", "Neurons with more connections gain more connections.", connected_gain,
+            tuple(product(study.STRATEGIES, KINDS)), f"{SIGN}, above 0: of connections grown, and of those among them "
+            "that outlive the next pruning", main=True),
+    watched("barabasi-albert", "1", "The mechanism is that of the Barabási-Albert model, whatever the growth rule.",
+            linear_attachment, EACH_RULE, "there a neuron's chance of a new connection is proportional to its degree: an "
+            "exponent of 1, here from 0.5 to 1.5"),
+    watched("accelerate", "1, 7", "Gradient and momentum growth drive preferential attachment more strongly.",
+            attach_faster, EACH_FAST, "a larger exponent of connections grown, in the first tenth of training"),
+    watched("activation", "7", "Neurons with more connections are more active.", connected_are_active, EACH_RULE,
+            "rank correlation above 0.5 at the end, larger than before training"),
+    watched("updates", "7", "Neurons with fewer connections receive smaller gradient updates.", connected_learn_more,
+            EACH_RULE, "rank correlation above 0.5 at the end, larger than before training"),
+    watched("active-gain", "7", "Connections come back at the neurons that are more active.", active_gain, EACH_RULE,
+            "rank correlation above 0 at half time"),
+    watched("core-survives", "5.4", "Well connected neurons, those of the core, are more likely to keep connections.",
+            connected_keep, EACH_RULE, f"{SIGN}, below 0, of connections pruned; by degree, as no table here follows "
+            "connections by shell"),
+    watched("newborns", "7", "Where neurons have few connections, newly grown ones do not outgrow the pruning "
+            "threshold.", newborns_die, EACH_RULE, f"{SIGN}, below 0, of connections pruned one update after they grew"),
     Claim("balance", "abstract", "Momentum growth balances speed and stability.", why="Balance is not defined; its two "
           "halves are the claims momentum-fast and momentum-stable."),
     Claim("design", "1", "The findings help to design more efficient training.", why="No design is proposed that could "

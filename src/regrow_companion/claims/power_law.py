@@ -13,8 +13,9 @@ from regrow.config import RunConfig
 from regrow.tails.goodness import RULES
 from regrow_companion import study, tail_tables
 from regrow_companion.claims.degrees import BOTH, EACH_FAST, EACH_RULE, FAST
+from regrow_companion.claims.effects import Effect, effect, paired
 from regrow_companion.claims.evidence import PAPER, Evidence
-from regrow_companion.claims.judgement import REJECTED_FIT, Claim, Effect, effect, paired
+from regrow_companion.claims.judgement import REJECTED_FIT, Claim
 
 TAILS = ("fig07",)
 FIRST, SOON = 1, 5  # updates
@@ -148,7 +149,8 @@ CLAIMS = (
           readings=BOTH),
     Claim("fit-settles", "5.3", "The statistics of the fit settle over time for every growth rule.", TAILS, settles,
           tuple((column,) for column in TOLERANCE), "alpha moves by more than 0.1, and in the last quarter it stays "
-          "within 0.1, sigma within 0.01, D within 0.02 and p within 0.05 of their final values", REJECTED_FIT, FITTED, readings=BOTH),
+          "within 0.1, sigma within 0.01, D within 0.02 and p within 0.05 of their final values", REJECTED_FIT, FITTED,
+          readings=BOTH),
     Claim("shorter-interval", "5.3", "With more frequent updates random growth passes the threshold too.", ("sec5.3",),
           shorter_interval, (("paper",), ("usual",)), "update interval 100 instead of 400, by the paper's threshold of "
           "0.95 and the usual one of 0.1", printed="It says so without numbers, and not which interval it used"),

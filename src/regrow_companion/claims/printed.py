@@ -14,8 +14,9 @@ import pandas as pd
 
 from regrow.config import RunConfig
 from regrow.store import Store
+from regrow_companion.claims.effects import Effect, NotMeasured
 from regrow_companion.claims.evidence import Evidence
-from regrow_companion.claims.judgement import Claim, Effect, NotMeasured, Part
+from regrow_companion.claims.judgement import Claim, Part
 from regrow_companion.paper import Reported, reported
 
 SHOWN = 2  # parts that are told by name
@@ -59,17 +60,21 @@ def says(claim: Claim, store: Store) -> str:
 
 def _sentence(claim: Claim, parts: list[Part]) -> str:
     failed = sorted((part for part in parts if _worst(part).miss >= 0), key=lambda part: -_worst(part).miss)
-    told = "; ".join(f"{part.name} ({_worst(part).label.split(', ')[1]}: {_worst(part).mean:.2f})" for part in failed[:SHOWN])
+    told = "; ".join(f"{part.name} ({_measured(_worst(part))})" for part in failed[:SHOWN])
     more = f" and {len(failed) - SHOWN} more" if len(failed) > SHOWN else ""
-    if len(parts) == 1:
-        return f"Fails in its tables: {told}" if failed else "Holds in its tables"
     if not failed:
         return f"Holds in all {len(parts)} cells of its tables"
-    most = " (most)" if claim.most and 2 * len(failed) < len(parts) else ""
-    lead = f"Holds in {len(parts) - len(failed)} of {len(parts)} cells{most}" if len(failed) < len(parts) else f"Fails in all {len(parts)} cells"
-    return f"{lead} of its tables; not for {told}{more}"
+    if len(failed) == len(parts):
+        return f"Fails in all {len(parts)} cells of its tables: {told}{more}"
+    most = ", that is, most" if claim.most and 2 * len(failed) < len(parts) else ""
+    return f"Holds in {len(parts) - len(failed)} of {len(parts)} cells of its tables{most}; not for {told}{more}"
 
 
 def _worst(part: Part) -> Effect:
     """The effect that misses by most, or holds by least."""
     return max(part.effects, key=lambda one: one.miss)
+
+
+def _measured(one: Effect) -> str:
+    """What an effect compares, out of its label, and the number."""
+    return f"{one.label.split(', ')[1]}: {one.mean:.2f}"

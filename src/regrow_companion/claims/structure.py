@@ -17,8 +17,9 @@ from regrow.metrics import kendall_matrix
 from regrow.record import Record
 from regrow_companion import study
 from regrow_companion.claims.degrees import BOTH, EACH_FAST, EACH_RULE, FAST, TOPOLOGY
+from regrow_companion.claims.effects import Effect, NotMeasured, effect, paired
 from regrow_companion.claims.evidence import BORDER, PAPER, Evidence, at
-from regrow_companion.claims.judgement import CONSTRUCTION, Claim, Effect, NotMeasured, effect, paired
+from regrow_companion.claims.judgement import CONSTRUCTION, Claim
 
 NODES = ("visible", "hidden 1", "hidden 2")
 FLOOR = 10  # what the dense last layer leaves every neuron of hidden 2
