@@ -50,8 +50,8 @@ def _judged(claim: Claim, parts: tuple[Part, ...], evidence: Evidence, level: fl
         return Outcome(UNDECIDABLE, (), claim.why, paper)
     verdict = overall(parts, claim.most)
     command = claim.command or f"python -m regrow run --profile paper --only {','.join(claim.needs)}"
-    return Outcome(verdict, parts, f"`{command}` trains what is missing." if verdict == NOT_MEASURED else remark(parts), paper,
-                   tuple(_read(claim, parts, evidence, level)))
+    said = f"`{command}` trains what is missing." if verdict == NOT_MEASURED else remark(parts)
+    return Outcome(verdict, parts, said, paper, tuple(_read(claim, parts, evidence, level)))
 
 
 def _read(claim: Claim, parts: Sequence[Part], evidence: Evidence, level: float) -> Iterator[Reading]:
@@ -78,8 +78,8 @@ def what_intervals_mean(entries: Sequence[Entry]) -> str:
     """What the level bounds and on what it rests, in sentences."""
     n = number_of_intervals(entries)
     return (f"Intervals are Student's over seeds at level 1 - {LEVEL:g}/{n}, as the ledger has {n} of them: the chance "
-            f"that even one of them misses is at most {LEVEL:.0%}. Other readings have the same level. Intervals rest on "
-            "effects that are roughly normal over seeds: a sign test of five seeds cannot get below a p-value of 1/16. "
+            f"that even one of them misses is at most {LEVEL:.0%}. Other readings have the same level. Intervals rest "
+            "on effects that are roughly normal over seeds: a sign test of five seeds cannot get below a p-value of 1/16. "
             "Effects without any spread have no interval and are bookkeeping. The degrees of a layer share a sum, so "
             "that neurons are not independent draws; seeds are.")
 
@@ -135,7 +135,7 @@ def _paragraph(claim: Claim, outcome: Outcome, details: bool) -> Iterator[str]:
 
 
 def _wrapped(said: str, indent: str) -> list[str]:
-    return textwrap.wrap(said, 100, initial_indent=indent, subsequent_indent=indent + "  ")
+    return textwrap.wrap(said, 100, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False)
 
 
 def _finite(value: float) -> float | None:

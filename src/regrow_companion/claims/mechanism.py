@@ -113,8 +113,8 @@ CLAIMS = (
             tuple(product(study.STRATEGIES, KINDS)), f"{SIGN}, above 0: of connections grown, and of those among them "
             "that outlive the next pruning", main=True),
     watched("barabasi-albert", "1", "The mechanism is that of the Barabási-Albert model, whatever the growth rule.",
-            linear_attachment, EACH_RULE, "there a neuron's chance of a new connection is proportional to its degree: an "
-            "exponent of 1, here from 0.5 to 1.5"),
+            linear_attachment, EACH_RULE, "there a neuron's chance of a new connection is proportional to its degree: "
+            "an exponent of 1, here from 0.5 to 1.5"),
     watched("accelerate", "1, 7", "Gradient and momentum growth drive preferential attachment more strongly.",
             attach_faster, EACH_FAST, "a larger exponent of connections grown, in the first tenth of training"),
     watched("activation", "7", "Neurons with more connections are more active.", connected_are_active, EACH_RULE,
@@ -127,7 +127,8 @@ CLAIMS = (
             connected_keep, EACH_RULE, f"{SIGN}, below 0, of connections pruned; by degree, as no table here follows "
             "connections by shell"),
     watched("newborns", "7", "Where neurons have few connections, newly grown ones do not outgrow the pruning "
-            "threshold.", newborns_die, EACH_RULE, f"{SIGN}, below 0, of connections pruned one update after they grew"),
+            "threshold.", newborns_die, EACH_RULE, f"{SIGN}, below 0, of connections pruned one update after they "
+            "grew"),
     Claim("balance", "abstract", "Momentum growth balances speed and stability.", why="Balance is not defined; its two "
           "halves are the claims momentum-fast and momentum-stable."),
     Claim("design", "1", "The findings help to design more efficient training.", why="No design is proposed that could "

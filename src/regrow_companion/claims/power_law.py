@@ -95,9 +95,9 @@ def settles(evidence: Evidence, column: str) -> Iterator[Effect]:
             late = values[values.columns[values.columns >= 3 * values.columns[-1] // 4]]
             yield effect(f"largest departure of {column} from its final value in the last quarter, {rule}{layer}",
                          late.sub(end(values), axis=0).abs().max(axis=1), limit, above=False)
-            if column == "alpha":  # what settles has moved
-                yield effect(f"|alpha at the end - before training|, {rule}{layer}", (end(values) - values[0]).abs(),
-                             limit)
+        for layer, alpha in evidence.tails(rule, "alpha"):  # what settles has moved
+            yield effect(f"|alpha at the end - before training|, {rule}{layer}", (end(alpha) - alpha[0]).abs(),
+                         TOLERANCE["alpha"])
 
 
 def shorter_interval(evidence: Evidence, threshold: str) -> Iterator[Effect]:

@@ -77,4 +77,5 @@ def _worst(part: Part) -> Effect:
 
 def _measured(one: Effect) -> str:
     """What an effect compares, out of its label, and the number."""
-    return f"{one.label.split(', ')[1]}: {one.mean:.2f}"
+    words = one.label.split(", ")
+    return f"{words[1] if len(words) > 1 else one.label}: {one.mean:.2f}"

@@ -168,7 +168,10 @@ class _Writer:
 
     def _ledger(self) -> None:
         rows = list(self.claims.values())
-        self._page("verdicts.html", "verdicts.html.j2", groups=ledger.groups(self.material.judged), rows=rows,
+        judged = self.material.judged
+        self._page("verdicts.html", "verdicts.html.j2", groups=ledger.groups(judged), rows=rows,
+                   conclusions=ledger.first_page(judged), apart=ledger.apart(judged),
+                   intervals=claims.what_intervals_mean(judged),
                    sections=ledger.by_section(rows), no_ledger=self.material.no_ledger,
                    verdict_page=next((book.page for book in self.books if book.entry.id == VERDICT), ""))
         self.found += [(f"Claim, {row.verdict}", row.text, f"verdicts.html#{row.anchor}", row.id) for row in rows]

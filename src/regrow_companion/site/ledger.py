@@ -9,11 +9,12 @@ from functools import cache
 
 import yaml
 
-from regrow_companion.claims import Entry, counts
-from regrow_companion.claims.judgement import MIXED, NOT_MEASURED, NOT_REPRODUCED, REPRODUCED, UNDECIDABLE, Effect
+from regrow_companion.claims import Entry, conclusions, counts
+from regrow_companion.claims.effects import NOT_REPRODUCED, REPRODUCED, UNDECIDED, Effect
+from regrow_companion.claims.judgement import IN_PART, MARKS, NOT_MEASURED, UNDECIDABLE
 from regrow_companion.site.shared import TEMPLATES
 
-MARKS = {REPRODUCED: "✓", NOT_REPRODUCED: "✗", MIXED: "≈", UNDECIDABLE: "?", NOT_MEASURED: "○"}
+SIGNS = {REPRODUCED: "✓", IN_PART: "◐", UNDECIDED: "≈", NOT_REPRODUCED: "✗", UNDECIDABLE: "?", NOT_MEASURED: "○"}
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Number:
 
 @dataclass(frozen=True)
 class Row:
-    """A claim on the page. `anchor` is its place there."""
+    """A claim on the page. `anchor` is its place there, `apart` why it is counted apart, `paper` what the paper's own
+    numbers say, `readings` what other readings say."""
 
     anchor: str
     id: str
@@ -40,6 +42,9 @@ class Row:
     tone: str
     numbers: tuple[Number, ...]
     remark: str
+    apart: str
+    paper: str
+    readings: str
 
 
 @dataclass(frozen=True)
@@ -60,15 +65,29 @@ def tone(verdict: str) -> str:
 def rows(entries: Sequence[Entry]) -> list[Row]:
     """A row per claim, in the ledger's order."""
     return [Row(f"claim-{claim.id}", claim.id, tuple(part.strip() for part in claim.section.split(",")), claim.text,
-                claim.reading, outcome.verdict, MARKS[outcome.verdict], tone(outcome.verdict),
-                tuple(map(_number, outcome.effects)), outcome.remark) for claim, outcome in entries]
+                claim.reading, outcome.verdict, SIGNS[outcome.verdict], tone(outcome.verdict),
+                tuple(map(_number, outcome.effects)), outcome.remark,
+                f"{claim.mark.capitalize()}: {claim.why[0].lower()}{claim.why[1:]}" if claim.mark else "",
+                outcome.paper, _sentence(outcome.other_readings)) for claim, outcome in entries]
 
 
 def groups(entries: Sequence[Entry]) -> list[Group]:
     """The rows by verdict, in the order of VERDICTS; verdicts that nobody got are left out."""
     every = rows(entries)
-    return [Group(verdict, MARKS[verdict], tone(verdict), tuple(row for row in every if row.verdict == verdict))
-            for verdict, n in counts(entries).items() if n]
+    found = {verdict: tuple(row for row in every if row.verdict == verdict) for verdict in SIGNS}
+    return [Group(verdict, SIGNS[verdict], tone(verdict), those) for verdict, those in found.items() if those]
+
+
+def first_page(entries: Sequence[Entry]) -> list[Row]:
+    """The rows of the paper's conclusions, those that stand first."""
+    return rows(conclusions(entries))
+
+
+def apart(entries: Sequence[Entry]) -> list[str]:
+    """How many claims are counted apart and why: "3 by construction (3 reproduced)"."""
+    found = {mark: {verdict: n for verdict, n in counts(entries, mark).items() if n} for mark in MARKS}
+    return [f"{sum(those.values())} {mark} ({', '.join(f'{n} {verdict}' for verdict, n in those.items())})"
+            for mark, those in found.items() if those]
 
 
 def by_section(every: Sequence[Row]) -> list[tuple[str, list[Row]]]:
@@ -91,8 +110,8 @@ def claims_of_figures() -> Mapping[str, tuple[str, ...]]:
 
 
 def _number(effect: Effect) -> Number:
-    low, high = effect.interval
-    interval = f"[{low:.3g}, {high:.3g}]" if abs(low) < float("inf") else "no interval from one seed"
-    return Number(effect.label, f"{effect.mean:.3g}", f"{interval} over {len(effect.values)} seeds"
-                  if len(effect.values) > 1 else interval,
-                  f"{'above' if effect.above else 'below'} {effect.threshold:g}")
+    return Number(effect.label, f"{effect.mean:.3g}", effect.scatter, effect.claimed.removeprefix("claimed "))
+
+
+def _sentence(said: str) -> str:
+    return f"{said[0].upper()}{said[1:]}." if said else ""
