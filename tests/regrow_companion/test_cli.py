@@ -343,7 +343,7 @@ def test_claims_are_judged_on_shipped_records(tmp_path, capsys, monkeypatch):
     assert code == 0 and err == "" and "REPRODUCED" in out and "shell-floor" in out
     monkeypatch.setattr(claims, "evaluate", lambda evidence: judged)  # half a minute once is enough
     code, out, _ = said(capsys, "claims", "--store", tmp_path / "s", "--json")
-    assert code == 0 and {row["verdict"] for row in json.loads(out)} >= {"reproduced", "mixed", "not yet measured"}
+    assert code == 0 and {row["verdict"] for row in json.loads(out)} >= {"reproduced", "undecided", "not reproduced"}
     assert not (tmp_path / "s").exists()
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from regrow_companion.claims import accuracy, degrees, dormancy, mechanism, power_law, printed, structure
-from regrow_companion.claims.effects import LEVEL, NotMeasured
+from regrow_companion.claims.effects import FEWEST, LEVEL, Effect, NotMeasured
 from regrow_companion.claims.evidence import Evidence
 from regrow_companion.claims.judgement import (
     MARKS,
@@ -30,7 +30,7 @@ from regrow_companion.claims.judgement import (
 )
 
 __all__ = ["LEDGER", "Claim", "Entry", "Evidence", "NotMeasured", "Outcome", "conclusions", "counts", "evaluate",
-           "headline", "number_of_intervals", "text", "to_dicts", "what_intervals_mean"]
+           "headline", "number_of_intervals", "paragraph", "text", "to_dicts", "what_intervals_mean", "with_intervals"]
 
 LEDGER: tuple[Claim, ...] = (*degrees.CLAIMS, *dormancy.CLAIMS, *structure.CLAIMS, *power_law.CLAIMS, *accuracy.CLAIMS,
                              *mechanism.CLAIMS)
@@ -74,12 +74,19 @@ def number_of_intervals(entries: Sequence[Entry]) -> int:
     return intervals(part for _, outcome in entries for part in outcome.parts)
 
 
+def with_intervals(entries: Sequence[Entry]) -> list[Effect]:
+    """Every effect that has an interval, each once, whatever its label."""
+    found = {(one.values, one.threshold, one.above, one.kind): one for _, outcome in entries for one in outcome.effects
+             if len(one.values) >= FEWEST and not one.exact}
+    return list(found.values())
+
+
 def what_intervals_mean(entries: Sequence[Entry]) -> str:
     """What the level bounds and on what it rests, in sentences."""
     n = number_of_intervals(entries)
     return (f"Intervals are Student's over seeds at level 1 - {LEVEL:g}/{n}, as the ledger has {n} of them: the chance "
             f"that even one of them misses is at most {LEVEL:.0%}. Other readings have the same level. Intervals rest "
-            "on effects that are roughly normal over seeds: a sign test of five seeds cannot get below a p-value of 1/16. "
+            "on effects that are roughly normal over seeds: a sign test of five seeds cannot get below 1/16. "
             "Effects without any spread have no interval and are bookkeeping. The degrees of a layer share a sum, so "
             "that neurons are not independent draws; seeds are.")
 
@@ -115,11 +122,12 @@ def text(entries: Sequence[Entry], *, details: bool = False) -> str:
         if chosen:
             lines += ["", verdict.upper()]
         for claim, outcome in chosen:
-            lines += _paragraph(claim, outcome, details)
+            lines += paragraph(claim, outcome, details)
     return "\n".join(lines)
 
 
-def _paragraph(claim: Claim, outcome: Outcome, details: bool) -> Iterator[str]:
+def paragraph(claim: Claim, outcome: Outcome, details: bool = False) -> Iterator[str]:
+    """The lines that tell a claim, what came of it, and what stands beside it."""
     said = f" (Read as: {claim.reading}.)" if claim.reading else ""
     mark = f" {claim.mark.capitalize()}: {claim.why[0].lower()}{claim.why[1:]}" if claim.mark else ""
     yield from _wrapped(f"{claim.text}{said}{mark} [{claim.id}, {claim.section}]", "  ")

@@ -25,7 +25,7 @@ from regrow_companion.section8 import nb18_mechanism as mechanism
 
 READINGS: dict[str, dict[str, Any]] = {
     "black border": {"black": True}, "best-validation checkpoint": {"epoch": "best validation"},
-    "test images": {"test": True}, "per layer": {"split": True}}
+    "test images": {"test": True}, "each layer alone": {"split": True}}
 BORDER, CHECKPOINT, TEST, LAYERS = READINGS
 PAPER = {rule: RunConfig(dataset="cifar10", grow=rule) for rule in study.STRATEGIES}  # Sections 5.3 and 5.4
 

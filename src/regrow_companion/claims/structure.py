@@ -73,8 +73,8 @@ def denser_backbone(evidence: Evidence, rule: str) -> Iterator[Effect]:
 
 
 def in_lowest_shell(evidence: Evidence, nodes: str) -> Callable[[Record], float]:
-    """Share of a hidden layer in the shell that the paper calls isolated (0, in the second layer its floor), end - before
-    training."""
+    """Share of a hidden layer in the shell that the paper calls isolated (0, in the second layer its floor), at the end
+    less before training."""
     layer = NODES.index(nodes)
 
     def share(record: Record) -> float:

@@ -19,7 +19,8 @@ from gallery import StillForm, gallery
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from regrow_companion import claims, regenerate, site
-from regrow_companion.claims.judgement import VERDICTS, Outcome, effect
+from regrow_companion.claims.effects import effect
+from regrow_companion.claims.judgement import VERDICTS, Outcome, Part, Reading
 from regrow_companion.runner.index import Entry
 from regrow_companion.site import growth
 from regrow_companion.study import REPOSITORY
@@ -81,7 +82,9 @@ def folder(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     nbformat.write(outputs_of_all_kinds(), home / "executed" / "99_outputs.failed.ipynb")
     extra = Entry("99", failed, "Outputs", "5.3", figures=("fig99",), minutes={"quick": 1, "paper": 1})
     verdicts = cycle(VERDICTS)
-    judged = [(claim, Outcome(next(verdicts), (effect("x", [1.0, 2.0]), effect("y", [3.0, 4.0])), "`command` does it."))
+    parts = (Part("one", (effect("x", [1.0, 2.0]), effect("y", [3.0, 4.0]))),)
+    judged = [(claim, Outcome(next(verdicts), parts, "`command` does it.", "Holds in all 3 cells of its tables.",
+                              (Reading("black border", "reproduced", "undecided", parts),)))
               for claim in claims.LEDGER]
     material = site.Material("paper", (*(entries[name] for name in (*SHOWN, "08")), extra), home / "executed",
                              ROOT / "figures", ROOT / "figures", judged, growth=growth.moving_picture(growth.shipped()))
@@ -173,11 +176,11 @@ def test_keyboard_reaches_content_verdicts_and_theme(opened: Callable[..., Any])
     it.keyboard.press("Enter")
     assert it.evaluate("document.activeElement.id") == "content"
     every = it.locator(".ledger tbody tr:visible").count()
-    it.locator(".chip.mixed").focus()
+    it.locator(".chip.undecided").focus()
     it.keyboard.press("Enter")
-    it.wait_for_function("location.hash === '#mixed'")
+    it.wait_for_function("location.hash === '#undecided'")
     assert 0 < it.locator(".ledger tbody tr:visible").count() < every == len(claims.LEDGER)
-    assert set(it.locator(".ledger .verdict:visible").all_inner_texts()) == {"≈\u00a0mixed"}
+    assert set(it.locator(".ledger .verdict:visible").all_inner_texts()) == {"≈\u00a0undecided"}
     light = it.evaluate("getComputedStyle(document.body).backgroundColor")
     it.locator("#theme").focus()
     it.keyboard.press("Enter")

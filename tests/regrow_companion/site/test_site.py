@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import nbformat
@@ -30,7 +31,8 @@ from regrow import Record, RunConfig, Store
 from regrow.errors import RegrowError
 from regrow_companion import claims, site
 from regrow_companion.claims import Claim, Outcome
-from regrow_companion.claims.judgement import MIXED, NOT_MEASURED, REPRODUCED, effect
+from regrow_companion.claims.effects import REPRODUCED, effect
+from regrow_companion.claims.judgement import CONSTRUCTION, IN_PART, NOT_MEASURED, Part, Reading
 from regrow_companion.figures import save_figure, save_table
 from regrow_companion.runner.index import Entry, read_index
 from regrow_companion.site import api, books, growth, ledger, products, shared
@@ -201,11 +203,16 @@ def material(tmp_path: Path) -> site.Material:
 
 
 def judged() -> list[claims.Entry]:
-    def claim(name: str, section: str) -> Claim:
-        return Claim(name, section, f"The claim <{name}>.", (), lambda evidence: Outcome(MIXED))
+    def claim(name: str, section: str, **more: Any) -> Claim:
+        return Claim(name, section, f"The claim <{name}>.", **more)
 
-    return [(claim("power-law", "abstract, 5.3"), Outcome(MIXED, (effect("one", [1.0, 2.0]), effect("two", [3.0])))),
-            (claim("alpha", "5.3, A"), Outcome(REPRODUCED, (effect("x", [2.0, 2.1, 2.2], 1.0),))),
+    two = Part("rules", (effect("one", [1.0, 2.0]), effect("two", [3.0, 3.0])))
+    return [(claim("power-law", "abstract, 5.3", main=True), Outcome(
+                IN_PART, (two,), "Holds: <a>. Fails: b.", "Fails in all 3 cells.",
+                (Reading("black border", IN_PART, REPRODUCED, (two,)),
+                 Reading("test images", IN_PART, IN_PART, (two,))))),
+            (claim("alpha", "5.3, A", mark=CONSTRUCTION, why="Nothing else is possible."),
+             Outcome(REPRODUCED, (Part("", (effect("x", [2.0, 2.1, 2.2], 1.0),)),))),
             (claim("minor", "7"), Outcome(NOT_MEASURED, (), "`python -m regrow run` trains what is missing."))]
 
 
@@ -258,12 +265,27 @@ def test_the_first_page_leads_everywhere_in_one_click(folder: Path) -> None:
 def test_the_ledger_says_everything_in_words_sentences_first(folder: Path) -> None:
     text = (folder / "verdicts.html").read_text()
     assert text.index("The claim &lt;power-law&gt;.") < text.index("<code>power-law</code>")
-    for group in ("mixed", "reproduced", "not-yet-measured"):
+    for group in ("holds-in-part", "reproduced", "not-yet-measured"):
         assert f'href="#{group}"' in text and f'<tbody id="{group}">' in text
+        assert f".{group}" in (TEMPLATES / "style.css").read_text()
     assert "3 claims" in text and "The claim &lt;power-law&gt;." in text
-    assert "<strong>2.1</strong>" in text and "no interval from one seed" in text and "claimed above 1" in text
+    assert "<strong>2.1</strong>" in text and "2 seeds, no interval" in text and "claimed above 1" in text
     assert "<code>python -m regrow run</code> trains what is missing." in text
-    assert '1 more <span class="unseen">number for power-law</span>' in text
+    assert '1 more <span class="unseen">number for power-law</span>' in text and "Holds: &lt;a&gt;. Fails: b." in text
+
+
+def test_the_ledger_begins_with_the_conclusions_and_has_a_column_for_each_view(folder: Path) -> None:
+    """A reader of a minute sees which conclusions stand, in which reading, and what the paper's own tables say."""
+    text = (folder / "verdicts.html").read_text()
+    first, rest = text.split('<h2 id="every">')
+    assert first.count("<li>") >= 1 and "The claim &lt;power-law&gt;." in first and "alpha" not in first
+    for part in (first, rest):
+        assert "Fails in all 3 cells." in part
+        assert "Changes with black border: reproduced (2 seeds); same with test images." in part
+    for column in ("What the paper says", "Verdict", "What we measure", "The paper’s own numbers", "Other readings"):
+        assert f'<th scope="col">{column}</th>' in rest
+    assert "By construction: nothing else is possible." in rest
+    assert "Of these, 1 by construction (1 reproduced)," in rest and "0.05/1," in rest
 
 
 def test_the_notebooks_are_listed_with_what_became_of_them(folder: Path) -> None:
@@ -491,7 +513,7 @@ def test_sections_come_in_the_papers_order() -> None:
     rows = ledger.rows(judged())
     assert [(name, [row.id for row in listed]) for name, listed in ledger.by_section(rows)] == [
         ("abstract", ["power-law"]), ("5.3", ["power-law", "alpha"]), ("7", ["minor"]), ("A", ["alpha"])]
-    assert [group.verdict for group in ledger.groups(judged())] == [REPRODUCED, MIXED, NOT_MEASURED]
+    assert [group.verdict for group in ledger.groups(judged())] == [REPRODUCED, IN_PART, NOT_MEASURED]
 
 
 def test_pictures_are_the_same_if_only_edges_differ(tmp_path: Path) -> None:

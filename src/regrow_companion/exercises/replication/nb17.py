@@ -11,7 +11,6 @@ from scipy import stats
 from regrow.record import Record
 from regrow.store import Store, require
 from regrow_companion import claims, study
-from regrow_companion.claims import judgement
 from regrow_companion.exercises import Exercise, Slip
 from regrow_companion.exercises.grading import number, table
 from regrow_companion.session import Session
@@ -27,14 +26,21 @@ def _topology(book: Session) -> dict[str, list[Record]]:
                                    "python -m regrow run --profile paper --only topology trains them."))
 
 
-def seeds_needed(book: Session, m: int = judgement.CLAIMS, normal: bool = False) -> int:
-    """Seeds that take the interval of momentum-fast off its threshold, with mean and spread as they are."""
+@cache
+def entries(root: Path) -> list[claims.Entry]:
+    """The ledger, as the notebook has it."""
+    return claims.evaluate(claims.Evidence(Store(root, read_also=(study.SHIPPED,))))
+
+
+def seeds_needed(book: Session, m: int = 0, normal: bool = False) -> int:
+    """Seeds that take the interval of momentum-fast off its threshold, with mean and spread as they are; `m` stands in
+    for the number of intervals."""
     largest = {rule: np.array([record.hidden_degrees(EARLY).max() for record in group])
                for rule, group in _topology(book).items()}
     x = np.log(largest["momentum"] / largest["gradient"]) - np.log(NEARLY)
+    tail = 1 - 0.05 / (m or claims.number_of_intervals(entries(book.store.root))) / 2
 
     def half(n: int) -> float:
-        tail = 1 - 0.05 / m / 2
         return float((stats.norm.ppf(tail) if normal else stats.t.ppf(tail, n - 1)) * x.std(ddof=1) / np.sqrt(n))
 
     return next(n for n in range(2, 100_000) if half(n) < abs(x.mean()))
@@ -42,14 +48,13 @@ def seeds_needed(book: Session, m: int = judgement.CLAIMS, normal: bool = False)
 
 @cache
 def p_values(root: Path) -> list[float]:
-    """Of all effects of the ledger that have any spread over seeds, the smallest first."""
+    """Of all means and ratios of the ledger that have an interval, the smallest first."""
     p = []
-    for _, outcome in claims.evaluate(claims.Evidence(Store(root, read_also=(study.SHIPPED,)))):
-        for effect in outcome.effects:
+    for effect in claims.with_intervals(entries(root)):
+        if effect.kind != "spread":
             values = np.asarray(effect.values, dtype=float)
-            off = np.log(values / effect.threshold) if effect.ratio else values - effect.threshold
-            if off.std() > 0:
-                p.append(float(stats.ttest_1samp(off, 0).pvalue))
+            off = np.log(values / effect.threshold) if effect.kind == "ratio" else values - effect.threshold
+            p.append(float(stats.ttest_1samp(off, 0).pvalue))
     return sorted(p)
 
 
@@ -73,14 +78,14 @@ def richer_at_the_end(book: Session, early: int = EARLY, backwards: bool = False
 
 EXERCISES = {
     "1": Exercise("a whole number of seeds", seeds_needed, number(rel=0), (
-        Slip("This is for a single claim, at 0.05.", partial(seeds_needed, m=1)),
+        Slip("This is for a single interval, at 0.05.", partial(seeds_needed, m=1)),
         Slip("The quantile is Student's, and it depends on the number of seeds itself.",
              partial(seeds_needed, normal=True)))),
     "2": Exercise("a table of two counts", rejected, table(number(rel=0)), (
         Slip("Here nothing is corrected for the number of tests.",
              lambda book: dict.fromkeys(("Bonferroni", "Holm"), rejected(book, tests=1)["Bonferroni"])),
         Slip("The number to divide by is that of the effects tested here, not of the claims.",
-             partial(rejected, tests=judgement.CLAIMS)))),
+             partial(rejected, tests=len(claims.LEDGER))))),
     "3": Exercise("a number of neurons, mean over seeds", richer_at_the_end, number(rel=0.001), (
         Slip("This is the question backwards: how rich was the final winner after five updates?",
              partial(richer_at_the_end, backwards=True)),
