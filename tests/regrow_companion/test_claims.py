@@ -796,3 +796,11 @@ def test_every_predicate_depends_on_what_it_is_shown(shipped_ledger: list[claims
             assert outcome.effects or any(part.lacks for part in outcome.parts), claim.id
             assert outcome.verdict != UNDECIDABLE, claim.id
             assert {part.verdict for part in claim.parts(Evidence(NOWHERE))} == {NOT_MEASURED}, claim.id
+
+
+def test_documents_know_how_many_claims_there_are() -> None:
+    for name, said in (("findings.md", f"judge {len(claims.LEDGER)} statements"),
+                       ("notebooks.md", f"the verdicts on {len(claims.LEDGER)} claims")):
+        assert said in (study.REPOSITORY / "docs" / name).read_text(), name
+    for id in ("minor", "sparse-dense", "switching"):  # findings.md names them
+        assert ", that is, most" not in says(BY_ID[id], NOWHERE) and "; not for " in says(BY_ID[id], NOWHERE), id
