@@ -13,7 +13,7 @@ from typing import Any
 
 from regrow_companion.claims import accuracy, degrees, dormancy, mechanism, power_law, printed, structure
 from regrow_companion.claims.effects import FEWEST, LEVEL, Effect, NotMeasured
-from regrow_companion.claims.evidence import Evidence
+from regrow_companion.claims.evidence import TEST, Evidence
 from regrow_companion.claims.judgement import (
     MARKS,
     NOT_MEASURED,
@@ -137,7 +137,7 @@ def paragraph(claim: Claim, outcome: Outcome, details: bool = False) -> Iterator
     if details:
         yield from (f"      - {one}" for one in outcome.effects)
         for reading in outcome.readings:
-            if reading.changes:
+            if reading.changes or reading.name == TEST:  # the paper's accuracies are those of test images
                 yield f"      {reading.name}:"
                 yield from (f"      - {one}" for part in reading.parts for one in part.effects)
 

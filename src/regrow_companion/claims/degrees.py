@@ -116,19 +116,21 @@ def skewed(evidence: Evidence, rule: str) -> Iterator[Effect]:
         yield effect(f"skewness of hidden degrees at the end, {rule}{layer}", values, 1.0)
 
 
+def distances(one: pd.Series, other: pd.Series) -> np.ndarray:
+    """Kolmogorov-Smirnov distances of degrees [moments, n] by seed, [seeds, moments]."""
+    return np.array([[stats.ks_2samp(a, b).statistic for a, b in zip(ours, theirs, strict=True)]
+                     for ours, theirs in zip(one, other, strict=True)])
+
+
 def rules_are_alike(evidence: Evidence) -> Iterator[Effect]:
     def then(degrees: np.ndarray, record: Record) -> np.ndarray:
         return degrees[[at(record, part) for part in MOMENTS]]
 
-    def distances(one: pd.Series, other: pd.Series) -> np.ndarray:
-        """Kolmogorov-Smirnov distances, [seeds, moments]."""
-        return np.array([[stats.ks_2samp(a, b).statistic for a, b in zip(one[seed], other[seed], strict=True)]
-                         for seed in one.index.intersection(other.index)])
-
     by_rule = (evidence.by_layer(rule, then) for rule in ("gradient", "momentum", "random"))
     for (layer, gradient), (_, momentum), (_, random) in zip(*by_rule, strict=True):
-        near = distances(gradient, momentum)
-        far = np.minimum(distances(gradient, random), distances(momentum, random))
+        seeds = gradient.index.intersection(momentum.index).intersection(random.index)
+        near = distances(gradient[seeds], momentum[seeds])
+        far = np.minimum(distances(gradient[seeds], random[seeds]), distances(momentum[seeds], random[seeds]))
         yield effect(f"largest KS distance of degrees at Figure 5's epochs, gradient and momentum{layer}",
                      near.max(axis=1), 0.1, above=False)
         yield effect(f"smallest KS distance from random there, less that of gradient and momentum{layer}",
