@@ -63,7 +63,7 @@ def test_every_notebook_has_the_same_header(path: Path) -> None:
     """Title; what it belongs to, owns and needs; and two times, which for notebooks of the paper follow from counts."""
     head = nbformat.read(path, as_version=4).cells[0].source
     title, facts = head.split("\n\n")[:2]
-    number = re.fullmatch(r"(\d\d)_\w+", path.stem)
+    number = re.fullmatch(r"(\d\db?)_\w+", path.stem)
     assert title.startswith(f"# {number[1]} · " if number else "# ") and "**" not in facts
     assert len(facts.split(" ·")) >= 3
     found = re.search(r" ·\s+read\s+(\d+),\s+work\s+through\s+(\d+)\s+minutes$", facts)
