@@ -1,5 +1,5 @@
-"""One degree distribution and the power law fitted to it: its two ends (Fig. 2), the distance D (Fig. 6), what p is where
-the law is true, and any tail with its laws: the share of values >= k, on logarithmic axes."""
+"""One degree distribution and the power law fitted to it: its two ends (Fig. 2), the distance D (Fig. 6); what p is
+where the law is true; and any tail with its laws: the share of values >= k, on logarithmic axes."""
 
 from __future__ import annotations
 
