@@ -100,5 +100,6 @@ stage "quick training" "$python" -m regrow run --profile quick --store "$store"
 stage notebooks env OMP_NUM_THREADS=1 REGROW_PROFILE=quick REGROW_STORE="$store" \
     "$python" -m pytest --nbval-lax --nbval-current-env -n 2 --dist loadfile notebooks
 stage "replay of the shipped records" env -u REGROW_STORE "$python" -m regrow notebooks --profile replay --keep-going
+stage "check cells of the replay" "$python" tests/check_cells.py build/replay/notebooks
 
 finish

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from check_cells import differences
 
 from regrow_companion import exercises, study
 from regrow_companion.runner.index import Entry, notebook_table, read_index
@@ -142,6 +143,22 @@ def test_only_check_cells_keep_outputs(entry: Entry) -> None:
         else:
             assert not cell.outputs and cell.execution_count is None
     assert checked >= 3
+
+
+def test_a_check_cell_that_prints_something_else_is_told(tmp_path: Path) -> None:
+    entry, *_ = ENTRIES
+    book = nbformat.read(entry.path, as_version=4)
+    (tmp_path / "committed").mkdir()
+    nbformat.write(book, tmp_path / "committed" / "a.ipynb")
+    nbformat.write(book, tmp_path / "a.ipynb")
+    assert differences(tmp_path, tmp_path / "committed") == []
+    check = next(cell for cell in book.cells if "nbval-check-output" in tags(cell))
+    check.outputs[0].text += "else"
+    nbformat.write(book, tmp_path / "a.ipynb")
+    (told,) = differences(tmp_path, tmp_path / "committed")
+    assert told.startswith(f"a.ipynb, cell {check.id}: committed\n")
+    (tmp_path / "a.ipynb").unlink()
+    assert differences(tmp_path, tmp_path / "committed") == ["a.ipynb was not executed to its end."]
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.id)
