@@ -192,10 +192,15 @@ def corrected(found: re.Match[str], right: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class Excuse:
-    """Numbers that come from no record: whatever the pattern matches, and why."""
+    """Numbers that come from no record: whatever the pattern matches, but for what `unless` matches, and why."""
 
     pattern: re.Pattern[str]
     reason: str
+    unless: re.Pattern[str] | None = None
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        return [found.span() for found in self.pattern.finditer(text)
+                if self.unless is None or not self.unless.fullmatch(found[0])]
 
 
 def uncovered(page: str, said: Iterable[Said], excuses: Iterable[Excuse]) -> list[str]:
@@ -208,7 +213,7 @@ def uncovered(page: str, said: Iterable[Said], excuses: Iterable[Excuse]) -> lis
     excused, left = list(excuses), []
     for passage in passages(page):
         spans = taken.get(passage.place, [])
-        spans = spans + [found.span() for excuse in excused for found in excuse.pattern.finditer(passage.text)]
+        spans = spans + [span for excuse in excused for span in excuse.spans(passage.text)]
         for token in TOKEN.finditer(passage.text):
             if not any(begin <= token.start() + (token[0][0] in "+-−") and token.end() <= end
                        for begin, end in spans):
