@@ -39,11 +39,15 @@ COMMON = [
     _excuse(r"\b[Hh]idden (?:layers? )?[123](?: and [123])?\b|[Ll]ayers? [123]\b", "the name of a layer"),
     _excuse(r"seeds? \d\b", "the name of a run"),
     _excuse(r"\((?:[A-Z][\w.’' -]*,? )?(?:et al\., )?(?:ICML|ICLR|PNAS|NeurIPS)?,? ?(?:19|20)\d\d\)", "a year"),
+    
+    _excuse(r"et al\. \((?:19|20)\d\d\)", "a year"),
     _excuse(r"\*[\w. ]+\*,? \d+, (?:19|20)\d\d", "a volume and a year"),
     _excuse(r"(?:ICML|ICLR|\*ICML\*),? 20\d\d|(?:and others|et al\.|[A-Z]\w+),? 20\d\d", "a year"),
     _excuse(r"95 %(?: \w+)? (?:confidence )?intervals?", "a level"),
     _excuse(r"(?:95|90|80)(?: %|%| per cent)?(?:(?:,|,? and|,? or| to) (?:95|90|80)(?: %|%| per cent)?)+\b(?![.,]\d)",
             "sparsities of the paper"),
+    _excuse(r"\(2, 75, 150, 225 and 300 of 300 epochs\)", "the paper's moments"),
+    _excuse(r"\bp >= 0\.95|\bp > 0\.1\b|\bp ≥ 0\.95|\bp < 0\.1\b|\$p > 0\.1\$", "the usual rule and the paper's"),
     # the settings of the runs
     _excuse(r"\b(?:95|90|80) (?:%|per cent)(?: sparse| sparsity| and| to| is best)", "a sparsity of the paper"),
     _excuse(r"\b300 epochs\b|of 300\b", "the length of the paper's runs"),

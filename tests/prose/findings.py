@@ -83,8 +83,9 @@ SAID = [
          "or less; with the black border gradient and momentum growth left only {} to {}",
          lambda: (m.hidden(), *(end for rule in m.STRATEGIES for end in m.wired("mirrored", rule, "dormant")),
                   *m.wired("black", m.SCORES, "dormant"))),
-    Said("With the mirrored one the largest hub has {} to {} connections after the first update of gradient and momentum growth "
-         "and never more than {} with random growth, whose first neuron falls to degree {10} after epoch {}",
+    Said("With the mirrored one the largest hub has {} to {} connections after the first update of gradient and "
+         "momentum growth and never more than {} with random growth, whose first neuron falls to degree {10} after "
+         "epoch {}",
          lambda: (*(about(k, 100) for k in m.low_high([*m.largest("gradient", 1), *m.largest("momentum", 1)])),
                   m.largest_ever("random"), down(min(m.first_dormant("random"))))),
     Said("are higher than the paper's, by {} to {} points",

@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from regrow.config import RunConfig
+from regrow.data import Dataset, load
 from regrow.record import Record
 from regrow.store import Store
 from regrow_companion import claims, paper, study, tail_tables
@@ -240,10 +241,29 @@ def input_spread(grow: str) -> NDArray[np.float64]:
 
 
 @cache
+def mean_map(grow: str, border: str = "mirrored") -> NDArray[np.float64]:
+    """The input map at the end of training, mean over seeds."""
+    return np.mean([nb11_heat_maps.input_maps(record)[-1] for record in topology(grow, border)], axis=0)
+
+
+@cache
+def paths(grow: str) -> float:
+    """Paths from the input to hidden 2 at the end, as a multiple of the start."""
+    found = np.mean([record.input_paths().sum(axis=1) for record in topology(grow)], axis=0)
+    return float(found[-1] / found[0])
+
+
+@cache
 def dormancy() -> pd.DataFrame:
     """`nb12_dormancy.summary`, by threshold and rule."""
     frame = nb12_dormancy.dormant_neurons(of_need("topology"))
     return nb12_dormancy.summary(frame).set_index(["threshold", "strategy"])
+
+
+@cache
+def small_images() -> Dataset:
+    """The images that ship with the package."""
+    return load("fashion_mnist_small", image_format="native")
 
 
 # ------------------------------------------------------------------------------------------------------- power laws

@@ -59,8 +59,8 @@ SAID = [
          lambda: [mean_largest(rule, update) for rule in m.STRATEGIES for update in (1, -1)]),
     Said("the paper's scale: {} runs of 300 epochs", lambda: (len(m.of_need("fig05")),)),
     Said("The peak at degree {}", lambda: (m.topology("random")[0].shapes["fc3"][0],)),
-    Said("one update makes the distribution {} times as wide under gradient, {} times under momentum and {} times under "
-         "random growth, where it then keeps widening, to {} times",
+    Said("one update makes the distribution {} times as wide under gradient, {} times under momentum and {} times "
+         "under random growth, where it then keeps widening, to {} times",
          lambda: (m.widths()["after 1"]["gradient"], m.widths()["after 1"]["momentum"],
                   m.widths()["after 1"]["random"], m.widths()["end"]["random"])),
     Said("Under gradient growth the width is {} times that at the start in epoch {}, {} times in epoch {} and {} times "

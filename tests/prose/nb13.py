@@ -52,8 +52,8 @@ SAID = [
     Said("SET pruning ({} seeds) ends within {} points of magnitude pruning under all three growth rules",
          lambda: (m.seeds("random", prune="set"), up(max(abs(behind("set", rule)) for rule in m.STRATEGIES)),
                   len({m.seeds(rule, prune="set") for rule in m.STRATEGIES}) == 1)),
-    Said("With the black border its {} seed ends {} below, {} above and, under momentum growth, {} above the mean of {} "
-         "of magnitude pruning",
+    Said("With the black border its {} seed ends {} below, {} above and, under momentum growth, {} above the mean of "
+         "{} of magnitude pruning",
          lambda: (m.seeds("random", prune="set", **m.BLACK), behind("set", "random", **m.BLACK),
                   -behind("set", "gradient", **m.BLACK), -behind("set", "momentum", **m.BLACK),
                   m.seeds("random", **m.BLACK))),
@@ -64,8 +64,8 @@ SAID = [
          lambda: (*(m.accuracy(rule, prune="random") for rule in m.SCORES),
                   np.mean([behind("random", rule) for rule in m.SCORES]))),
     Said("After the last epoch random growth has {} % and gradient growth {} %, {} and {} points below magnitude "
-         "pruning; a network that is never rewired has {} %. The checkpoints of best validation, from epochs {} and {}, "
-         "have {} and {} %, only {} and {} points below",
+         "pruning; a network that is never rewired has {} %. The checkpoints of best validation, from epochs {} and "
+         "{}, have {} and {} %, only {} and {} points below",
          lambda: (*(m.accuracy(rule, prune="set_legacy", **m.BLACK) for rule in ("random", "gradient")),
                   m.bug("random"), m.bug("gradient"), m.accuracy(prune="none", grow="none", **m.BLACK),
                   best_epoch("random"), best_epoch("gradient"),

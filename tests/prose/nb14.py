@@ -55,8 +55,8 @@ SAID = [
     Said("trains the {} runs or goes on with them", lambda: (m.planned("table7"),)),
     Said("{} of its cells have a standard deviation above five points at {95} per cent, {} at {90}, {} at {80}",
          lambda: (wide(0.95), wide(0.9), wide(0.8))),
-    Said("random growth loses {} points, gradient growth loses {} and momentum growth gains {}: the paper's plateau, {} "
-         "to {} points lower",
+    Said("random growth loses {} points, gradient growth loses {} and momentum growth gains {}: the paper's plateau, "
+         "{} to {} points lower",
          lambda: (loses("random"), loses("gradient"), -loses("momentum"), *m.low_high(below()))),
     Said("on MNIST a network that learns ends near {} per cent", lambda: (max(learned()),)),
 ]
