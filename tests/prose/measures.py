@@ -7,6 +7,7 @@ after the last epoch.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
@@ -342,6 +343,14 @@ def claimed() -> int:
 def bench(name: str) -> pd.DataFrame:
     """A table of bench/results."""
     return pd.read_csv(REPOSITORY / "bench" / "results" / f"{name}.csv")
+
+
+def figure_data(stem: str, records: Iterable[Record]) -> pd.DataFrame:
+    """What a committed figure draws, which must be of these runs: for what takes too long to compute anew."""
+    folder = REPOSITORY / "figures"
+    drawn = json.loads((folder / f"{stem}.json").read_text())["keys"]
+    assert drawn == sorted(record.key for record in records), f"{stem} was drawn from other runs; draw it anew"
+    return pd.read_csv(folder / f"{stem}.csv")
 
 
 def each(measure: Callable[[str], Any], rules: Iterable[str] = STRATEGIES) -> list[Any]:

@@ -44,9 +44,9 @@ def up(value: float) -> Rounded:
     return Rounded(value, math.ceil)
 
 
-def down(value: float) -> Rounded:
-    """For "at least", "more than": rounded down in the digits shown."""
-    return Rounded(value, math.floor)
+def down(value: float, step: float | None = None) -> Rounded:
+    """For "at least", "more than": rounded down in the digits shown, or to a multiple of `step`."""
+    return Rounded(value, math.floor, step)
 
 
 def about(value: float, step: float) -> Rounded:
@@ -137,7 +137,7 @@ def shown(value: Any, text: str) -> str:
     digits = len(text.partition(".")[2])
     number = float(rounded.value)
     if rounded.step is not None:
-        number = rounded.step * round(number / rounded.step)
+        number = rounded.step * rounded.how(number / rounded.step)
     elif rounded.how is not round:
         number = rounded.how(round(number * 10**digits, 6)) / 10**digits
     comma = "," if "," in text or len(text.lstrip("+-−").partition(".")[0]) < 4 else ""
