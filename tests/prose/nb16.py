@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from prose import measures as m
-from prose.said import Said, about
+from prose.said import Said, about, down
 from regrow.record import Record
 from regrow_companion import paper, study
 from regrow_companion.plots import nb16_rank as rank

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from functools import cache
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
 from prose import measures as m
 from prose.said import Said
-from regrow_companion.section8 import nb18_mechanism, nb18_plots
+from regrow_companion.section8 import nb18_mechanism
+from regrow_companion.section8.nb18_attachment import BLOCK, pooled
 from regrow_companion.section8.nb18_plots import TAU
 
 PAGE = "notebooks/18_beyond_mechanism.ipynb"
@@ -30,10 +30,15 @@ def seen() -> nb18_mechanism.WatchedTables:
 
 @cache
 def over_time() -> pd.DataFrame:
-    """Exponents of attachment in blocks of updates, the data of Figure B2."""
-    fig, frame = nb18_plots.figure_b2(seen().exponents)
-    plt.close(fig)
-    return frame
+    """The points of Figure B2 without their intervals, which take longest: exponents of blocks of updates."""
+    table, rows = seen().exponents, []
+    for (layer, side, strategy), group in table.groupby(["layer", "side", "strategy"]):
+        order = group["step"].rank(method="dense").astype(int) - 1
+        for _, block in group.groupby(order // BLOCK):
+            rows += [{"layer": layer, "side": side, "strategy": strategy, "kind": kind, "epoch": block["epoch"].mean(),
+                      "value": pooled(block, kind, f"{kind}_information", draws=1, block=1).value}
+                     for kind in ("attachment", "lasting")]
+    return pd.DataFrame(rows)
 
 
 def exponents(grows: tuple[str, ...], kind: str = "attachment", layers: tuple[str, ...] = ("fc1", "fc2"),
