@@ -301,9 +301,14 @@ def beyond(experiment: cases.Experiment) -> cases.Found:
 
 
 @cache
+def explored_by_seed(grow: str, border: str = "mirrored") -> tuple[float, ...]:
+    """Percentage of all places that ever held a connection."""
+    return tuple(nb19_exploration.final(nb19_exploration.explored(topology(grow, border)))["percent"])
+
+
 def explored(grow: str, border: str = "mirrored") -> float:
-    """Percentage of all places that ever held a connection, mean over seeds."""
-    return float(nb19_exploration.final(nb19_exploration.explored(topology(grow, border)))["percent"].mean())
+    """The mean over seeds."""
+    return float(np.mean(explored_by_seed(grow, border)))
 
 
 @cache
