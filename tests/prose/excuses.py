@@ -43,6 +43,7 @@ COMMON = [
     _excuse(r"et al\. \((?:19|20)\d\d\)", "a year"),
     _excuse(r"\*[\w. ]+\*,? \d+, (?:19|20)\d\d", "a volume and a year"),
     _excuse(r"(?:ICML|ICLR|\*ICML\*),? 20\d\d|(?:and others|et al\.|[A-Z]\w+),? 20\d\d", "a year"),
+    _excuse(r"\bN = \d seeds\b(?! \()|\bover \d seeds a rule", "the seeds of a figure, see test_alt_texts"),
     _excuse(r"95 %(?: \w+)? (?:confidence )?intervals?", "a level"),
     _excuse(r"(?:95|90|80)(?: %|%| per cent)?(?:(?:,|,? and|,? or| to) (?:95|90|80)(?: %|%| per cent)?)+\b(?![.,]\d)",
             "sparsities of the paper"),

@@ -18,17 +18,20 @@ from prose.said import Match, Said
 def problem(page: str, one: Said) -> str:
     """What is wrong with a sentence, for whoever has to mend it; "" if it says what the records say."""
     found = said.matches(one, page)
-    if len(found) != 1:
-        return (f"{page} has {len(found)} times, not once:\n  {one.sentence}\nIf the text was changed, change the list "
-                "as well.")
-    verdict = said.judge(one, found[0].found)
-    if verdict.holds:
-        return ""
-    lines = [f"{found[0].passage.place} says", f"  {_flat(found[0].found[0])}"]
-    if verdict.there != verdict.right:
-        lines += ["and the records say", f"  {_flat(said.corrected(found[0].found, verdict.right))}",
-                  "`python -m prose.mend --write` changes the digits (PYTHONPATH=src:tests); read the words."]
-    lines += [f"fact {number} among its values is false: rewrite the sentence" for number in verdict.false_facts]
+    written = sum(match.passage.written for match in found)
+    if not found or written > 1:
+        return (f"{page} has {written} times, not once:\n  {one.sentence}\n"
+                "If the text was changed, change the list as well.")
+    lines = []
+    for match in found:
+        verdict = said.judge(one, match.found)
+        if not verdict.holds:
+            lines += [f"{match.passage.place} says", f"  {_flat(match.found[0])}"]
+        if verdict.there != verdict.right:
+            lines += ["and the records say", f"  {_flat(said.corrected(match.found, verdict.right))}",
+                      "`python -m prose.mend --write` changes the digits (PYTHONPATH=src:tests); read the words."
+                      if match.passage.written else "Change the code, or draw the figure anew."]
+        lines += [f"fact {number} among its values is false: rewrite the sentence" for number in verdict.false_facts]
     return "\n".join(lines)
 
 
@@ -38,7 +41,7 @@ def _flat(text: str) -> str:
 
 def mend(page: str, one: Said) -> bool:
     """Write the right numbers into the page; returns whether anything was changed."""
-    found = said.matches(one, page)
+    found = [match for match in said.matches(one, page) if match.passage.written]
     if len(found) != 1:
         return False
     verdict = said.judge(one, found[0].found)

@@ -6,6 +6,7 @@ import numpy as np
 
 from prose import measures as m
 from prose.said import Said
+from regrow_companion import study
 from regrow_companion.plots.nb09_degrees import degree_spread, widening
 
 PAGE = "notebooks/09_degree_evolution.ipynb"
@@ -57,6 +58,8 @@ SAID = [
          lambda: (mean_degree(2), mean_degree(1))),
     Said("first and last row: random {} and {}; gradient {} and {}; momentum {} and {}",
          lambda: [mean_largest(rule, update) for rule in m.STRATEGIES for update in (1, -1)]),
+    Said("at the paper's scale; N = {} seeds ({} to {})",
+         lambda: (len(study.SEEDS), study.SEEDS[0], study.SEEDS[-1])),
     Said("the paper's scale: {} runs of 300 epochs", lambda: (len(m.of_need("fig05")),)),
     Said("The peak at degree {}", lambda: (m.topology("random")[0].shapes["fc3"][0],)),
     Said("one update makes the distribution {} times as wide under gradient, {} times under momentum and {} times "

@@ -11,7 +11,9 @@ from prose import measures as m
 from prose.said import Said, about
 from regrow.tails.fit import PAPER_XMIN, fit_tail, select_xmin
 from regrow.tails.goodness import goodness_of_fit
+from regrow_companion.plots import nb10_hypothesis
 from regrow_companion.plots.nb06_power_law import largest_possible
+from regrow_companion.tail_tables import Settings
 
 PAGE = "notebooks/10_hypothesis.ipynb"
 COMPUTED = "printed by the cell above, from the records"
@@ -132,6 +134,9 @@ SAID = [
          + ". The highest mean p is {}, momentum growth at epoch {}",
          lambda: (*(ends(column, rule) for rule in m.STRATEGIES for column in ("alpha", "D", "p")), *highest_p()[:2],
                   highest_p()[2] == "momentum")),
+    Said("seeds, x_min = {}", lambda: (PAPER_XMIN,)),
+    Said("In (d) lines are shifted by {}", lambda: (nb10_hypothesis.SHIFT,)),
+    Said("and layers (every {} updates)", lambda: (Settings().layers_every,)),
     Said("the paper's scale: {} runs of 300 epochs", lambda: (len(m.of_need("fig07")),)),
     Said("it is under random growth from epoch {} on and ends at {} (seeds: {} to {}). Under gradient and momentum "
          "growth it is there at once, with {}, but falls below {2} within {} epochs and ends at {} and {} ({} to {}, "

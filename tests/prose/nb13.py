@@ -13,6 +13,7 @@ from regrow_companion import study
 PAGE = "notebooks/13_pruning_criteria.ipynb"
 EXCUSED = {
     "a layer has 1,000 connections": "an example",
+    "go at p = 0.01": "a prune rate to try",
 }
 CONVNET = {"model": "convnet", "padding": "none"}
 

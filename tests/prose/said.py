@@ -10,10 +10,11 @@ as are shown. True and False among the values belong to no mark: they are what e
 
 from __future__ import annotations
 
+import ast
 import json
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -94,21 +95,60 @@ def phrase(text: str) -> re.Pattern[str]:
 
 @dataclass(frozen=True)
 class Passage:
-    """A piece of a document: the whole page, a cell of a notebook, or the alt text and caption of a figure."""
+    """A piece of a document: the whole page, a cell of a notebook, or what its code says of a figure.
+
+    `written` is what stands in the file as it is; what code or a figure's json says can be found, but not mended.
+    """
 
     place: str
     text: str
+    written: bool = True
 
 
 @cache
 def passages(page: str) -> tuple[Passage, ...]:
-    """The prose of a page: a Markdown file, or a notebook's Markdown cells and what it says of its figures."""
+    """The prose of a page: a Markdown file; or a notebook's Markdown cells, the alt texts and captions in its code,
+    where `…` stands for what the code computes, and the captions of the committed figures that it draws."""
     path = ROOT / page
     if path.suffix != ".ipynb":
         return (Passage(page, path.read_text(encoding="utf-8")),)
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    return tuple(Passage(f"{page}, cell {n}", "".join(cell["source"])) for n, cell in enumerate(cells)
-                 if cell["cell_type"] == "markdown")
+    found, stems = [], []
+    for n, cell in enumerate(json.loads(path.read_text(encoding="utf-8"))["cells"]):
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            found.append(Passage(f"{page}, cell {n}", source))
+        else:
+            found += [Passage(f"{page}, code of cell {n}", text, written=False) for text in _texts(source)]
+            stems += re.findall(r"\bbook\.save\([^\"]*\"(\w+)\"|\bshow\(.*?\"(fig\w+)\"", source)
+    for stem in ("".join(names) for names in stems):
+        if (about := ROOT / "figures" / f"{stem}.json").is_file():
+            found.append(Passage(f"figures/{stem}.json", json.loads(about.read_text())["caption"], written=False))
+    return tuple(found)
+
+
+def _texts(source: str) -> list[str]:
+    """What code calls `alt` and `caption`, assigned, added or handed over."""
+    named = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Assign | ast.AugAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            named += [node.value for target in targets if isinstance(target, ast.Name)
+                      and target.id in ("alt", "caption")]
+        elif isinstance(node, ast.keyword) and node.arg in ("alt", "caption"):
+            named.append(node.value)
+        elif isinstance(node, ast.FunctionDef) and node.name == "described":
+            named.append(node)
+    return ["".join(_constants(node)) for node in named]
+
+
+def _constants(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+    elif isinstance(node, ast.FormattedValue):
+        yield "…"
+    else:
+        for child in ast.iter_child_nodes(node):
+            yield from _constants(child)
 
 
 @dataclass(frozen=True)

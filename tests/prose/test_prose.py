@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +15,8 @@ import pytest
 from prose import COMPLETE, LISTS, measures, mend, readme, said
 from prose.excuses import COMMON
 from prose.said import Excuse, Said, about, down, phrase, up
+from regrow_companion import study
+from regrow_companion.plots import nb08_accuracy
 from regrow_companion.study import REPOSITORY
 
 ENTRIES = [(lists.PAGE, one) for lists in LISTS for one in lists.SAID]
@@ -34,6 +38,45 @@ def test_every_number_is_in_a_list(lists: ModuleType) -> None:
 def test_no_excuse_is_out_of_date(lists: ModuleType) -> None:
     text = "\n".join(passage.text for passage in said.passages(lists.PAGE))
     assert not [words for words in lists.EXCUSED if not phrase(words).search(text)]
+
+
+NOTEBOOKS = [lists for lists in LISTS if lists.PAGE.endswith("ipynb")]
+
+
+@pytest.mark.parametrize("lists", NOTEBOOKS, ids=lambda lists: lists.PAGE)
+def test_alt_texts_are_those_of_the_committed_figures(lists: ModuleType) -> None:
+    """So they are what the cell above computed when the figure was drawn. Captions count its seeds."""
+    texts = "\n".join(passage.text for passage in said.passages(lists.PAGE) if passage.written)
+    for alt, stem in re.findall(r"!\[([^]]+)\]\(\.\./figures/(\w+)\.png\)", texts):
+        about = json.loads((REPOSITORY / "figures" / f"{stem}.json").read_text())
+        assert alt.split() == about["alt"].split(), stem
+        for seeds in re.findall(r"N = (\d) seeds\b(?! \()|over (\d) seeds a rule", about["caption"]):
+            assert int("".join(seeds)) == len(about["seeds"]), stem
+
+
+@pytest.mark.parametrize("need", ["table3", "table4", "table7", "table8"])
+def test_captions_of_tables_count_the_runs_that_are_there(need: str) -> None:
+    about = json.loads((REPOSITORY / "figures" / f"{need}.json").read_text())
+    assert about["caption"] == nb08_accuracy.caption(need, "paper", measures.of_need(need)), "make the table anew"
+
+
+def test_the_caption_of_the_ablations_counts_the_runs_that_are_there() -> None:
+    about = json.loads((REPOSITORY / "figures" / "ablations.json").read_text())
+    assert about["caption"] == nb08_accuracy.ablation_caption(measures.ablations().reset_index()), "make it anew"
+
+
+def test_settings_are_those_of_the_study() -> None:
+    """What `excuses` leaves out of the lists."""
+    paper = study.runs("table4", "paper")
+    assert {run.epochs for run in paper} == {300}
+    assert {run.sparsity for run in (*paper, *study.runs("table7", "paper"))} == {0.95, 0.9, 0.8}
+    assert len(measures.topology("random")[0].steps) - 1 == 264
+    assert measures.topology("random")[0].config.hidden == (1024, 512)
+    assert study.QUICK_MLP["hidden"] == (300, 100)
+    assert study.SHORT["epochs"] == 30 and {base["epochs"] for base in study.CNNS.values()} == {6}
+    images = measures.small_images()
+    assert len(images.test.labels) == 2_000
+    assert len(images.train.labels) + len(images.validation.labels) == 12_000
 
 
 def excuses(lists: ModuleType) -> list[Excuse]:
