@@ -26,9 +26,9 @@ COMMON = [
            unless=re.compile(r"\$[^$]*(?:<|>|=|\\le|\\ge|\\approx) ?[\d.]+\$")),
     _excuse(r"\$p(?:_0)? = [\d.]+\$(?:(?:,| and) \$[\d.]+\$)*", "a prune rate to try"),
     _excuse(r"\]\([^)\s]*\)", "the address of a link"),
-    _excuse(r"\[(?:Notebook |notebook )?\d\d(?: ·[^]]*)?\]", "a link to a notebook"),
-    _excuse(r"\A# \d\d · ", "a notebook's number"),
-    _excuse(r"[Nn]otebooks? \d\d\b", "a notebook's number"),
+    _excuse(r"\[(?:Notebook |notebook )?\d\db?(?: ·[^]]*)?\]", "a link to a notebook"),
+    _excuse(r"\A# \d\db? · ", "a notebook's number"),
+    _excuse(r"[Nn]otebooks? \d\db?\b", "a notebook's number"),
     _excuse(r"(?:Sections?|Appendix|Appendices|Figures?|Figs?\.|Tables?|Eqs?\.|Equations?) B?\d[\d.]*"
             r"(?:\([A-Z]\))?(?:(?:,| and| to|, and) B?\d[\d.]*)*", "a reference"),
     _excuse(r"read \d+, work through \d+ minutes", "times, which test_notebooks counts"),
@@ -53,7 +53,7 @@ COMMON = [
     _excuse(r"\b(?:95|90|80) (?:%|per cent)(?: sparse| sparsity| and| to| is best)", "a sparsity of the paper"),
     _excuse(r"\b300 epochs\b|of 300\b", "the length of the paper's runs"),
     _excuse(r"\b12,000 small images\b|\b2,000 test images\b", "the images that ship with the package"),
-    _excuse(r"for (?:30|6) epochs|, (?:30|6) epochs\b|\*\*6 epochs|at 30 epochs", 
+    _excuse(r"(?:for|of|have) (?:30|6) epochs|, (?:30|6) epochs\b|\*\*6 epochs|at 30 epochs", 
             "the length of short runs of ours"),
     _excuse(r"\b264 (?:topology )?updates\b", "the updates of the paper's runs"),
 ]
