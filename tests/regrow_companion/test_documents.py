@@ -1,22 +1,21 @@
-"""README and docs: links that lead somewhere, pages that stay short, and findings that follow from the records."""
+"""README and docs: links that lead somewhere, pages that stay short, findings that the site tells alike.
+
+Their numbers are checked in tests/prose.
+"""
 
 from __future__ import annotations
 
 import re
-from functools import cache
 from pathlib import Path
 
 import nbformat
-import numpy as np
 import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from regrow.record import Record
-from regrow.store import Store
-from regrow_companion import claims, paper, tail_tables
+from regrow_companion import claims
 from regrow_companion.site import shared
-from regrow_companion.study import REPOSITORY, SHIPPED, by_method, runs
+from regrow_companion.study import REPOSITORY
 
 ROOT = REPOSITORY
 PAGES = [*(ROOT / name for name in ("README.md", "CHANGELOG.md", "results/README.md", "results/beyond/README.md",
@@ -78,19 +77,6 @@ def test_the_paper_and_its_authors_stand_at_every_entrance() -> None:
 
 # ------------------------------------------------------------------------------------------------------ five findings
 
-@cache
-def shipped(need: str) -> dict[str, list[Record]]:
-    store = Store(ROOT / "no-store", read_also=(SHIPPED,))
-    found = [store.get(config) for config in runs(need, "replay")]
-    return by_method(record for record in found if record is not None)
-
-
-def accuracy_of(records: list[Record]) -> float:
-    """Mean test accuracy of five seeds after the last epoch, in percent."""
-    assert sorted(record.config.seed for record in records) == [0, 1, 2, 3, 4]
-    return float(np.mean([record.test_accuracy[-1] for record in records]))
-
-
 def test_readme_and_site_tell_the_same_findings() -> None:
     text = " ".join((ROOT / "README.md").read_text().split())
     assert len(shared.findings()) == 5
@@ -99,50 +85,6 @@ def test_readme_and_site_tell_the_same_findings() -> None:
         assert f"{number}. **{finding.title}** {finding.text}" in text
         assert finding.claim in ids and list((ROOT / "notebooks").glob(f"{finding.notebook}_*.ipynb"))
     assert f"of {len(claims.LEDGER)} statements of the paper" in text
-
-
-def test_the_accuracies_are_those_of_the_records() -> None:
-    mean = {rule: accuracy_of(group) for rule, group in shipped("topology").items()}
-    never = accuracy_of([record for record in shipped("baselines")["static"]
-                         if record.config.dataset == "cifar10" and record.config.augment == "mirror_crop_flip"])
-    theirs = {cell.method: cell.mean for cell in paper.reported(4) if (cell.model, cell.dataset) == ("mlp", "cifar10")}
-    accuracy, *_, border = (finding.text for finding in shared.findings())
-    assert f"random growth reaches {mean['random']:.1f} %, momentum {mean['momentum']:.1f} % and gradient " \
-           f"{mean['gradient']:.1f} %" in accuracy
-    assert f"{theirs['random']:.2f}, {theirs['momentum']:.2f} and {theirs['gradient']:.2f}" in accuracy
-    assert f"never rewired {never:.1f} %" in accuracy
-    store = Store(ROOT / "no-store", read_also=(SHIPPED,))
-    others = [store.get(config.but(augment="crop_flip")) for config in runs("topology", "replay")]
-    black = {rule: accuracy_of(group) for rule, group in by_method(record for record in others if record).items()}
-    assert f"{black['random']:.1f}, {black['gradient']:.1f} and {black['momentum']:.1f} %" in border
-    below = [theirs[rule] - black[rule] for rule in theirs]
-    assert f"{min(below):.1f} to {max(below):.1f} points below the paper" in border
-
-
-def test_the_hubs_and_the_poor_are_those_of_the_records() -> None:
-    _, hubs, poor, *_ = (finding.text for finding in shared.findings())
-    degrees = {rule: [record.hidden_degrees() for record in group] for rule, group in shipped("topology").items()}
-    first = [k[1].max() for rule in ("gradient", "momentum") for k in degrees[rule]]
-    assert round(min(first), -2) == 1_800 and round(max(first), -2) == 2_900 and "1,800 to 2,900" in hubs
-    assert max(k.max() for k in degrees["random"]) == 684 and "more than 684" in hubs
-    for rule, group in degrees.items():
-        ends = [(k[-1] <= 10).sum() for k in group]
-        assert f"{min(ends)} to {max(ends)} ({rule})" in poor
-    epochs = shipped("topology")["random"][0].epochs_at
-    falls = min(epochs[np.argmax((k <= 10).any(axis=1))] for k in degrees["random"])
-    assert f"after epoch {int(falls)}" in poor
-
-
-def test_the_power_law_fails_as_the_finding_says() -> None:
-    text = shared.findings()[3].text
-    store = Store(ROOT / "no-store", read_also=(SHIPPED,))
-    records = [record for rule in ("gradient", "momentum") for record in shipped("topology")[rule]]
-    table = tail_tables.tails(records, "replay", store, jobs=1)
-    both = table[(table["layer"] == "all hidden") & (table["update"] >= 2)]
-    assert len(both) == 10 * both["update"].nunique() and both["update"].max() == 264
-    assert round(both["p"].max(), 3) == 0.015 and "at most 0.015" in text
-    assert set(both["best"]) == {"truncated power law", "negative binomial", "log-normal", "stretched exponential",
-                                 "exponential"}, "all of them bend down"
 
 
 def test_binder_installs_what_the_package_needs() -> None:

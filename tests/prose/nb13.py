@@ -1,0 +1,80 @@
+"""Notebook 13, which connections should go."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from prose import measures as m
+from prose.nb08 import best_epoch
+from prose.said import Said, up
+from regrow.record import READINGS
+from regrow_companion import study
+
+PAGE = "notebooks/13_pruning_criteria.ipynb"
+EXCUSED = {
+    "a layer has 1,000 connections": "an example",
+    "go at p = 0.01": "a prune rate to try",
+}
+CONVNET = {"model": "convnet", "padding": "none"}
+
+
+def drawn(prune: str, grow: str, **network: str) -> list[float]:
+    """Of a cell of Figure 13: the mean after the last epoch, and at best validation."""
+    return [m.accuracy(grow, prune=prune, reading=reading, **network) for reading in READINGS]
+
+
+def behind(prune: str, grow: str, **changes: str) -> float:
+    """How much less than magnitude pruning, with the same border."""
+    return m.accuracy(grow, **changes) - m.accuracy(grow, prune=prune, **changes)
+
+
+def cells(prune: str) -> str:
+    return "; ".join(f"MLP, {prune} pruning, {rule} growth {{}} ({{}})" for rule in m.STRATEGIES)
+
+
+def at_epoch(epoch: int) -> float:
+    """Test accuracy under random growth and the bug after an epoch."""
+    (run,) = m.runs("random", **m.BLACK, prune="set_legacy")
+    return float(run.test_accuracy[epoch - 1])
+
+
+SAID = [
+    Said("needs {} short runs in `quick`; in `paper` {}, of which",
+         lambda: (len(study.distinct(("fig13", "set_legacy"), "quick")), m.planned("fig13"))),
+    Said(f"ConvNet, magnitude pruning, random growth {{}} ({{}}); {cells('magnitude')}; {cells('set')}; "
+         f"{cells('random')}.]",
+         lambda: (*drawn("magnitude", "random", **CONVNET),
+                  *(value for prune in study.PRUNING for rule in m.STRATEGIES for value in drawn(prune, rule)))),
+    Said("the MLP on CIFAR-10, {} of its {} runs, and the ConvNet's first one",
+         lambda: (sum(run.config.model == "mlp" for run in m.of_need("fig13")),
+                  sum(run.model == "mlp" for run in study.runs("fig13", "paper")),
+                  sum(run.config.model == "convnet" for run in m.of_need("fig13")) == 1)),
+    Said("their {} runs, and may be stopped", lambda: (m.planned("fig13"),)),
+    Said("SET pruning ({} seeds) ends within {} points of magnitude pruning under all three growth rules",
+         lambda: (m.seeds("random", prune="set"), up(max(abs(behind("set", rule)) for rule in m.STRATEGIES)),
+                  len({m.seeds(rule, prune="set") for rule in m.STRATEGIES}) == 1)),
+    Said("With the black border its {} seed ends {} below, {} above and, under momentum growth, {} above the mean of "
+         "{} of magnitude pruning",
+         lambda: (m.seeds("random", prune="set", **m.BLACK), behind("set", "random", **m.BLACK),
+                  -behind("set", "gradient", **m.BLACK), -behind("set", "momentum", **m.BLACK),
+                  m.seeds("random", **m.BLACK))),
+    Said("Random pruning ({} seeds) has {} % with random growth, {} points less than magnitude pruning",
+         lambda: (m.seeds("random", prune="random"), m.accuracy("random", prune="random"),
+                  behind("random", "random"))),
+    Said("With gradient and momentum growth it has {} and {} %, {} points less",
+         lambda: (*(m.accuracy(rule, prune="random") for rule in m.SCORES),
+                  np.mean([behind("random", rule) for rule in m.SCORES]))),
+    Said("After the last epoch random growth has {} % and gradient growth {} %, {} and {} points below magnitude "
+         "pruning; a network that is never rewired has {} %. The checkpoints of best validation, from epochs {} and "
+         "{}, have {} and {} %, only {} and {} points below",
+         lambda: (*(m.accuracy(rule, prune="set_legacy", **m.BLACK) for rule in ("random", "gradient")),
+                  m.bug("random"), m.bug("gradient"), m.accuracy(prune="none", grow="none", **m.BLACK),
+                  best_epoch("random"), best_epoch("gradient"),
+                  *(m.accuracy(rule, prune="set_legacy", reading="best validation", **m.BLACK)
+                    for rule in ("random", "gradient")),
+                  m.bug("random", "best validation"), m.bug("gradient", "best validation"))),
+    Said("random growth falls from {} % at epoch {200} to {} % at the end",
+         lambda: (at_epoch(200), m.accuracy("random", prune="set_legacy", **m.BLACK))),
+    Said("in the paper's schedule ({} steps) and in quick's ({})",
+         lambda: (m.topology("random")[0].steps_per_epoch * 300, 85 * study.QUICK_MLP["epochs"])),
+]
