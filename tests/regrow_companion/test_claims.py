@@ -58,6 +58,10 @@ def test_an_interval_is_students_at_its_level() -> None:
     assert effect("", [1.0, 2.0]).interval == (-np.inf, np.inf) and effect("", [1.0, 2.0]).verdict == UNDECIDED
 
 
+def test_one_seed_has_no_standard_deviation() -> None:
+    assert str(effect("sd", [3.0], 5.0, kind="spread")) == "sd: no number, 1 seed, no interval, claimed above 5"
+
+
 def test_ratios_are_averaged_in_logarithms() -> None:
     one = effect("", [0.5, 2.0, 0.5, 2.0], 1.0, kind="ratio")
     assert one.mean == pytest.approx(1) and one.interval[0] == pytest.approx(1 / one.interval[1])

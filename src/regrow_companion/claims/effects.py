@@ -92,6 +92,11 @@ class Effect:
         return sum((value - self.threshold) * (1 if self.above else -1) > 0 for value in self.values)
 
     @property
+    def number(self) -> str:
+        """The mean as text; a single seed has no standard deviation."""
+        return "no number" if np.isnan(self.mean) else f"{self.mean:.3g}"
+
+    @property
     def claimed(self) -> str:
         return f"claimed {'above' if self.above else 'below'} {self.threshold:g}"
 
@@ -104,7 +109,7 @@ class Effect:
         return f"in all {n} seeds" if self.exact else f"[{low:.3g}, {high:.3g}] over {n} seeds"
 
     def __str__(self) -> str:
-        return f"{self.label}: {self.mean:.3g}, {self.scatter}, {self.claimed}"
+        return f"{self.label}: {self.number}, {self.scatter}, {self.claimed}"
 
 
 def effect(label: str, values: ArrayLike | pd.Series, threshold: float = 0.0, *, above: bool = True,

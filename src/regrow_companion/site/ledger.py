@@ -110,7 +110,7 @@ def claims_of_figures() -> Mapping[str, tuple[str, ...]]:
 
 
 def _number(effect: Effect) -> Number:
-    return Number(effect.label, f"{effect.mean:.3g}", effect.scatter, effect.claimed.removeprefix("claimed "))
+    return Number(effect.label, effect.number, effect.scatter, effect.claimed.removeprefix("claimed "))
 
 
 def _sentence(said: str) -> str:
