@@ -764,6 +764,18 @@ def test_exponents_are_weighted_and_leave_the_first_update_out() -> None:
     assert {one.above for part in BY_ID["core-survives"].parts(evidence) for one in part.effects} == {False}
 
 
+@pytest.mark.parametrize(("sign", "expected"), [(1, REPRODUCED), (-1, NOT_REPRODUCED)])
+def test_claims_on_the_mechanism_tell_both_ways(sign: int, expected: str) -> None:
+    """Attachment that is linear under the score rules, and half as strong under random growth; or the contrary."""
+    one = exponents(attachment=[0.0] + [sign] * 30, lasting=[0.0] + [sign] * 30, pruning=[0.0] + [-sign] * 30,
+                    infancy=[0.0] + [-sign] * 30)
+    one.loc[one["strategy"] == "random", "attachment"] *= 0.6
+    seeds = pd.concat([one.assign(seed=seed, attachment=one["attachment"] * (1 + seed / 100)) for seed in range(5)])
+    evidence = Invented(watched={"exponents": seeds})
+    for name in ("rich-get-richer", "barabasi-albert", "accelerate", "core-survives", "newborns"):
+        assert judged(name, evidence) == expected, name
+
+
 def test_acceleration_looks_at_the_first_tenth() -> None:
     table = exponents(attachment=[99.0, 1.0, 2.0, *[50.0] * 18])  # twenty updates after the first
     table.loc[table["strategy"] == "random", "attachment"] = 0.5
