@@ -237,9 +237,11 @@ def test_another_reading_is_compared_on_the_parts_that_both_can_judge() -> None:
     def predicate(evidence: Any, what: str) -> Any:
         if what == "nowhere" or (what == "only here" and evidence.black):
             raise NotMeasured(what)
+        if what == "few there" and evidence.black:
+            return [effect(what, [-1.0, -2.0])]
         return [effect(what, np.negative(FIVE) if evidence.black or what == "only here" else FIVE)]
 
-    claim = Claim("x", "1", "X.", ("topology",), predicate, (("both",), ("only here",), ("nowhere",)),
+    claim = Claim("x", "1", "X.", ("topology",), predicate, (("both",), ("only here",), ("few there",), ("nowhere",)),
                   readings=(BORDER, LAYERS))
     ((_, outcome),) = claims.evaluate(Evidence(NOWHERE), [claim])
     black, layers = outcome.readings
