@@ -86,7 +86,7 @@ def what_intervals_mean(entries: Sequence[Entry]) -> str:
     n = number_of_intervals(entries)
     return (f"Intervals are Student's over seeds at level 1 - {LEVEL:g}/{n}, as the ledger has {n} of them: the chance "
             f"that even one of them misses is at most {100 * LEVEL:g} %. Other readings have the same level. Intervals "
-            "rest on effects that are roughly normal over seeds: a sign test of five seeds cannot get below 1/16. "
+            "rest on effects that are roughly normal over seeds: a sign test of five seeds cannot get below p = 1/16. "
             "Effects without any spread have no interval and are bookkeeping. The degrees of a layer share a sum, so "
             "that neurons are not independent draws; seeds are.")
 
