@@ -1,7 +1,7 @@
 """Every testable statement of the paper with its verdict: `python -m regrow claims` (notebook 17).
 
-The ledger is judged in two passes: all numbers first, then all intervals at a level that is divided by how many there
-are. What other readings and the paper's own tables say stands beside each verdict and changes none.
+A claim is judged in two passes: its numbers first, then its intervals, at a level that is divided by how many it has.
+What other readings and the paper's own tables say stands beside each verdict and changes none.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from regrow_companion.claims.judgement import (
 )
 
 __all__ = ["LEDGER", "Claim", "Entry", "Evidence", "NotMeasured", "Outcome", "conclusions", "counts", "evaluate",
-           "headline", "number_of_intervals", "paragraph", "text", "to_dicts", "what_intervals_mean", "with_intervals"]
+           "headline", "intervals", "paragraph", "text", "to_dicts", "what_intervals_mean", "with_intervals"]
 
 LEDGER: tuple[Claim, ...] = (*degrees.CLAIMS, *dormancy.CLAIMS, *structure.CLAIMS, *power_law.CLAIMS, *accuracy.CLAIMS,
                              *mechanism.CLAIMS)
@@ -39,12 +39,13 @@ Entry = tuple[Claim, Outcome]
 
 def evaluate(evidence: Evidence, claims: Iterable[Claim] = LEDGER) -> list[Entry]:
     """The outcome of every claim, from whatever runs there are."""
-    measured = [(claim, claim.parts(evidence)) for claim in claims]
-    level = LEVEL / max(1, intervals(part for _, parts in measured for part in parts))
-    return [(claim, _judged(claim, at_level(parts, level), evidence, level)) for claim, parts in measured]
+    return [(claim, _judged(claim, evidence)) for claim in claims]
 
 
-def _judged(claim: Claim, parts: tuple[Part, ...], evidence: Evidence, level: float) -> Outcome:
+def _judged(claim: Claim, evidence: Evidence) -> Outcome:
+    parts = claim.parts(evidence)
+    level = LEVEL / max(1, intervals(parts))
+    parts = at_level(parts, level)
     paper = printed.says(claim, evidence.store)
     if claim.predicate is None:
         return Outcome(UNDECIDABLE, (), claim.why, paper)
@@ -69,11 +70,6 @@ def _read(claim: Claim, parts: Sequence[Part], evidence: Evidence, level: float)
             yield Reading(name, before, after, tuple(theirs for _, theirs in both))
 
 
-def number_of_intervals(entries: Sequence[Entry]) -> int:
-    """By how many the level was divided."""
-    return intervals(part for _, outcome in entries for part in outcome.parts)
-
-
 def with_intervals(entries: Sequence[Entry]) -> list[Effect]:
     """Every effect that has an interval, each once, whatever its label."""
     found = {(one.values, one.threshold, one.above, one.kind): one for _, outcome in entries for one in outcome.effects
@@ -83,12 +79,13 @@ def with_intervals(entries: Sequence[Entry]) -> list[Effect]:
 
 def what_intervals_mean(entries: Sequence[Entry]) -> str:
     """What the level bounds and on what it rests, in sentences."""
-    n = number_of_intervals(entries)
-    return (f"Intervals are Student's over seeds at level 1 - {LEVEL:g}/{n}, as the ledger has {n} of them: the chance "
-            f"that even one of them misses is at most {100 * LEVEL:g} %. Other readings have the same level. Intervals "
-            "rest on effects that are roughly normal over seeds: a sign test of five seeds cannot get below p = 1/16. "
-            "Effects without any spread have no interval and are bookkeeping. The degrees of a layer share a sum, so "
-            "that neurons are not independent draws; seeds are.")
+    n = sum(intervals(outcome.parts) > 0 for _, outcome in entries)
+    return (f"Intervals are Student's over seeds at level 1 - {LEVEL:g}/m, where m is how many the claim has: the "
+            f"chance that even one of its intervals misses is at most {100 * LEVEL:g} %. {n} claims have intervals, so "
+            f"that {LEVEL * n:.1f} of them are expected to be judged by one that misses. Other readings have the same "
+            "level. Intervals rest on effects that are roughly normal over seeds: a sign test of five seeds cannot get "
+            "below p = 1/16. Effects without any spread have no interval and are bookkeeping. The degrees of a layer "
+            "share a sum, so that neurons are not independent draws; seeds are.")
 
 
 def counts(entries: Iterable[Entry], mark: str = "") -> dict[str, int]:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 REPRODUCED, NOT_REPRODUCED, UNDECIDED = "reproduced", "not reproduced", "undecided"
-LEVEL = 0.05  # for all intervals of the ledger together
+LEVEL = 0.01  # for all intervals of a claim together
 FEWEST = 3  # seeds that an interval needs here
 
 

@@ -1,8 +1,8 @@
 """How a claim is judged: from parts, and what makes a verdict.
 
 A claim has parts, for example one per growth rule or network, and each is judged by itself from the runs there are.
-Within a part all effects must hold. The level of the intervals is divided by their number in the whole ledger
-(Bonferroni), so that it bounds the chance of even one that misses.
+Within a part all effects must hold. The level of the intervals is divided by their number in the claim (Bonferroni), so
+that it bounds the chance that even one of them misses, and with it that of a wrong verdict.
 """
 
 from __future__ import annotations

@@ -285,7 +285,7 @@ def test_the_ledger_begins_with_the_conclusions_and_has_a_column_for_each_view(f
     for column in ("What the paper says", "Verdict", "What we measure", "The paper’s own numbers", "Other readings"):
         assert f'<th scope="col">{column}</th>' in rest
     assert "By construction: nothing else is possible." in rest
-    assert "Of these, 1 by construction (1 reproduced)," in rest and "0.05/1," in rest
+    assert "Of these, 1 by construction (1 reproduced)," in rest and "0.01/m," in rest
 
 
 def test_the_notebooks_are_listed_with_what_became_of_them(folder: Path) -> None:

@@ -34,11 +34,12 @@ def entries(root: Path) -> list[claims.Entry]:
 
 def seeds_needed(book: Session, m: int = 0, normal: bool = False) -> int:
     """Seeds that take the interval of momentum-fast off its threshold, with mean and spread as they are; `m` stands in
-    for the number of intervals."""
+    for the number of the claim's intervals."""
     largest = {rule: np.array([record.hidden_degrees(EARLY).max() for record in group])
                for rule, group in _topology(book).items()}
     x = np.log(largest["momentum"] / largest["gradient"]) - np.log(NEARLY)
-    tail = 1 - 0.05 / (m or claims.number_of_intervals(entries(book.store.root))) / 2
+    (parts,) = (outcome.parts for claim, outcome in entries(book.store.root) if claim.id == "momentum-fast")
+    tail = 1 - 0.01 / (m or claims.intervals(parts)) / 2
 
     def half(n: int) -> float:
         return float((stats.norm.ppf(tail) if normal else stats.t.ppf(tail, n - 1)) * x.std(ddof=1) / np.sqrt(n))
@@ -78,7 +79,7 @@ def richer_at_the_end(book: Session, early: int = EARLY, backwards: bool = False
 
 EXERCISES = {
     "1": Exercise("a whole number of seeds", seeds_needed, number(rel=0), (
-        Slip("This is for a single interval, at 0.05.", partial(seeds_needed, m=1)),
+        Slip("This is for a single interval; the claim has more.", partial(seeds_needed, m=1)),
         Slip("The quantile is Student's, and it depends on the number of seeds itself.",
              partial(seeds_needed, normal=True)))),
     "2": Exercise("a table of two counts", rejected, table(number(rel=0)), (
