@@ -1,7 +1,28 @@
 """Where the numbers in README, docs and notebooks come from: a list of sentences for each page, with an expression over
 the records for every number. See `said` for how a sentence is written, and `mend` for what to do when one fails."""
 
-from prose import findings, nb08, nb09, nb10, nb11, nb12, nb13, nb14, nb15, nb16, nb18, nb19, nb22, nb23, nb24, readme
+from prose import (
+    findings,
+    fullscale,
+    nb08,
+    nb09,
+    nb10,
+    nb11,
+    nb12,
+    nb13,
+    nb14,
+    nb15,
+    nb16,
+    nb18,
+    nb19,
+    nb22,
+    nb23,
+    nb24,
+    protocol,
+    readme,
+    speed,
+)
 
-LISTS = (readme, findings, nb08, nb09, nb10, nb11, nb12, nb13, nb14, nb15, nb16, nb18, nb19, nb22, nb23, nb24)
+LISTS = (readme, findings, nb08, nb09, nb10, nb11, nb12, nb13, nb14, nb15, nb16, nb18, nb19, nb22, nb23, nb24, protocol,
+         fullscale, speed)
 COMPLETE = LISTS  # pages of which every number is in the list

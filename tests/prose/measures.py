@@ -350,6 +350,12 @@ def bench(name: str) -> pd.DataFrame:
     return pd.read_csv(REPOSITORY / "bench" / "results" / f"{name}.csv")
 
 
+@cache
+def bench_fact(name: str, fact: str) -> float:
+    """A number that a benchmark works out from its table."""
+    return float(json.loads((REPOSITORY / "bench" / "results" / f"{name}.json").read_text())["facts"][fact])
+
+
 def figure_data(stem: str, records: Iterable[Record]) -> pd.DataFrame:
     """What a committed figure draws, which must be of these runs: for what takes too long to compute anew."""
     folder = REPOSITORY / "figures"
