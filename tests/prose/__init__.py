@@ -15,6 +15,7 @@ from prose import (
     nb16,
     nb18,
     nb19,
+    nb21,
     nb22,
     nb23,
     nb24,
@@ -23,6 +24,6 @@ from prose import (
     speed,
 )
 
-LISTS = (readme, findings, nb08, nb09, nb10, nb11, nb12, nb13, nb14, nb15, nb16, nb18, nb19, nb22, nb23, nb24, protocol,
-         fullscale, speed)
+LISTS = (readme, findings, nb08, nb09, nb10, nb11, nb12, nb13, nb14, nb15, nb16, nb18, nb19, nb21, nb22, nb23, nb24,
+         protocol, fullscale, speed)
 COMPLETE = LISTS  # pages of which every number is in the list
