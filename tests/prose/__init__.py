@@ -4,6 +4,7 @@ the records for every number. See `said` for how a sentence is written, and `men
 from prose import (
     findings,
     fullscale,
+    nb05,
     nb08,
     nb09,
     nb10,
@@ -24,6 +25,6 @@ from prose import (
     speed,
 )
 
-LISTS = (readme, findings, nb08, nb09, nb10, nb11, nb12, nb13, nb14, nb15, nb16, nb18, nb19, nb21, nb22, nb23, nb24,
-         protocol, fullscale, speed)
+LISTS = (readme, findings, nb05, nb08, nb09, nb10, nb11, nb12, nb13, nb14, nb15, nb16, nb18, nb19, nb21, nb22, nb23,
+         nb24, protocol, fullscale, speed)
 COMPLETE = LISTS  # pages of which every number is in the list

@@ -81,8 +81,8 @@ SAID = [
     Said("have grown from another batch of {} images?", lambda: (RunConfig().batch_size,)),
     Said("{} % would have been grown by another batch of {128} images, and {} % at epoch {}",
          lambda: (m.shared_by_batches(), m.shared_by_batches(-1), last_moment())),
-    Said("with {} images and a learning rate in proportion ({}), gradient growth collapses to chance in both seeds, and "
-         "random growth does not",
+    Said("with {} images and a learning rate in proportion ({}), gradient growth collapses to chance in both seeds, "
+         "and random growth does not",
          lambda: (study.BATCHES[1]["batch_size"], study.BATCHES[1]["lr"],
                   last("batch 512", "gradient", "validation %", "batches") < 15,
                   last("batch 512", "random", "validation %", "batches") > 50)),

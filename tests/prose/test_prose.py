@@ -51,7 +51,7 @@ def test_alt_texts_are_those_of_the_committed_figures(lists: ModuleType) -> None
         about = json.loads((REPOSITORY / "figures" / f"{stem}.json").read_text())
         assert alt.split() == about["alt"].split(), stem
         for seeds in re.findall(r"N = (\d) seeds\b(?! \()|over (\d) seeds a rule", about["caption"]):
-            assert int("".join(seeds)) == len(about["seeds"]), stem
+            assert not about["keys"] or int("".join(seeds)) == len(about["seeds"]), stem
 
 
 @pytest.mark.parametrize("need", ["table3", "table4", "table7", "table8"])
