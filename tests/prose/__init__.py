@@ -4,7 +4,9 @@ the records for every number. See `said` for how a sentence is written, and `men
 from prose import (
     findings,
     fullscale,
+    nb00,
     nb05,
+    nb07,
     nb08,
     nb09,
     nb10,
@@ -16,10 +18,12 @@ from prose import (
     nb16,
     nb18,
     nb19,
+    nb20,
     nb21,
     nb22,
     nb23,
     nb24,
+    nb25,
     protocol,
     readme,
     speed,
@@ -28,3 +32,4 @@ from prose import (
 LISTS = (readme, findings, nb05, nb08, nb09, nb10, nb11, nb12, nb13, nb14, nb15, nb16, nb18, nb19, nb21, nb22, nb23,
          nb24, protocol, fullscale, speed)
 COMPLETE = LISTS  # pages of which every number is in the list
+LISTS += (nb00, nb07, nb20, nb25)  # of these, what comes from records

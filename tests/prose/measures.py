@@ -181,10 +181,11 @@ def largest_ever(grow: str) -> int:
 
 def dormant(grow: str, epoch: float = 300, threshold: int = 10) -> list[int]:
     """How many hidden neurons of each seed have no more connections, by the last update until this epoch."""
-    return [int((record.hidden_degrees(_update(record, epoch)) <= threshold).sum()) for record in topology(grow)]
+    return [int((record.hidden_degrees(update_by(record, epoch)) <= threshold).sum()) for record in topology(grow)]
 
 
-def _update(record: Record, epoch: float) -> int:
+def update_by(record: Record, epoch: float) -> int:
+    """The last update until an epoch."""
     return int(np.searchsorted(record.epochs_at, epoch, side="right")) - 1
 
 
