@@ -44,11 +44,12 @@ def of_need(need: str) -> tuple[Record, ...]:
 
 def runs(grow: str | None = None, **changes: Any) -> tuple[Record, ...]:
     """The shipped seeds of one configuration, in order; there is at least one."""
-    return _runs(RunConfig(**{"dataset": "cifar10"} | ({"grow": grow} if grow else {}) | changes))
+    return seeds_of(RunConfig(**{"dataset": "cifar10"} | ({"grow": grow} if grow else {}) | changes))
 
 
 @cache
-def _runs(config: RunConfig) -> tuple[Record, ...]:
+def seeds_of(config: RunConfig) -> tuple[Record, ...]:
+    """The shipped runs of a configuration, whatever its own seed."""
     found = tuple(record for seed in study.SEEDS if (record := store().get(config.but(seed=seed))) is not None)
     assert found, f"no run of {config} is shipped"
     return found
