@@ -56,6 +56,13 @@ prepare_browser() { # get playwright and a Chromium, where they can be had; the 
         say "there is no Chromium and none could be downloaded"
 }
 
+prepare_recipes() { # get Lightning and Hugging Face's Trainer, where they can be had; their recipes are skipped without
+    "$python" -c 'from importlib.util import find_spec as find
+assert find("accelerate") and find("lightning") and find("transformers")' 2>/dev/null ||
+        "$python" -m pip install --disable-pip-version-check --no-input --quiet -c constraints.txt -e '.[recipes]' ||
+        say "Lightning and transformers could not be installed"
+}
+
 prepare_cluster() { # get Ray, where it can be had; the tests of clusters are skipped without it
     "$python" -c 'import ray' 2>/dev/null ||
         "$python" -m pip install --disable-pip-version-check --no-input --quiet -c constraints.txt -e '.[cluster]' ||
@@ -80,6 +87,7 @@ if [ -n "$quick" ]; then
 fi
 
 prepare_cluster
+prepare_recipes
 store=$root/build/quick/store
 stage ruff "$python" -m ruff check .
 stage mypy "$python" -m mypy
@@ -92,5 +100,6 @@ stage "quick training" "$python" -m regrow run --profile quick --store "$store"
 stage notebooks env OMP_NUM_THREADS=1 REGROW_PROFILE=quick REGROW_STORE="$store" \
     "$python" -m pytest --nbval-lax --nbval-current-env -n 2 --dist loadfile notebooks
 stage "replay of the shipped records" env -u REGROW_STORE "$python" -m regrow notebooks --profile replay --keep-going
+stage "check cells of the replay" "$python" tests/check_cells.py build/replay/notebooks
 
 finish

@@ -60,8 +60,8 @@ SCHEDULES: tuple[dict[str, Any], ...] = (
 # As many updates and as large a step per image whatever the batch.
 BATCHES: tuple[dict[str, Any], ...] = ({"batch_size": 32, "lr": 0.025, "update_interval": 1600},
                                        {"batch_size": 512, "lr": 0.4, "update_interval": 100})
-# Twenty updates each, which is what convolutional networks can have without a GPU; Table 4 has them at full length.
-# They were made with the black border and a ConvNet that is padded.
+# Twenty updates each, beside Table 4's ConvNet at full length. They were made with the black border and a ConvNet that
+# is padded.
 CNNS: dict[str, dict[str, Any]] = {
     "convnet": SHORT | {"padding": "same", "epochs": 6, "update_interval": 100},
     "resnet56": SHORT | {"epochs": 6, "update_interval": 14, "train_limit": 6000}}
@@ -195,6 +195,10 @@ def _batches(base: dict[str, Any] = SHORT, seeds: Sequence[int] = SHORT_SEEDS) -
         {"grow": "momentum"}, *({"grow": "momentum", "growth_beta": beta} for beta in BETAS)))
 
 
+def _long_convnets() -> Runs:
+    return tuple(some(_sparse_table(0.95, ("convnet",)), len(SEEDS), "cifar10"))
+
+
 def _cnns() -> Runs:
     return tuple(RunConfig(model=model, grow=grow, seed=seed, **base)
                  for seed in CNN_SEEDS for model, base in CNNS.items() for grow in STRATEGIES)
@@ -297,6 +301,7 @@ NEEDS: dict[str, Need] = {
     "batches": Need("Section 8: other batch sizes and averages of the gradient, at 30 epochs (ours)", _batches,
                     lambda: _batches(QUICK_MLP, QUICK_SEEDS[:2])),
     "cnn": Need("Section 8: wiring of ConvNet and ResNet-56, twenty updates (ours)", _cnns, _quick_cnns),
+    "cnn300": Need("Section 8: wiring of Table 4's ConvNet on CIFAR-10, 300 epochs (ours)", _long_convnets),
     "schedules300": Need("As schedules, at 300 epochs (ours)", lambda: _schedules({"dataset": "cifar10"}, SEEDS)),
     "batches300": Need("As batches, at 300 epochs (ours)", lambda: _batches({"dataset": "cifar10"}, SEEDS)),
     "ablations": Need("One-seed ablations of the MLP's options (ours)", _ablations),

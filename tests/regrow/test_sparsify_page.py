@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import fields
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -86,7 +88,25 @@ def test_the_recipes_are_at_most_ten_lines() -> None:
     assert all(len(block.splitlines()) <= 10 for block in FRAMEWORKS.values())
 
 
+@pytest.fixture
+def without_broken_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frameworks import torchvision if it is installed; one of CUDA's beside a torch of CPUs is, and fails."""
+    try:
+        import torchvision  # noqa: F401
+    except RuntimeError:
+        named = metadata.Distribution.from_name
+
+        def but_torchvision(name: str) -> metadata.Distribution:
+            if name == "torchvision":
+                raise metadata.PackageNotFoundError(name)
+            return named(name)
+
+        monkeypatch.setattr(metadata.Distribution, "from_name", but_torchvision)
+        monkeypatch.setitem(sys.modules, "torchvision", None)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("without_broken_torchvision")
 def test_the_recipe_for_lightning_trains_and_goes_on(tmp_path: Path) -> None:
     lightning = pytest.importorskip("lightning")
 
@@ -134,6 +154,7 @@ def test_the_recipe_for_lightning_trains_and_goes_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("without_broken_torchvision")
 def test_the_recipe_for_hugging_face_trains_and_goes_on(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     pytest.importorskip("accelerate")

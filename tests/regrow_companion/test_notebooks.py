@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from check_cells import differences
 
 from regrow_companion import exercises, study
 from regrow_companion.runner.index import Entry, notebook_table, read_index
@@ -63,7 +64,7 @@ def test_every_notebook_has_the_same_header(path: Path) -> None:
     """Title; what it belongs to, owns and needs; and two times, which for notebooks of the paper follow from counts."""
     head = nbformat.read(path, as_version=4).cells[0].source
     title, facts = head.split("\n\n")[:2]
-    number = re.fullmatch(r"(\d\d)_\w+", path.stem)
+    number = re.fullmatch(r"(\d\db?)_\w+", path.stem)
     assert title.startswith(f"# {number[1]} · " if number else "# ") and "**" not in facts
     assert len(facts.split(" ·")) >= 3
     found = re.search(r" ·\s+read\s+(\d+),\s+work\s+through\s+(\d+)\s+minutes$", facts)
@@ -142,6 +143,22 @@ def test_only_check_cells_keep_outputs(entry: Entry) -> None:
         else:
             assert not cell.outputs and cell.execution_count is None
     assert checked >= 3
+
+
+def test_a_check_cell_that_prints_something_else_is_told(tmp_path: Path) -> None:
+    entry, *_ = ENTRIES
+    book = nbformat.read(entry.path, as_version=4)
+    (tmp_path / "committed").mkdir()
+    nbformat.write(book, tmp_path / "committed" / "a.ipynb")
+    nbformat.write(book, tmp_path / "a.ipynb")
+    assert differences(tmp_path, tmp_path / "committed") == []
+    check = next(cell for cell in book.cells if "nbval-check-output" in tags(cell))
+    check.outputs[0].text += "else"
+    nbformat.write(book, tmp_path / "a.ipynb")
+    (told,) = differences(tmp_path, tmp_path / "committed")
+    assert told.startswith(f"a.ipynb, cell {check.id}: committed\n")
+    (tmp_path / "a.ipynb").unlink()
+    assert differences(tmp_path, tmp_path / "committed") == ["a.ipynb was not executed to its end."]
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.id)

@@ -32,7 +32,7 @@ SIZES = {"table3": 100, "table4": 300, "table7": 600, "table8": 360, "fig13": 22
          "baselines": 10, "ablations": 31, "l3": 5, "black_border": 35, "grey": 48, "mlp": 194, "convnet": 62,
          "topology": 15, "fig02": 15, "fig05": 15, "fig06": 15, "fig07": 15,
          "fig08": 15, "fig09": 15, "fig12": 15, "fig18": 15, "fig19": 15, "fig20": 15, "set_legacy": 3,
-         "schedules": 63, "batches": 27, "cnn": 12, "schedules300": 105, "batches300": 45}
+         "schedules": 63, "batches": 27, "cnn": 12, "cnn300": 5 * 3, "schedules300": 105, "batches300": 45}
 UNNUMBERED = ("baselines", "black_border", "grey", "mlp", "convnet", "topology")
 QUICK_STEPS = steps_per_epoch(10_800, 128)  # 12,000 images less a tenth for validation
 
@@ -179,7 +179,7 @@ def test_quick_ends_with_an_update_on_its_last_step_as_the_paper_does() -> None:
 
 def test_needs_without_a_quick_version_are_empty_there() -> None:
     assert {need for need in study.NEEDS if not study.runs(need, "quick")} == {
-        "sec5.3", "ablations", "black_border", "grey", "mlp", "convnet", "schedules300", "batches300"}
+        "sec5.3", "ablations", "black_border", "grey", "mlp", "convnet", "cnn300", "schedules300", "batches300"}
 
 
 def test_topology_figures_share_their_quick_runs() -> None:

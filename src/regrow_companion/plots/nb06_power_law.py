@@ -1,5 +1,5 @@
-"""One degree distribution and the power law fitted to it: its two ends (Fig. 2), the distance D (Fig. 6), and any tail
-with its laws: the share of values >= k, on logarithmic axes."""
+"""One degree distribution and the power law fitted to it: its two ends (Fig. 2), the distance D (Fig. 6); what p is
+where the law is true; and any tail with its laws: the share of values >= k, on logarithmic axes."""
 
 from __future__ import annotations
 
@@ -172,6 +172,30 @@ def _gap(ax: Axes, row: Any, colour: str, line: Any, label: str) -> None:
     low, high = sorted((row["empirical"], row["fitted"]))
     ax.vlines(row["degree"], low, high, color=colour, linestyle=line, linewidth=2.5, label=label, zorder=4)
 
+
+# ------------------------------------------------------------------------------------------- p where the law is true
+
+def p_values_figure(refitted: ArrayLike, careless: ArrayLike) -> tuple[Figure, pd.DataFrame]:
+    """Histograms of p (Eq. 20) of data sets that are drawn from a power law: each synthetic set fitted anew, and not.
+
+    The dashed line is a uniform p. Frame: series, p, one row a data set.
+    """
+    fig, axes = plt.subplots(1, 2, figsize=(7, 2.9), sharey=True)
+    series = {"(a) every synthetic set has its own fit": np.asarray(refitted),
+              "(b) all are compared with the data's fit": np.asarray(careless)}
+    edges = np.linspace(0, 1, 11)
+    for ax, (title, p), colour in zip(axes, series.items(), (DATA, OTHER_THEORY), strict=True):
+        ax.hist(p, edges, color=colour, edgecolor="white", linewidth=0.8)
+        ax.axhline(p.size / 10, color=THEORY, linestyle="--", linewidth=1.2, label="uniform")
+        ax.set(title=f"{title}\n{p.size} data sets, mean p = {p.mean():.2f}", xlabel="p", xlim=(0, 1))
+    axes[0].set_ylabel("data sets in each tenth of p")
+    axes[0].legend(loc="upper left")
+    plt.close(fig)
+    return fig, pd.concat([pd.DataFrame({"series": title[4:], "p": p}) for title, p in series.items()],
+                          ignore_index=True)
+
+
+# ----------------------------------------------------------------------------------------------- any tail, seven laws
 
 POINTS = 120  # at which a law is drawn
 LOOKS = {  # law -> colour, dashes

@@ -193,12 +193,16 @@ def of_need(book: Session, need: str, kind: Measuring, shipped: Path) -> Found:
 
     Raises NotRecorded, naming the command, if there is none.
     """
-    usual, *_ = configs = study.runs(need, book.profile)
-    own = measured(kind, book.available(need), usual)
-    found = together(own, {} if book.quick else _shipped(shipped, need, kind), [config.key for config in configs])
-    if found is None:
+    if (found := if_there(book, need, kind, shipped)) is None:
         raise NotRecorded(f"No run of {need} is there: python -m regrow run --profile paper --only {need} trains them.")
     return found
+
+
+def if_there(book: Session, need: str, kind: Measuring, shipped: Path) -> Found | None:
+    """As `of_need`, but None where it raises and where the profile has no such runs."""
+    configs = study.runs(need, book.profile)
+    own = measured(kind, book.available(need), configs[0]) if configs else {}
+    return together(own, {} if book.quick else _shipped(shipped, need, kind), [config.key for config in configs])
 
 
 def measured(kind: Measuring, records: Sequence[Record], usual: RunConfig) -> Kept:

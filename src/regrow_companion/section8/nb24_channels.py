@@ -23,6 +23,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from regrow import metrics
+from regrow.config import RunConfig
 from regrow.record import Record
 from regrow_companion import style
 from regrow_companion.paper import MODEL_NAMES
@@ -32,7 +33,7 @@ from regrow_companion.session import Session
 from regrow_companion.study import SHIPPED, STRATEGIES
 from regrow_companion.tail_tables import Settings, one_time_point
 
-NEEDS = ("cnn",)
+LONG, SHORT = NEEDS = ("cnn300", "cnn")
 INTO, OUT, UNITS = NODES = ("channels, in", "channels, out", "units, out")
 START, END = ENDS = ("start", "end")
 ENOUGH = 100  # nodes in a layer, below which its tail is not fitted
@@ -171,9 +172,18 @@ def ratios(nodes: pd.DataFrame) -> pd.DataFrame:
 
 
 def of(book: Session) -> Wiring:
-    """The runs that are there, see `cases.of_need`."""
-    found = cases.of_need(book, NEEDS[0], KIND, SHIPPED)
-    return Wiring(**found.tables, runs=found.runs)
+    """The runs that are there, the long ones first, see `cases.of_need`; `model` tells them apart (`called`)."""
+    short = cases.of_need(book, SHORT, KIND, SHIPPED)
+    found = [some for some in (cases.if_there(book, LONG, KIND, SHIPPED), short) if some is not None]
+    runs = [run for some in found for run in some.runs]
+    names = {run.key: called(run.config) for run in runs}
+    tables = {name: pd.concat([some[name] for some in found], ignore_index=True) for name in TABLES}
+    return Wiring(**{name: frame.assign(model=frame["key"].map(names)) for name, frame in tables.items()}, runs=runs)
+
+
+def called(config: RunConfig) -> str:
+    """What notebook 24 calls a network: by its name and how long it was trained."""
+    return f"{MODEL_NAMES[config.model]}, {config.epochs} epochs"
 
 
 TABLES: dict[str, Callable[[Record], pd.DataFrame]] = {"nodes": table, "degrees": degrees, "tails": tails}
@@ -219,13 +229,13 @@ def figure_b19(nodes: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
             mine = frame[(frame["model"] == model) & (frame["nodes"] == kind)]
             for rule in _rules(mine):
                 style.seed_lines(ax, mine[mine["strategy"] == rule], "epoch", "ratio", rule)
-        row[0].set_ylabel(f"{MODEL_NAMES[model]}\nsd / sd by chance")
+        row[0].set_ylabel(f"{_named(model, frame)}\nsd / sd by chance")
         row[0].set_ylim(bottom=0)
     _titles(axes[0])
     for ax in axes[-1]:
         ax.set_xlabel("epoch")
     chance = Line2D([], [], color=GREY, linewidth=1, linestyle=DASHED, label="random wiring")
-    fig.legend(handles=[*axes[0, 0].get_legend_handles_labels()[0], chance], loc="outside upper center", ncols=4)
+    _legend(fig, axes[0, 0], chance)
     return fig, frame
 
 
@@ -266,17 +276,31 @@ def figure_b20(degrees: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
                 curve, how = after[after["strategy"] == rule], style.style_of(rule)
                 marks = _spaced(curve["relative degree"].to_numpy(float))
                 ax.plot(curve["relative degree"], curve["share"], **how.line, markersize=3.5, linewidth=1.2,
-                        markevery=marks, label=f"{how.label} (N={curve['seeds'].iloc[0]})")
+                        markevery=marks, label=how.label)
             ax.set(xscale="log", yscale="log")
             ax.xaxis.set_major_locator(LogLocator(subs=(1, 3), numticks=9))
             ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             ax.xaxis.set_minor_formatter(NullFormatter())
-        row[0].set_ylabel(f"{MODEL_NAMES[model]}\nshare as large or larger")
+        row[0].set_ylabel(f"{_named(model, degrees)}\nshare as large or larger")
     _titles(axes[0])
     for ax in axes[-1]:
         ax.set_xlabel("degree / mean of its layer")
-    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    _legend(fig, axes[0, 0])
     return fig, frame
+
+
+def _named(model: str, frame: pd.DataFrame) -> str:
+    """A network with the seeds of a rule, the fewest and the most, for rows of a figure differ in them."""
+    rows = frame[frame["model"] == model]
+    seeds = sorted(set(rows.groupby("strategy")["seed"].nunique()))
+    return f"{model}\nN = {' to '.join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))}"
+
+
+def _legend(fig: Figure, ax: Axes, *more: Line2D) -> None:
+    """The rules by name; how many seeds there are stands beside each row."""
+    handles, labels = ax.get_legend_handles_labels()
+    names = [label.partition(" (N")[0] for label in (*labels, *(str(line.get_label()) for line in more))]
+    fig.legend([*handles, *more], names, loc="outside upper center", ncols=4)
 
 
 def _titles(row: np.ndarray) -> None:

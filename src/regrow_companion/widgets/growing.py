@@ -8,6 +8,11 @@ from functools import cache, partial
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
+from matplotlib.font_manager import FontProperties
+from matplotlib.path import Path
+from matplotlib.textpath import TextPath
+from matplotlib.transforms import Affine2D
 from numpy.typing import NDArray
 
 from regrow.config import RunConfig
@@ -16,7 +21,7 @@ from regrow_companion.study import growth_rules
 from regrow_companion.style import style_of
 from regrow_companion.widgets.description import Control, Widget
 from regrow_companion.widgets.panel import Panel
-from regrow_companion.widgets.pictures import View, axes, paper, pixels, ticks
+from regrow_companion.widgets.pictures import INCH, SHARPNESS, View, axes, paper, pixels, ticks
 
 POOL = 4  # pixels of a side that become one: 28 x 28 images enter as 7 x 7
 CONFIG = RunConfig(hidden=(24,), epochs=10, batch_size=64, train_limit=1920, sparsity=0.8, prune_rate=0.3,
@@ -132,11 +137,21 @@ def _network(ax: Axes, x: float, masks: list[NDArray[np.bool_]], leaders: NDArra
     ax.plot(rows[0], np.zeros(rows[0].size), ".", markersize=2.5, color="#333333")
     ax.plot(rows[2], np.full(rows[2].size, 2), ".", markersize=6, color="#333333")
     ax.fill_between([x - 0.02, x + 1.02], 0.72, 1.28, color="white", alpha=0.85, linewidth=0, zorder=2)
-    for place, where in enumerate(rows[1]):
-        ax.text(where, 1.19 if place % 2 else 0.81, str(place + 1), ha="center", va="center", fontsize=7, zorder=4,
-                fontweight="bold" if rich[place] else "normal")
+    places = np.column_stack([rows[1], np.where(np.arange(rich.size) % 2, 1.19, 0.81)])
+    numbers = PathCollection([_number(n, bold) for n, bold in enumerate(rich.tolist(), start=1)], offsets=places,
+                             offset_transform=ax.transData, color="black", linewidth=0, zorder=4)
+    numbers.set_transform(Affine2D().scale(INCH * SHARPNESS / 72))  # the paths are in points
+    ax.add_collection(numbers, autolim=False)
     ax.scatter(rows[1], np.ones(rows[1].size), s=4 + 4.5 * in_degree(masks[0]), zorder=3, linewidth=0.6,
                edgecolor="black", color=np.where(rich, colour, "white"))
+
+
+@cache
+def _number(n: int, bold: bool) -> Path:
+    """A neuron's number as an outline around (0, 0): a hundred texts would take as long as all else."""
+    drawn = TextPath((0, 0), str(n), size=7, prop=FontProperties(weight="bold" if bold else "normal"))
+    box = drawn.get_extents()
+    return drawn.transformed(Affine2D().translate(-(box.x0 + box.x1) / 2, -(box.y0 + box.y1) / 2))
 
 
 def _lines(ax: Axes, x: float, degrees: NDArray[np.int64], leaders: NDArray[np.int64], method: str) -> None:

@@ -119,3 +119,13 @@ def test_figure2_draws_both_laws_on_the_tail_that_is_drawn(degrees):
     _, frame = power_law.figure2(longer, XMIN, XMAX)
     for name, share in (("bounded", 400 / 440), ("unbounded", 1)):
         assert series(frame, "P(K >= k)", name)["value"].iloc[0] == pytest.approx(share)
+
+
+def test_p_values_are_counted_in_tenths_beside_a_uniform_p():
+    refitted, careless = np.linspace(0.05, 0.95, 20), np.full(20, 0.99)
+    fig, frame = power_law.p_values_figure(refitted, careless)
+    left, right = fig.axes
+    assert [bar.get_height() for bar in left.patches] == [2] * 10
+    assert [bar.get_height() for bar in right.patches] == [0] * 9 + [20]
+    assert all(line.get_ydata()[0] == 2 for ax in fig.axes for line in ax.lines)
+    assert frame.groupby("series", sort=False)["p"].mean().tolist() == pytest.approx([0.5, 0.99]) and len(frame) == 40

@@ -145,7 +145,25 @@ def test_what_ships_is_read_as_what_was_measured(records: list[Record], wiring: 
     read = channels.of(empty)
     assert [run.config for run in read.runs] == list(RUNS)
     for name in channels.TABLES:
-        pd.testing.assert_frame_equal(getattr(read, name), getattr(wiring, name), rtol=1e-5, check_dtype=False)
+        expected = getattr(wiring, name).assign(model="ConvNet, 2 epochs")
+        pd.testing.assert_frame_equal(getattr(read, name), expected, rtol=1e-5, check_dtype=False)
+
+
+def test_long_runs_stand_before_short_ones_and_are_told_apart(record: Record, tmp_path: Path,
+                                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    known, long = study.runs, BASE.but(epochs=300)
+    asked = {channels.LONG: (long,), channels.SHORT: (BASE,)}
+    monkeypatch.setattr(study, "runs", lambda need, profile: asked.get(need) or known(need, profile))
+    monkeypatch.setattr(channels, "SHIPPED", tmp_path / "results")
+    store = Store(tmp_path / "store")
+    (store.root / "records").mkdir(parents=True)
+    record.save(store.record_path(record.key))
+    book = session.Session("24", "replay", store, tmp_path)
+    assert channels.of(book).nodes["model"].unique().tolist() == ["ConvNet, 2 epochs"]
+    replace(record, config=long).save(store.record_path(long.key))
+    both = channels.of(book)
+    assert both.nodes["model"].unique().tolist() == ["ConvNet, 300 epochs", "ConvNet, 2 epochs"]
+    assert [run.config for run in both.runs] == [long, BASE] and both.end["model"].nunique() == 2
 
 
 def test_records_with_both_ends_only_do_not_do() -> None:

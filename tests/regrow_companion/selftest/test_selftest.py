@@ -159,6 +159,19 @@ def test_nothing_private_is_kept() -> None:
     assert "a.npz" in kept and "b.npz" in kept and "3/4" in kept
 
 
+def test_nor_is_it_in_the_file(tmp_path: Path) -> None:
+    ended = report.outcomes([report.Check("fails", lambda: 1 / len(Path("/home/me/none.npz").read_bytes()), 1)],
+                            lambda line: None, 100)
+    command.write(tmp_path / "gpu.json", {}, ended)
+    assert "none.npz" in (said := (tmp_path / "gpu.json").read_text()) and "home" not in said
+
+
+def test_an_error_is_told_in_a_line_that_a_terminal_holds() -> None:
+    assert report.one_line(ValueError("\n  first \nsecond")) == "ValueError: first"
+    assert report.one_line(RegrowError("Do this.")) == "Do this." and report.one_line(KeyError()) == "KeyError"
+    assert len(report.one_line(ValueError("x" * 1000))) == 300
+
+
 def test_agreement_notices_wiring_losses_and_weights_that_differ() -> None:
     trace = followed((MLP,), images_of(MLP, "cpu"), "cpu", "dense")
     assert agreement.compared(trace, trace, 0, 0).ok

@@ -462,7 +462,8 @@ def test_every_notebook_has_its_chapter() -> None:
     chapters = by_chapter(ENTRIES)
     assert [e.id for _, group in chapters for e in group] == [e.id for e in ENTRIES]
     assert [[e.id for e in group] for _, group in chapters][:4] == [
-        ["00", "01"], ["02", "03", "04", "05", "06"], ["07", "08", "09", "10", "11", "12"], ["13", "14", "15", "16"]]
+        ["00", "01"], ["02", "03", "04", "05", "06", "06b"], ["07", "08", "09", "10", "11", "12"],
+        ["13", "14", "15", "16"]]
     assert in_the_paper("5.3") == "Section 5.3" and in_the_paper("3, 4.1-4.2") == "Sections 3, 4.1-4.2"
     assert in_the_paper("A") == "Appendix A" and in_the_paper("E, I") == "Appendices E, I"
     assert in_the_paper("all") == "the whole paper"

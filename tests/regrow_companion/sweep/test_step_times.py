@@ -86,6 +86,17 @@ def test_really_steps(options, monkeypatch):
     assert torch.get_num_threads() == before and measured.hardware and measured.device == "cpu"
 
 
+def test_a_step_whose_gradients_are_averaged_is_timed_by_itself(monkeypatch):
+    """Before an update they are, at the first step after one they need not be."""
+    numbers: list[int] = []
+    monkeypatch.setattr(step_times, "_each", lambda step, number, device: numbers.append(number) or 1.0 * number)
+    config = TINY.but(hidden=(20, 10), update_interval=3, train_limit=1024)
+    random, momentum = (step_times.probe(StepKind(config.but(grow=rule), "sparse"), "cpu")
+                        for rule in ("random", "momentum"))
+    assert (random.step, random.averaged_step) == (1, 1) and (momentum.step, momentum.averaged_step) == (1, 2)
+    assert numbers == [1, 1, 2]
+
+
 def test_a_batch_really_steps(monkeypatch):
     """As on a GPU, but on this processor."""
     monkeypatch.setattr(step_times, "PROBE_SECONDS", 0.01)
@@ -119,6 +130,15 @@ def test_other_files_are_refused(tmp_path, text):
 def test_no_gpu_to_measure_on():
     with pytest.raises(RegrowError, match="no CUDA device here"):
         step_times.measure([(TINY,)], "cuda")
+
+
+def test_batches_of_older_files_had_a_seed_for_every_run(tmp_path):
+    path, kind = tmp_path / "times.json", StepKind(TINY, "batched", 5, 2)
+    StepTimes("a GPU", "cuda", 1, 1.0, {kind: ONE}).save(path)
+    said = json.loads(path.read_text())
+    del said["times"][0]["seeds"]
+    path.write_text(json.dumps(said))
+    assert list(step_times.load(path).times) == [StepKind(TINY, "batched", 5, 5)]
 
 
 def test_the_file_is_plain_json(tmp_path):

@@ -33,9 +33,10 @@ def room(book: Session) -> dict[str, float]:
 
 
 def most_unequal(book: Session, nodes: str = channels.OUT, chance: str = "chance_sd") -> dict[str, float]:
-    """The largest ratio of spread to chance among ConvNet's layers at the end, mean over seeds, by rule."""
+    """The largest ratio of spread to chance among ConvNet's layers at the end of its longest runs, mean over seeds, by
+    rule."""
     end = channels.of(book).end
-    rows = end[(end["model"] == "convnet") & (end["nodes"] == nodes)]
+    rows = end[(end["model"] == end["model"].iloc[0]) & (end["nodes"] == nodes)]
     ratio = (rows["sd"] / rows[chance]).groupby([rows["strategy"], rows["layer"]]).mean()
     return {str(rule): float(value) for rule, value in ratio.groupby(level=0).max().items()}
 

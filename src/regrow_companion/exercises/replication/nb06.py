@@ -1,4 +1,4 @@
-"""Exercises of notebook 06: fitting and testing a power law."""
+"""Exercises of notebook 06: fitting a power law."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from scipy import special
 
 from regrow.record import Record
 from regrow.tails.fit import TailFit, fit_tail
-from regrow.tails.goodness import generator, goodness_of_fit
+from regrow.tails.goodness import generator, sample
 from regrow_companion.exercises import Exercise, Slip
 from regrow_companion.exercises.grading import number, table
 from regrow_companion.session import Session
 
 SIGMA, ALPHA, X_MIN = 0.01, 2.5, 10
-SIZES = (75, 150, 300, 600, 1200)
+ENDS = (400, 800, 1600, 3200, 6400, 12800)
+TOO_LARGE = 0.08
 
 
 def _network(book: Session) -> Record:
@@ -43,15 +44,10 @@ def _numbers(fit: TailFit) -> dict[str, float]:
     return {"x_min": fit.xmin, "alpha": fit.alpha, "n_tail": fit.n_tail}
 
 
-def noticed(book: Session) -> int:
-    """The smallest size at which the median p of rounded log-normal tails falls below 0.1."""
-    for n in SIZES:
-        rng = generator("exercise 3", n)
-        draws = (np.floor(rng.lognormal(3.5, 1.4, 20 * n)).astype(int) for _ in range(15))
-        tails = [x[x >= 110][:n] for x in draws]
-        if np.median([goodness_of_fit(x, fit_tail(x, 110), 200, key=i).p for i, x in enumerate(tails)]) < 0.1:
-            return n
-    return 0
+def forgotten(book: Session, too_large: float = TOO_LARGE) -> int:
+    """The smallest end of a law with exponent 2.2 that a fit without an end misses by less than this."""
+    fits = ((end, fit_tail(sample(2.2, 110, 20_000, generator("exercise 3", end), xmax=end), 110)) for end in ENDS)
+    return next((end for end, fit in fits if fit.alpha - 2.2 < too_large), 0)
 
 
 EXERCISES = {
@@ -69,7 +65,7 @@ EXERCISES = {
              lambda book: _numbers(_fit(book))),
         Slip("This start gives the smallest sigma, for it keeps every value. Look at D.",
              lambda book: _numbers(fit_tail(_network(book).hidden_degrees(-1), 1))))),
-    "3": Exercise("one of the sizes 75, 150, 300, 600 and 1,200", noticed, number(rel=0), (
-        Slip("With so many it does; a smaller number is enough.", lambda book: SIZES[-1]),
-        Slip("Some of 15 such short tails are rejected, but what does the median say?", lambda book: SIZES[0]))),
+    "3": Exercise("one of the ends 400, 800, 1,600, 3,200, 6,400 and 12,800", forgotten, number(rel=0), (
+        Slip("With this end the exponent is still a tenth too large.", lambda book: forgotten(book, 0.15)),
+        Slip("This far away it hardly matters; a nearer end is enough.", lambda book: ENDS[-1]))),
 }
