@@ -64,4 +64,5 @@ SAID = [
     Said("You need Python {}, {} or {}", pythons),
     Said("{} hours of reading", lambda: (hours(),)),
     Said("{} of the {} runs of the paper's grid", lambda: (len(m.listed()), m.grid())),
+    Said("of the convolutional networks {} ConvNets", lambda: ((m.listed()["model"] == "convnet").sum(),)),
 ]

@@ -37,6 +37,12 @@ def conv(network: str, density: float) -> float:
     return float(rows.set_index("engine").loc["sparse", "times_dense"])
 
 
+def channels_last(network: str) -> float:
+    """How many times as long a dense step takes with its images channels first."""
+    rows = m.bench("memory_format").query("network == @network")
+    return float(rows.set_index("memory_format").loc["channels_first", "times_last"])
+
+
 def part(of: str) -> float:
     """Of a ConvNet's step at 95 % sparsity, as a fraction."""
     return m.bench_fact("conv", f"convnet, percent of a step: {of}") / 100
@@ -89,6 +95,10 @@ SAID = [
          lambda: (conv_ms("step for momentum growth"), conv_ms("step"),
                   1.4 < (132 * conv_ms("step for momentum growth") + 268 * conv_ms("step")) / (400 * conv_ms("step"))
                   < 1.6)),
+    Said("{} times as fast for ConvNet, {} for both CIFAR ResNets, {} for VGG-16, and hardly faster ({}) for ResNet-50",
+         lambda: (channels_last("convnet"), channels_last("resnet56"), channels_last("vgg16"),
+                  channels_last("resnet50"),
+                  round(channels_last("resnet50-cifar"), 1) == round(channels_last("resnet56"), 1))),
     Said("trains up to {} MLPs", lambda: (batched.LARGEST,)),
     Said("A topology update costs {} to {} % of the 400 steps",
          lambda: m.low_high(m.bench("update")["update_percent"])),
