@@ -26,10 +26,11 @@ from prose import (
     nb25,
     protocol,
     readme,
+    site,
     speed,
 )
 
 LISTS = (readme, findings, nb05, nb08, nb09, nb10, nb11, nb12, nb13, nb14, nb15, nb16, nb18, nb19, nb21, nb22, nb23,
          nb24, protocol, fullscale, speed)
 COMPLETE = LISTS  # pages of which every number is in the list
-LISTS += (nb00, nb07, nb20, nb25)  # of these, what comes from records
+LISTS += (site, nb00, nb07, nb20, nb25)  # of these, what comes from records
