@@ -19,6 +19,7 @@ PAGE = "notebooks/16_rank_correlation.ipynb"
 EXCUSED = {
     "neuron 1 has this degree, neuron 2 that one": "names",
     "Neurons 1 and 2 are tied in $x$, neurons 2 and 3 in $y$; only neurons 4 and 5 change places": "names",
+    "runs from $-1$ to $1$": "a definition",
     "the paper's scale runs from 0 to 1": "the paper's scale",
     "**The diagonal** is 1": "a definition",
     "at least 0.9 for good": "a level of ours",

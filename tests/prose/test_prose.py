@@ -122,6 +122,12 @@ def test_a_false_fact_fails(page: Callable[[str], str]) -> None:
     assert "fact 1" in mend.problem(page("The 3 agree."), Said("The {} agree", lambda: (3, False)))
 
 
+def test_formulas_are_excused_and_results_in_them_are_not(page: Callable[[str], str]) -> None:
+    name = page("$$ a = 2 x, $$\n\nSo 7 of $2n$ have $p < 0.3$ and $p =\n0.4$, or $1$.\n")
+    left = said.uncovered(name, [], COMMON)
+    assert [line.split()[1] for line in left] == ["7", "0.3", "0.4", "1"]
+
+
 def test_a_number_without_a_source_is_found(page: Callable[[str], str]) -> None:
     name = page("At 300 epochs, 7 of `8` runs of Section 5.3 end at {x}9.5 %.\n\n    python 12\n")
     assert len(said.uncovered(name, [Said("{} of", lambda: (7,))], COMMON)) == 1
