@@ -1,7 +1,36 @@
 """Where the numbers in README, docs and notebooks come from: a list of sentences for each page, with an expression over
 the records for every number. See `said` for how a sentence is written, and `mend` for what to do when one fails."""
 
-from prose import findings, nb08, nb09, nb10, nb11, nb12, nb13, nb14, nb15, nb16, nb18, nb19, nb22, nb23, nb24, readme
+from prose import (
+    findings,
+    fullscale,
+    nb00,
+    nb05,
+    nb07,
+    nb08,
+    nb09,
+    nb10,
+    nb11,
+    nb12,
+    nb13,
+    nb14,
+    nb15,
+    nb16,
+    nb18,
+    nb19,
+    nb20,
+    nb21,
+    nb22,
+    nb23,
+    nb24,
+    nb25,
+    protocol,
+    readme,
+    site,
+    speed,
+)
 
-LISTS = (readme, findings, nb08, nb09, nb10, nb11, nb12, nb13, nb14, nb15, nb16, nb18, nb19, nb22, nb23, nb24)
+LISTS = (readme, findings, nb05, nb08, nb09, nb10, nb11, nb12, nb13, nb14, nb15, nb16, nb18, nb19, nb21, nb22, nb23,
+         nb24, protocol, fullscale, speed)
 COMPLETE = LISTS  # pages of which every number is in the list
+LISTS += (site, nb00, nb07, nb20, nb25)  # of these, what comes from records

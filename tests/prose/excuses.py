@@ -9,9 +9,6 @@ import re
 
 from prose.said import Excuse
 
-N = r"\d[\d,.]*\b"
-LIST = rf"{N}(?:(?:,| and| or| to|, and)\s+{N})*"
-
 
 def _excuse(pattern: str, reason: str, flags: int = 0) -> Excuse:
     return Excuse(re.compile(pattern.replace(" ", r"\s+"), flags), reason)
@@ -22,15 +19,16 @@ COMMON = [
     _excuse(r"^    .*$", "code", re.MULTILINE),
     _excuse(r"`[^`]*`", "code"),
     _excuse(r"\$\$.*?\$\$", "a formula", re.DOTALL),
-    Excuse(re.compile(r"\$[^$]+\$"), "a formula, but for results such as p < 0.1",
-           unless=re.compile(r"\$[^$]*(?:<|>|=|\\le|\\ge|\\approx) ?[\d.]+\$")),
-    _excuse(r"\$p(?:_0)? = [\d.]+\$(?:(?:,| and) \$[\d.]+\$)*", "a prune rate to try"),
+    Excuse(re.compile(r"(?<!\$)\$(?!\$)[^$]+\$(?!\$)"), "a formula, but for a number alone or a result such as p < 0.1",
+           unless=re.compile(r"\$(?:[^$]*(?:<|>|=|\\le|\\ge|\\approx))?\s*-?[\d.]+\$")),
+    _excuse(r"(?:[Aa]t \$p|\$p_0) = [\d.]+\$(?:(?:,| and) \$[\d.]+\$)*", "a prune rate to try"),
     _excuse(r"\]\([^)\s]*\)", "the address of a link"),
     _excuse(r"\[(?:Notebook |notebook )?\d\db?(?: ·[^]]*)?\]", "a link to a notebook"),
     _excuse(r"\A# \d\db? · ", "a notebook's number"),
     _excuse(r"[Nn]otebooks? \d\db?\b", "a notebook's number"),
-    _excuse(r"(?:Sections?|Appendix|Appendices|Figures?|Figs?\.|Tables?|Eqs?\.|Equations?) B?\d[\d.]*"
-            r"(?:\([A-Z]\))?(?:(?:,| and| to|, and) B?\d[\d.]*)*", "a reference"),
+    _excuse(r"(?:Section|Figure|Fig\.|Table|Eq\.|Equation) B?\d[\d.]*", "a reference"),
+    _excuse(r"(?:Sections|Figures|Figs\.|Tables|Eqs\.|Equations) B?\d[\d.]*(?:(?:,| and| to|, and) B?\d[\d.]*)*",
+            "references"),
     _excuse(r"read \d+, work through \d+ minutes", "times, which test_notebooks counts"),
     _excuse(r"^(?:\*\*)?\d\.(?:\*\*)? ", "the number of an item or exercise", re.MULTILINE),
     _excuse(r"[Ee]xercise \d\b", "a reference"),
@@ -39,7 +37,6 @@ COMMON = [
     _excuse(r"\b[Hh]idden (?:layers? )?[123](?: and [123])?\b|[Ll]ayers? [123]\b", "the name of a layer"),
     _excuse(r"seeds? \d\b", "the name of a run"),
     _excuse(r"\((?:[A-Z][\w.’' -]*,? )?(?:et al\., )?(?:ICML|ICLR|PNAS|NeurIPS)?,? ?(?:19|20)\d\d\)", "a year"),
-    
     _excuse(r"et al\. \((?:19|20)\d\d\)", "a year"),
     _excuse(r"\*[\w. ]+\*,? \d+, (?:19|20)\d\d", "a volume and a year"),
     _excuse(r"(?:ICML|ICLR|\*ICML\*),? 20\d\d|(?:and others|et al\.|[A-Z]\w+),? 20\d\d", "a year"),

@@ -44,11 +44,12 @@ def of_need(need: str) -> tuple[Record, ...]:
 
 def runs(grow: str | None = None, **changes: Any) -> tuple[Record, ...]:
     """The shipped seeds of one configuration, in order; there is at least one."""
-    return _runs(RunConfig(**{"dataset": "cifar10"} | ({"grow": grow} if grow else {}) | changes))
+    return seeds_of(RunConfig(**{"dataset": "cifar10"} | ({"grow": grow} if grow else {}) | changes))
 
 
 @cache
-def _runs(config: RunConfig) -> tuple[Record, ...]:
+def seeds_of(config: RunConfig) -> tuple[Record, ...]:
+    """The shipped runs of a configuration, whatever its own seed."""
     found = tuple(record for seed in study.SEEDS if (record := store().get(config.but(seed=seed))) is not None)
     assert found, f"no run of {config} is shipped"
     return found
@@ -181,10 +182,11 @@ def largest_ever(grow: str) -> int:
 
 def dormant(grow: str, epoch: float = 300, threshold: int = 10) -> list[int]:
     """How many hidden neurons of each seed have no more connections, by the last update until this epoch."""
-    return [int((record.hidden_degrees(_update(record, epoch)) <= threshold).sum()) for record in topology(grow)]
+    return [int((record.hidden_degrees(update_by(record, epoch)) <= threshold).sum()) for record in topology(grow)]
 
 
-def _update(record: Record, epoch: float) -> int:
+def update_by(record: Record, epoch: float) -> int:
+    """The last update until an epoch."""
     return int(np.searchsorted(record.epochs_at, epoch, side="right")) - 1
 
 
@@ -348,6 +350,12 @@ def claimed() -> int:
 def bench(name: str) -> pd.DataFrame:
     """A table of bench/results."""
     return pd.read_csv(REPOSITORY / "bench" / "results" / f"{name}.csv")
+
+
+@cache
+def bench_fact(name: str, fact: str) -> float:
+    """A number that a benchmark works out from its table."""
+    return float(json.loads((REPOSITORY / "bench" / "results" / f"{name}.json").read_text())["facts"][fact])
 
 
 def figure_data(stem: str, records: Iterable[Record]) -> pd.DataFrame:

@@ -16,6 +16,7 @@ EXCUSED = {
     "Their $k$ was 0": "Frankle and Carbin's",
     "another seed's | step 0": "a definition",
     "$\\sum_k F(k)\\,(1 - F(k)) / \\bar k$": "a formula",
+    "0 if all neurons are alike and 1 if one has everything": "a definition",
     "At 5 % density": "the paper's density",
     "a connection of 0.001 like one of 1": "an example",
     "and $\\beta = 1$. Above 1,": "the linear law",

@@ -28,8 +28,16 @@ def pythons() -> list[float]:
     return [3 + minor / 100 for minor in range(int(first), int(behind))]
 
 
+def gone(grow: str) -> float:
+    """Share of hidden 1 without any incoming connection at the end, seed 0."""
+    return float((m.topology(grow)[0].in_degree["fc1"][-1] == 0).mean())
+
+
 SAID = [
     Said("Four panels of {} dots", lambda: (m.topology("random")[0].hidden_layer_degrees(0)[0].size,)),
+    Said("with random growth half of the dots are gone and the others differ little; after gradient and momentum "
+         "growth two thirds are gone and a few are very large",
+         lambda: (abs(gone("random") - 1 / 2) < 0.06, all(abs(gone(rule) - 2 / 3) < 0.06 for rule in m.SCORES))),
     Said("say of {} statements of the paper", lambda: (m.claimed(),)),
     Said("random growth reaches {} %, momentum {} % and gradient {} % ({} seeds each; the paper has {}, {} and {}), a "
          "network that is never rewired {} %",
@@ -56,4 +64,5 @@ SAID = [
     Said("You need Python {}, {} or {}", pythons),
     Said("{} hours of reading", lambda: (hours(),)),
     Said("{} of the {} runs of the paper's grid", lambda: (len(m.listed()), m.grid())),
+    Said("of the convolutional networks {} ConvNets", lambda: ((m.listed()["model"] == "convnet").sum(),)),
 ]

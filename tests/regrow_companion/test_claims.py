@@ -71,7 +71,7 @@ def test_the_interval_of_a_standard_deviation_is_that_of_a_sample() -> None:
     """Four runs of 0 % and one of x %: x / sqrt(5); chi-squared with 4 degrees of freedom."""
     one = effect("", [0.0, 0, 0, 0, 10], 5.0, kind="spread")
     assert one.mean == pytest.approx(10 / np.sqrt(5)) and one.verdict == UNDECIDED
-    assert one.mean / np.array(one.interval) == pytest.approx(np.sqrt(stats.chi2.ppf([0.975, 0.025], 4) / 4))
+    assert one.mean / np.array(one.interval) == pytest.approx(np.sqrt(stats.chi2.ppf([0.995, 0.005], 4) / 4))
 
 
 @pytest.mark.parametrize(("values", "above", "expected"), [
