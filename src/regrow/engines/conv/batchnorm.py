@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from torch import nn
 
-from regrow.engines.conv.vectors import LANES
+from regrow.engines.conv.vectors import WIDE
 
 
 class Norm:
@@ -23,8 +23,8 @@ class Norm:
         self.momentum, self.epsilon = float(norm.momentum or 0), norm.eps
         channels = len(self.gamma)
         self.totals, self.mean, self.inverse = np.zeros((2, channels)), np.zeros(channels), np.zeros(channels)
-        self.scale, self.shift, self.one = (np.ones((channels, LANES), self.gamma.dtype) for _ in range(3))
-        self.affine = np.zeros((2, 3, channels, LANES), self.gamma.dtype)
+        self.scale, self.shift, self.one = (np.ones((channels, WIDE), self.gamma.dtype) for _ in range(3))
+        self.affine = np.zeros((2, 3, channels, WIDE), self.gamma.dtype)
 
     def of_batch(self, count: int) -> None:
         """Scale and shift from the totals of `count` places; the running statistics move on."""

@@ -116,11 +116,12 @@ def add_dense_gradient(wanted, k, x, dy, border, height, width, step=1, skip=0):
     tall_in, broad_in = (height - 1) * step + tall, (width - 1) * step + broad
     line = broad_in * channels
     image = tall_in * line
+    lanes = x.shape[3]
     for h in range(tall_in):  # images one after the other, the channels of a place together
         for w in range(broad_in):
             first = h * line + w * channels
             for c in range(channels):
-                for b in range(LANES):
+                for b in range(lanes):
                     room[b * image + first + c] = x[h + skip, c, w + skip, b]
     flat, length = total.reshape(-1), broad * channels
     for o in range(n_out):
@@ -128,13 +129,14 @@ def add_dense_gradient(wanted, k, x, dy, border, height, width, step=1, skip=0):
         for h in range(height):
             for w in range(width):
                 place = ((h * step + border) * dy.shape[1] + o) * dy.shape[2] + w * step + border
-                bits = _found(dy, np.int64(place))
-                while bits:
-                    b = _lowest(bits)
-                    number[count] = dy[h * step + border, o, w * step + border, b]
-                    start[count] = b * image + (h * line + w * channels) * step
-                    count += 1
-                    bits &= bits - 1
+                for first in range(0, lanes, LANES):
+                    bits = _found(dy, np.int64((place * lanes + first) // LANES))
+                    while bits:
+                        b = first + _lowest(bits)
+                        number[count] = dy[h * step + border, o, w * step + border, b]
+                        start[count] = b * image + (h * line + w * channels) * step
+                        count += 1
+                        bits &= bits - 1
         for y in range(tall):
             to, shift, left = np.int64((o * tall + y) * length), np.int64(y * line), length // LANES
             while left > 0:

@@ -14,18 +14,20 @@ from llvmlite import ir
 from regrow.engines.kernels import INT32, INT64, data_of, shuffled
 
 LANES = 8  # images
+WIDE = 16  # images in a tile of a network with normalisation
 ROWS = 2  # of a block of outputs
 CONTRACT = ("contract",)
 
 
 def zeros(value: ir.Value) -> ir.Constant:
     """Zeros of the type of a vector."""
-    return ir.Constant(value.type, [0.0] * LANES)
+    return ir.Constant(value.type, [0.0] * value.type.count)
 
 
-def vectors_at(context: Any, builder: ir.IRBuilder, array_type: Any, array: ir.Value, at: ir.Value) -> ir.Value:
+def vectors_at(context: Any, builder: ir.IRBuilder, array_type: Any, array: ir.Value, at: ir.Value,
+               lanes: int = LANES) -> ir.Value:
     """Pointer to vector number `at` of an array."""
-    vector = ir.VectorType(context.get_value_type(array_type.dtype), LANES)
+    vector = ir.VectorType(context.get_value_type(array_type.dtype), lanes)
     return builder.gep(builder.bitcast(data_of(context, builder, array_type, array), vector.as_pointer()), [at])
 
 
@@ -46,10 +48,10 @@ def plus(builder: ir.IRBuilder, total: ir.Value, one: ir.Value, other: ir.Value)
     return builder.fadd(total, builder.fmul(one, other, flags=CONTRACT), flags=CONTRACT)
 
 
-def splat(builder: ir.IRBuilder, number: ir.Value) -> ir.Value:
+def splat(builder: ir.IRBuilder, number: ir.Value, lanes: int = LANES) -> ir.Value:
     """A vector of equal numbers."""
-    nothing = ir.VectorType(number.type, LANES)(ir.Undefined)
-    return shuffled(builder, builder.insert_element(nothing, number, INT32(0)), nothing, [0] * LANES)
+    nothing = ir.VectorType(number.type, lanes)(ir.Undefined)
+    return shuffled(builder, builder.insert_element(nothing, number, INT32(0)), nothing, [0] * lanes)
 
 
 def prefetch(builder: ir.IRBuilder, pointer: ir.Value, ahead: ir.Value, *, write: bool = False) -> None:
@@ -65,9 +67,12 @@ def larger(builder: ir.IRBuilder, one: ir.Value, other: ir.Value) -> ir.Value:
     return builder.select(builder.fcmp_ordered(">", one, other), one, other)
 
 
-def places_of(builder: ir.IRBuilder, corner: ir.Value, row: ir.Value, columns: int, step: int = 1) -> list[ir.Value]:
-    """Pointers to the vectors of a block of ROWS x columns: rows `row` vectors apart, columns `step`."""
-    starts = [corner, builder.gep(corner, [row])]
+def places_of(builder: ir.IRBuilder, corner: ir.Value, row: ir.Value, columns: int, step: int = 1,
+              rows: int = ROWS) -> list[ir.Value]:
+    """Pointers to the vectors of a block of rows x columns: rows `row` vectors apart, columns `step`."""
+    starts = [corner]
+    for _ in range(rows - 1):
+        starts.append(builder.gep(starts[-1], [row]))
     return [builder.gep(start, [INT64(step * j)]) for start in starts for j in range(columns)]
 
 
