@@ -257,7 +257,7 @@ def reduce(sums, order, total):
     """total[order[p]] = sum of the numbers of sums[p], eight or twice as many."""
     for p in range(total.shape[0]):
         s, lanes = sums[p], sums.shape[1]
-        if lanes == 2 * LANES:
+        if lanes > LANES:
             for b in range(LANES):
                 s[b] += s[b + LANES]
         total[order[p]] = ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))

@@ -88,4 +88,4 @@ class SparseConv(Connections):
 
 
 import os  # noqa
-MIN = int(os.environ.get("MINC", "12"))
+MIN = int(os.environ.get("MINC", "16"))

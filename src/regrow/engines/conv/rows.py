@@ -22,7 +22,7 @@ from regrow.engines.conv.norms import (
     pool,
     unpool,
 )
-from regrow.engines.conv.vectors import ROWS, WIDE
+from regrow.engines.conv.vectors import ROWS, TALL, WIDE
 
 READY, NORMALISED, JOINED, POOLED = range(4)  # how a unit's inputs are made
 FIRST, CUT, ADDED, UNPOOLED, KEPT = range(5)  # what becomes of their gradient
@@ -148,11 +148,11 @@ def _gradient_rows(wiring, sums, x, h, sizes, dy):
                 to = np.int64((h * step + sizes.delta_border) * dy_row + o * dy.shape[2] + w * step + sizes.delta_border)
                 start, end = wiring.starts[g * n_out + o], wiring.starts[g * n_out + o + 1]
                 if step == 2:
-                    gradient(4, COLUMNS, 2, sums, dy, to, 2 * dy_row, 2, x, at, 2 * row, wiring.offsets, start, end)
+                    gradient(TALL, COLUMNS, 2, sums, dy, to, 2 * dy_row, 2, x, at, 2 * row, wiring.offsets, start, end)
                 elif sizes.width < COLUMNS:
                     gradient(2, 2, 1, sums, dy, to, dy_row, 1, x, at, row, wiring.offsets, start, end)
                 else:
-                    gradient(4, COLUMNS, 1, sums, dy, to, dy_row, 1, x, at, row, wiring.offsets, start, end)
+                    gradient(TALL, COLUMNS, 1, sums, dy, to, dy_row, 1, x, at, row, wiring.offsets, start, end)
 
 
 @njit(cache=True, nogil=True)
@@ -214,10 +214,10 @@ def backward(layer, source, sizes, y, dz, coefficients, dy, dx, target, count, w
                 for r in range(made, min(sizes.height * sizes.step, (h + 1) * sizes.step + 2)):
                     make_row(source, t, r)
                 made = min(sizes.height * sizes.step, (h + 1) * sizes.step + 2)
-            if sizes.height < COLUMNS:
+            if sizes.height < TALL:
                 _gradient_rows(layer.summed, layer.sums, x, h, sizes, dy)
-            elif h % 4 == 2:
-                _gradient_rows(layer.summed, layer.sums, x, h - ROWS, sizes, dy)
+            elif h % TALL == TALL - ROWS:
+                _gradient_rows(layer.summed, layer.sums, x, h + ROWS - TALL, sizes, dy)
             if target.what != FIRST:
                 for r in range(h * sizes.step, (h + ROWS) * sizes.step, ROWS):
                     if target.what == CUT or target.what == ADDED:

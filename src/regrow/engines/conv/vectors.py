@@ -10,12 +10,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
 
 from regrow.engines.kernels import INT32, INT64, data_of, shuffled
 
 LANES = 8  # images
-WIDE = 16  # images in a tile of a network with normalisation
+WIDE = 2 * LANES if get_host_cpu_features().get("avx512f") else LANES  # images with normalisation: what fits a register
 ROWS = 2  # of a block of outputs
+TALL = ROWS * WIDE // LANES  # of one whose gradients stay in registers, of which processors with long vectors have more
 CONTRACT = ("contract",)
 
 
