@@ -39,14 +39,14 @@ from regrow.errors import RegrowError
 
 SMALL = RunConfig(model="resnet56", dtype="float64", train_limit=45, batch_size=11, epochs=3, update_interval=4,
                   sparsity=0.9, lr=0.05)
-COUNT, TILES = 21, 2  # images of a batch, the last tile with five
+COUNT, TILES = WIDE + 5, 2  # images of a batch, the last tile with five
 
 
 # ---- kernels ----
 
 
 def tiled(images: np.ndarray, border: int = 0, count: int = TILES) -> np.ndarray:
-    """Images [B, C, H, W] as maps [tiles, H, C, W, 8] with a border."""
+    """Images [B, C, H, W] as maps [tiles, H, C, W, WIDE] with a border."""
     _, c, h, w = images.shape
     maps = aligned((count, h + 2 * border, c, max(w, 4) + 2 * border if border else w, WIDE), float)
     for n, image in enumerate(images[:WIDE * count]):
@@ -131,10 +131,10 @@ def test_a_unit_and_its_gradients_against_numpy(size: int, kernel: int, step: in
     affine[1, :, :, COUNT - WIDE:] = 0
     gradient, dx = convolved_back(x, weight, step, delta)
     target = Target(what, tiled(np.zeros_like(y0)), tiled(other), np.zeros((2, n_in)))
-    wanted = Wanted(True, (np.zeros((n_out, kernel, kernel, n_in)),), np.empty(maps[0].size), np.empty(WIDE * out * out),
-                    np.empty(WIDE * out * out, np.uint32))
-    rows.backward(held, source, sizes, y, tiled(dz), affine, dy, aligned((size, n_in, max(size, 4), WIDE), float), target,
-                  COUNT, wanted, 0)
+    places, dx_map = WIDE * out * out, aligned((size, n_in, max(size, 4), WIDE), float)
+    wanted = Wanted(True, (np.zeros((n_out, kernel, kernel, n_in)),), np.empty(maps[0].size), np.empty(places),
+                    np.empty(places, np.uint32))
+    rows.backward(held, source, sizes, y, tiled(dz), affine, dy, dx_map, target, COUNT, wanted, 0)
     layer.finish()
     np.testing.assert_allclose(layer.gradient, gradient[mask], atol=1e-10)
     np.testing.assert_allclose(wanted.totals[0].transpose(0, 3, 1, 2), gradient, atol=1e-10)
@@ -154,6 +154,19 @@ def test_a_unit_and_its_gradients_against_numpy(size: int, kernel: int, step: in
         doubled = np.zeros((2, n_in))
         rows.add_products(target.dz, source.y, COUNT, doubled)
         np.testing.assert_allclose(doubled, target.totals, atol=1e-12)
+
+
+def test_connections_come_in_groups_by_the_channels_they_are_from() -> None:
+    """All are in one group where there would be too few in each. The test above has a layer of every kind."""
+    def groups(n_in: int, density: float) -> list[set[int]]:
+        shape = (4, n_in, 3, 3)
+        mask = torch.rand(shape, generator=torch.Generator().manual_seed(0)) < density
+        wiring = SparseConv(torch.zeros(shape), torch.zeros(0), mask, 10, 10, WIDE, 16).ready()
+        channels, ends = wiring.offsets // 10 % n_in, wiring.starts[::4]
+        return [set(channels[start:end].tolist()) for start, end in pairwise(ends)]
+
+    assert groups(40, 1.0) == [set(range(14)), set(range(14, 27)), set(range(27, 40))]
+    assert len(groups(40, 0.05)) == 1
 
 
 def test_the_end_of_a_network_against_numpy() -> None:

@@ -107,7 +107,7 @@ def add_dense_gradient(wanted, k, x, dy, border, height, width, step=1, skip=0):
     """totals[k][o, y, x, c] += the gradient of every weight, from a tile's inputs x and output gradients dy.
 
     The maps as in kernels.add_gradients; a total is [outputs, kernel height, kernel width, channels], the last two
-    together a multiple of 16. `room` holds 8 images of the inputs that are seen, number and start (uint32) as many
+    together a multiple of 16. `room` holds the images of the inputs that are seen, number and start (uint32) as many
     output gradients of one channel. With a stride, `step`, output gradients are as far from each other in dy; `skip` is
     how much wider the border of x is than the kernel needs.
     """

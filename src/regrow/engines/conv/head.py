@@ -43,7 +43,7 @@ def classify(source, head, t):
 
 @njit(cache=True, nogil=True)
 def multiply(wiring, bias, x, y):
-    """y = bias + what the connections make of x, both [1, n, 1, 16]."""
+    """y = bias + what the connections make of x, both [1, n, 1, WIDE]."""
     for o in range(y.shape[1]):
         for b in range(WIDE):
             y[0, o, 0, b] = bias[o]
@@ -65,7 +65,7 @@ def add_gradients(wiring, sums, bias_sums, x, dy):
 
 @njit(cache=True, nogil=True)
 def classified(source, head, count):
-    """Logits [tiles, classes, 8] of so many images."""
+    """Logits [tiles, classes, WIDE] of so many images."""
     tiles = -(-count // WIDE)
     logits = np.empty((tiles, head.logits.shape[1], WIDE), head.logits.dtype)
     for t in range(tiles):

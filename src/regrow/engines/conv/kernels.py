@@ -43,7 +43,8 @@ INT8 = ir.IntType(8)
 class Wiring(NamedTuple):
     """Connections by output o, starts[o] <= p < starts[o + 1]; int64 [outputs + 1], uint32 and numbers [connections].
 
-    offsets[p] is the way from the corner of what an output sees to the input of connection p, in vectors.
+    Where they come in groups, o is group * outputs + output. offsets[p] is the way from the corner of what an output
+    sees to the input of connection p, in vectors.
     """
 
     starts: np.ndarray
@@ -254,7 +255,7 @@ def add_gradients_of_pooled(wiring, sums, bias_sums, x, dp, codes, height, width
 
 @njit(cache=True, nogil=True)
 def reduce(sums, order, total):
-    """total[order[p]] = sum of the numbers of sums[p], eight or twice as many."""
+    """total[order[p]] = sum of the numbers of sums[p], which are eight or twice as many."""
     for p in range(total.shape[0]):
         s, lanes = sums[p], sums.shape[1]
         if lanes > LANES:

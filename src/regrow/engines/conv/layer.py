@@ -12,6 +12,8 @@ from regrow.engines.conv.vectors import LANES
 from regrow.engines.kernels import aligned, gather
 from regrow.engines.sparse import Connections
 
+ENOUGH = 16  # connections of an output in a group, on average: fewer are not worth another group
+
 
 class Layer(NamedTuple):
     """What a pass over a tile needs of a layer. `nothing` [n_in] stands for the bias of a gradient, 0."""
@@ -32,7 +34,7 @@ class SparseConv(Connections):
                  channels: int | None = None) -> None:
         """width and dy_width are those of the maps of its inputs and its output gradients, in vectors of `lanes`.
 
-        With `channels`, connections come in groups of so many channels that they are from.
+        Given `channels`, connections come in groups that are from about so many channels.
         """
         self.kernel = (*weight.shape, 1, 1)[:4]
         self.width, self.dy_width, self.lanes, self.channels = width, dy_width, lanes, channels
@@ -53,9 +55,7 @@ class SparseConv(Connections):
     def _wired(self, to: np.ndarray, n_to: int, of: np.ndarray, n_of: int, y: np.ndarray, x: np.ndarray,
                width: int) -> tuple[np.ndarray, Wiring]:
         """Connections from channels `of`, in a map `width` vectors wide, to channels `to`; and their order."""
-        groups = -(-n_of // self.channels) if self.channels else 1
-        if self.channels:
-            groups = max(1, min(groups, len(to) // n_to // MIN))
+        groups = max(1, min(-(-n_of // self.channels), len(to) // (n_to * ENOUGH))) if self.channels else 1
         key = of * groups // n_of * n_to + to
         order = np.argsort(key, kind="stable")
         return order.astype(np.uint32), Wiring(
@@ -85,7 +85,3 @@ class SparseConv(Connections):
         reduce(self.bias_sums, np.arange(self.n_out, dtype=np.uint32), self.bias_gradient)
         if every:
             self.gradient[:] = every.gradient[self.positions]
-
-
-import os  # noqa
-MIN = int(os.environ.get("MINC", "16"))

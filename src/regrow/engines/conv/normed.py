@@ -24,11 +24,11 @@ from regrow.engines.conv.layer import SparseConv
 from regrow.engines.conv.network import Convolutions
 from regrow.engines.conv.rows import ADDED, CUT, FIRST, KEPT, READY, UNPOOLED, Sizes, Target
 from regrow.engines.conv.units import BORDER, Inputs, Unit
-import os
-CHANNELS = int(os.environ.get("CH", "16"))
 from regrow.engines.conv.vectors import WIDE
 from regrow.engines.kernels import aligned
 from regrow.topology import Topology
+
+CHANNELS = 256 // WIDE  # what a block of outputs sees of so many fits the first-level cache
 
 
 class SparseNormed(Convolutions):

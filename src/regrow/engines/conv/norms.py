@@ -4,7 +4,8 @@ Outputs y of a convolution are kept as they are. Normalised, added to a shortcut
 where the next convolution reads them, and again on the way back. The gradient of y is dy = a dz + b y + g, affine in
 each channel, from the gradient dz of the normalised outputs and its sums over the batch.
 
-Coefficients are [channels, 8], one for every image of a tile: 0 for those that are not there, in the last one.
+Coefficients are [channels, WIDE], one for every image of a tile: 0 for those that are not there, in the last one.
+Where connections come in groups, sums of the earlier groups wait in memory for the last one.
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ from regrow.engines.conv.vectors import (
 )
 from regrow.engines.kernels import INT64, data_of
 
-wide_at = partial(vectors_at, lanes=WIDE)
+wide_at = partial(vectors_at, lanes=WIDE)  # all vectors here are of WIDE numbers
 
 
-def _begun(builder: ir.IRBuilder, resumed: ir.Value, places: Sequence[ir.Value], nothing: ir.Value) -> list[ir.Value]:
+def _begun(builder: ir.IRBuilder, resumed: ir.Value, places: Sequence[ir.Value]) -> list[ir.Value]:
     """The vectors at these places if `resumed`, else zeros."""
-    before = builder.block
+    before, nothing = builder.block, ir.Constant(places[0].type.pointee, [0.0] * WIDE)
     with builder.if_then(resumed):
         found, there = [load(builder, place) for place in places], builder.block
     values = [builder.phi(value.type) for value in found]
@@ -56,7 +57,7 @@ def convolve_and_sum(_typing, columns, step, x, at, row, offsets, weight, start,
         data = [data_of(context, builder, signature.args[a], arguments[a]) for a in (5, 6)]
         here, there = (wide_at(context, builder, signature.args[a], arguments[a], arguments[a + 1]) for a in (2, 11))
         targets = places_of(builder, there, arguments[13], columns.literal_value)
-        before = _begun(builder, arguments[9], targets, ir.Constant(there.type.pointee, [0.0] * WIDE))
+        before = _begun(builder, arguments[9], targets)
         values = outputs(builder, here, arguments[4], (*data, *arguments[7:9]), before, step.literal_value)
         for value, place in zip(values, targets, strict=True):
             store(builder, value, place)
@@ -78,15 +79,15 @@ def convolve_and_sum(_typing, columns, step, x, at, row, offsets, weight, start,
 @intrinsic(prefer_literal=True)
 def convolve_and_cut(_typing, columns, dy, at, row, offsets, weight, start, end, resumed, last, x, beside, x_row, other,
                      y, dz, to, y_row, sums, products, c):
-    """A block of 2 x columns of the gradient of inputs x, from dy at vector `at`, added to what is in `other` if
-    `resumed`, and kept in dz; with the `last` ones, what `cut` does to rows of them."""
+    """A block of 2 x columns of the gradient of inputs x, from dy at vector `at`, added to those in `other` if
+    `resumed`, to dz; when they are the `last` ones, what `cut` does to rows of them."""
     def generate(context, builder, signature, arguments):
         data = [data_of(context, builder, signature.args[k], arguments[k]) for k in (4, 5)]
         here, seen = (wide_at(context, builder, signature.args[k], *arguments[k:k + 2]) for k in (1, 10))
         size, (x_row, y_row) = columns.literal_value, (arguments[12], arguments[17])
         add, out, target = (places_of(builder, wide_at(context, builder, signature.args[k], arguments[k],
                                                        arguments[16]), y_row, size) for k in (13, 14, 15))
-        before = _begun(builder, arguments[8], add, ir.Constant(here.type.pointee, [0.0] * WIDE))
+        before = _begun(builder, arguments[8], add)
         values = outputs(builder, here, arguments[3], (*data, *arguments[6:8]), before)
         with builder.if_else(arguments[9]) as (then, otherwise):
             with then:
@@ -114,7 +115,8 @@ def convolve_and_cut(_typing, columns, dy, at, row, offsets, weight, start, end,
 
 @intrinsic(prefer_literal=True)
 def gradient(_typing, rows, columns, step, sums, dy, to, dy_row, apart, x, at, row, offsets, start, end):
-    """Add to the sums of connections; columns of dy are `apart` vectors from each other, those of x `step`."""
+    """Add to the sums of connections what a block of rows x columns gives; columns of dy are `apart` vectors from each
+    other, those of x `step`."""
     def generate(context, builder, signature, arguments):
         dy = wide_at(context, builder, signature.args[4], *arguments[4:6])
         d = [load(builder, place) for place in places_of(builder, dy, arguments[6], columns.literal_value,

@@ -28,7 +28,7 @@ class Memory(NamedTuple):
 
 @njit(cache=True, nogil=True)
 def load_images(images, chosen, offsets, flips, pad, mirrored, scale, shift, staged, border, tiles):
-    """Chosen images into maps [tiles, H, C, W, 8] with a border; the other arguments as in kernels.load_tiles.
+    """Chosen images into maps [tiles, H, C, W, lanes] with a border; the other arguments as in kernels.load_tiles.
 
     Channels are repeated until all are filled, places past the last image are 0.
     """
@@ -77,7 +77,7 @@ def forward(layers, image, memory):
 def cross_entropy(logits, labels, scale, dlogits):
     """Sum of the losses of the images that the labels are of, and in dlogits `scale` times its gradient, 0 elsewhere.
 
-    logits and dlogits [..., classes, ..., 8] in the first row and column of a map.
+    logits and dlogits [..., classes, ..., lanes] in the first row and column of a map.
     """
     classes, loss = logits.shape[1], 0.0
     dlogits[0, :, 0] = 0

@@ -29,7 +29,7 @@ FIRST, CUT, ADDED, UNPOOLED, KEPT = range(5)  # what becomes of their gradient
 
 
 class Source(NamedTuple):
-    """How inputs are made from the outputs y of another unit, all [tiles, H, C, W, 8]; maps has borders of zeros.
+    """How inputs are made from the outputs y of another unit, all [tiles, H, C, W, WIDE]; maps has borders of zeros.
 
     max(0, scale y + shift), with factor * other added if JOINED and 2 x 2 max-pooling if POOLED. With one map instead
     of one for every tile they are made anew on the way back.
@@ -39,7 +39,7 @@ class Source(NamedTuple):
     maps: np.ndarray
     border: int
     y: np.ndarray
-    scale: np.ndarray  # [C, 8]
+    scale: np.ndarray  # [C, WIDE]
     shift: np.ndarray
     other: np.ndarray
     other_border: int
@@ -138,14 +138,14 @@ def _cut_rows(wiring, dy, h, source, target, t, sums, products):
 
 @njit(cache=True, nogil=True)
 def _gradient_rows(wiring, sums, x, h, sizes, dy):
-    """What rows h and h + 1, or four of them, of the output gradients add to the sums of connections."""
+    """What TALL rows from h on of the output gradients, or the only two, add to the sums of connections."""
     row, dy_row, step = np.int64(x.shape[1] * x.shape[2]), np.int64(dy.shape[1] * dy.shape[2]), sizes.step
-    n_out = dy.shape[1]
+    n_out, border = dy.shape[1], sizes.delta_border
     for w in range(0, sizes.width, COLUMNS):
         at = np.int64((h * step + sizes.skip) * row + w * step + sizes.skip)
         for g in range((wiring.starts.shape[0] - 1) // n_out):
             for o in range(n_out):
-                to = np.int64((h * step + sizes.delta_border) * dy_row + o * dy.shape[2] + w * step + sizes.delta_border)
+                to = np.int64((h * step + border) * dy_row + o * dy.shape[2] + w * step + border)
                 start, end = wiring.starts[g * n_out + o], wiring.starts[g * n_out + o + 1]
                 if step == 2:
                     gradient(TALL, COLUMNS, 2, sums, dy, to, 2 * dy_row, 2, x, at, 2 * row, wiring.offsets, start, end)
@@ -166,7 +166,7 @@ def add_up(sums, lanes, total):
 
 @njit(cache=True, nogil=True)
 def forward(wiring, source, sizes, y, count, totals):
-    """Outputs y [tiles, H, C, W, 8]; totals float64 [2, C], sums of them and of their squares over `count` images."""
+    """Outputs y [tiles, H, C, W, WIDE]; totals float64 [2, C], sums of them and of their squares over all images."""
     sums = np.zeros((y.shape[2], WIDE), y.dtype)
     squares = np.zeros_like(sums)
     totals[:] = 0
@@ -188,7 +188,7 @@ def forward(wiring, source, sizes, y, count, totals):
 def backward(layer, source, sizes, y, dz, coefficients, dy, dx, target, count, wanted, k):
     """From the gradient dz of the normalised outputs: what it adds to layer.sums, and the gradient of the inputs.
 
-    coefficients [2, 3, C, 8] are a, b and g, and those of the last tile. For dy and dx one map each is reused.
+    coefficients [2, 3, C, WIDE] are a, b and g, and those of the last tile. For dy and dx one map each is reused.
     """
     channels, width = y.shape[2], y.shape[3]
     sums = np.zeros((source.y.shape[2], WIDE), y.dtype)
@@ -252,7 +252,7 @@ def pass_row(source, target, t, r, dx, sums, products):
 
 @njit(cache=True, nogil=True)
 def add_products(dz, y, count, totals):
-    """totals float64 [2, C] = sums of dz and of dz * y; both [tiles, H, C, W, 8]."""
+    """totals float64 [2, C] = sums of dz and of dz * y; both [tiles, H, C, W, WIDE]."""
     totals[:] = 0
     sums, products = np.zeros((y.shape[2], WIDE), y.dtype), np.zeros((y.shape[2], WIDE), y.dtype)
     for t in range(-(-count // WIDE)):

@@ -42,7 +42,7 @@ class Inputs:
 
 @dataclass(eq=False)
 class Unit:
-    """A convolution and its normalisation. `y` [tiles, H, C, W, 8] are the convolution's outputs."""
+    """A convolution and its normalisation. `y` [tiles, H, C, W, WIDE] are the convolution's outputs."""
 
     conv: SparseConv
     norm: Norm

@@ -1,7 +1,8 @@
-"""Vectors of eight numbers in LLVM's terms: what the compiled loops for convolutions are made of.
+"""Vectors in LLVM's terms, one number for every image of a tile: what the compiled loops for convolutions are made of.
 
 Multiplication and addition may become one instruction, and nothing else about a sum is left to the compiler: it has the
-same order, and the same bits, whatever the length of the processor's vectors.
+same order, and the same bits, whatever the length of the processor's vectors. Only networks with normalisation, whose
+tiles are as wide as these are long, add up in the order that suits the processor.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from llvmlite.binding import get_host_cpu_features
 
 from regrow.engines.kernels import INT32, INT64, data_of, shuffled
 
-LANES = 8  # images
-WIDE = 2 * LANES if get_host_cpu_features().get("avx512f") else LANES  # images with normalisation: what fits a register
+LANES = 8  # images in a tile
+WIDE = 2 * LANES if get_host_cpu_features().get("avx512f") else LANES  # in one of a network with normalisation
 ROWS = 2  # of a block of outputs
-TALL = ROWS * WIDE // LANES  # of one whose gradients stay in registers, of which processors with long vectors have more
+TALL = ROWS * WIDE // LANES  # of a block of their gradients: AVX-512 has twice as many registers, too
 CONTRACT = ("contract",)
 
 
