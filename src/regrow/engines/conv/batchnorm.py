@@ -39,7 +39,7 @@ class Norm:
         _scale(self.gamma, self.beta, self.mean, self.inverse, self.scale, self.shift)
 
     def coefficients(self, totals: np.ndarray, count: int, lanes: int) -> np.ndarray:
-        """a, b and g [2, 3, C, WIDE] for rows.backward, from the sums of dz and of dz * y; the parameters' gradients, too.
+        """a, b and g [2, 3, C, WIDE] for `backward`, from the sums of dz and of dz * y; also the parameters' gradients.
 
         The second ones are 0 past `lanes` images.
         """
