@@ -24,8 +24,8 @@ from regrow.engines.dense import DenseEngine
 COLUMNS = ("network", "density", "connections", "what", "engine", *TIMED_COLUMNS, "times_dense", "bytes_per_connection")
 SIZES: dict[str, dict[str, Any]] = {
     "tiny": {"networks": {"convnet": (0.05,)}, "rounds": {"convnet": 2}, "calls": 1, "batch": 16},
-    "full": {"networks": {"convnet": (1.0, 0.7, 0.5, 0.2, 0.1, 0.05, 0.02), "resnet56": (0.5, 0.35, 0.2, 0.1, 0.05),
-                          "vgg16": (0.35, 0.2, 0.1, 0.05)},
+    "full": {"networks": {"convnet": (1.0, 0.7, 0.5, 0.2, 0.1, 0.05, 0.02), "resnet56": (0.7, 0.5, 0.2, 0.1, 0.05),
+                          "vgg16": (0.5, 0.35, 0.2, 0.1, 0.05)},
              "rounds": {"convnet": 11, "resnet56": 5, "vgg16": 3}, "calls": 4, "batch": 128},
 }
 HERE = 0.05  # the density at which momentum growth's steps, evaluation and shares are measured

@@ -33,23 +33,24 @@ from regrow.engines.conv.rows import (
     Source,
     Target,
 )
+from regrow.engines.conv.vectors import WIDE
 from regrow.engines.kernels import aligned
 from regrow.errors import RegrowError
 
 SMALL = RunConfig(model="resnet56", dtype="float64", train_limit=45, batch_size=11, epochs=3, update_interval=4,
                   sparsity=0.9, lr=0.05)
-COUNT, TILES = 13, 2  # images of a batch, the last tile with five
+COUNT, TILES = WIDE + 5, 2  # images of a batch, the last tile with five
 
 
 # ---- kernels ----
 
 
 def tiled(images: np.ndarray, border: int = 0, count: int = TILES) -> np.ndarray:
-    """Images [B, C, H, W] as maps [tiles, H, C, W, 8] with a border."""
+    """Images [B, C, H, W] as maps [tiles, H, C, W, WIDE] with a border."""
     _, c, h, w = images.shape
-    maps = aligned((count, h + 2 * border, c, max(w, 4) + 2 * border if border else w, 8), float)
-    for n, image in enumerate(images[:8 * count]):
-        maps[n // 8, border:border + h, :, border:border + w, n % 8] = image.transpose(1, 0, 2)
+    maps = aligned((count, h + 2 * border, c, max(w, 4) + 2 * border if border else w, WIDE), float)
+    for n, image in enumerate(images[:WIDE * count]):
+        maps[n // WIDE, border:border + h, :, border:border + w, n % WIDE] = image.transpose(1, 0, 2)
     return maps
 
 
@@ -107,18 +108,18 @@ def test_a_unit_and_its_gradients_against_numpy(size: int, kernel: int, step: in
     x = np.maximum(windows(z).max(-1) if how == POOLED else z, 0)
     if how == READY:
         x = np.maximum(y0, 0)
-    lanes = [np.repeat(part[:, None], 8, 1) for part in (scale, shift, factor)]
+    lanes = [np.repeat(part[:, None], WIDE, 1) for part in (scale, shift, factor)]
     kept = how in (READY, JOINED, POOLED)
     maps = tiled(x, 1) if how == READY else tiled(np.zeros_like(x), 1, TILES if kept else 1)
     source = Source(how, maps, 1, tiled(y0), lanes[0], lanes[1], tiled(other), 0, lanes[2])
     mask = rng.random((n_out, n_in, kernel, kernel)) < density
     weight = rng.normal(size=mask.shape) * mask
     out = size // step
-    dy = aligned((size + 2 * edge + 2, n_out, max(size, 4) + 2 * edge, 8), float)
+    dy = aligned((size + 2 * edge + 2, n_out, max(size, 4) + 2 * edge, WIDE), float)
     layer = SparseConv(torch.from_numpy(weight), torch.zeros(0, dtype=torch.float64), torch.from_numpy(mask),
-                       maps.shape[3], dy.shape[2])
+                       maps.shape[3], dy.shape[2], WIDE, 4)
     sizes, held, totals = Sizes(out, out, step, 1 - edge, kernel - 1 - edge), layer.begin(), np.full((2, n_out), np.nan)
-    y = aligned((TILES, out, n_out, out, 8), float)
+    y = aligned((TILES, out, n_out, out, WIDE), float)
     rows.forward(held.forward, source, sizes, y, COUNT, totals)
     expected = convolved(x, weight, step)
     np.testing.assert_allclose(untiled(y), expected, atol=1e-12)
@@ -126,14 +127,14 @@ def test_a_unit_and_its_gradients_against_numpy(size: int, kernel: int, step: in
 
     dz, (a, b, g) = rng.normal(size=expected.shape), rng.normal(size=(3, n_out))
     delta = a[:, None, None] * dz + b[:, None, None] * expected + g[:, None, None]
-    affine = np.repeat(np.stack([a, b, g])[None, :, :, None], 2, 0).repeat(8, 3)
-    affine[1, :, :, COUNT - 8:] = 0
+    affine = np.repeat(np.stack([a, b, g])[None, :, :, None], 2, 0).repeat(WIDE, 3)
+    affine[1, :, :, COUNT - WIDE:] = 0
     gradient, dx = convolved_back(x, weight, step, delta)
     target = Target(what, tiled(np.zeros_like(y0)), tiled(other), np.zeros((2, n_in)))
-    wanted = Wanted(True, (np.zeros((n_out, kernel, kernel, n_in)),), np.empty(maps[0].size), np.empty(8 * out * out),
-                    np.empty(8 * out * out, np.uint32))
-    rows.backward(held, source, sizes, y, tiled(dz), affine, dy, aligned((size, n_in, max(size, 4), 8), float), target,
-                  COUNT, wanted, 0)
+    places, dx_map = WIDE * out * out, aligned((size, n_in, max(size, 4), WIDE), float)
+    wanted = Wanted(True, (np.zeros((n_out, kernel, kernel, n_in)),), np.empty(maps[0].size), np.empty(places),
+                    np.empty(places, np.uint32))
+    rows.backward(held, source, sizes, y, tiled(dz), affine, dy, dx_map, target, COUNT, wanted, 0)
     layer.finish()
     np.testing.assert_allclose(layer.gradient, gradient[mask], atol=1e-10)
     np.testing.assert_allclose(wanted.totals[0].transpose(0, 3, 1, 2), gradient, atol=1e-10)
@@ -155,19 +156,32 @@ def test_a_unit_and_its_gradients_against_numpy(size: int, kernel: int, step: in
         np.testing.assert_allclose(doubled, target.totals, atol=1e-12)
 
 
+def test_connections_come_in_groups_by_the_channels_they_are_from() -> None:
+    """All are in one group where there would be too few in each. The test above has a layer of every kind."""
+    def groups(n_in: int, density: float) -> list[set[int]]:
+        shape = (4, n_in, 3, 3)
+        mask = torch.rand(shape, generator=torch.Generator().manual_seed(0)) < density
+        wiring = SparseConv(torch.zeros(shape), torch.zeros(0), mask, 10, 10, WIDE, 16).ready()
+        channels, ends = wiring.offsets // 10 % n_in, wiring.starts[::4]
+        return [set(channels[start:end].tolist()) for start, end in pairwise(ends)]
+
+    assert groups(40, 1.0) == [set(range(14)), set(range(14, 27)), set(range(27, 40))]
+    assert len(groups(40, 0.05)) == 1
+
+
 def test_the_end_of_a_network_against_numpy() -> None:
     rng = np.random.default_rng(0)
     y0, labels, (scale, shift) = rng.normal(size=(COUNT, 16, 4, 4)), rng.integers(0, 5, COUNT), rng.normal(size=(2, 16))
     weight, bias, mask = rng.normal(size=(5, 16)), rng.normal(size=5), rng.random((5, 16)) < 0.5
     weight *= mask
-    lanes = [np.repeat(part[:, None], 8, 1) for part in (scale, shift)]
+    lanes = [np.repeat(part[:, None], WIDE, 1) for part in (scale, shift)]
     maps = tiled(np.zeros((1, 16, 4, 4)), 1, 1)
     source = Source(NORMALISED, maps, 1, tiled(y0), lanes[0], lanes[1], maps, 1, lanes[0])
-    layer = SparseConv(*map(torch.from_numpy, (weight, bias, mask)), 4, 4)
-    end = head.Head(layer.begin(), *(aligned((2, n, 4, 8), float) for n in (16, 5, 5, 16)))
+    layer = SparseConv(*map(torch.from_numpy, (weight, bias, mask)), 1, 1, WIDE)
+    end = head.Head(layer.begin(), *(aligned((1, n, 1, WIDE), float) for n in (16, 5, 5, 16)))
     target = Target(CUT, tiled(np.zeros_like(y0)), tiled(y0), np.zeros((2, 16)))
-    wanted = Wanted(True, (np.zeros((5, 1, 1, 16)),), np.empty(8 * 96), np.empty(8), np.empty(8, np.uint32))
-    loss = head.turn(source, end, labels, aligned((4, 16, 4, 8), float), target, wanted, 0)
+    wanted = Wanted(True, (np.zeros((5, 1, 1, 16)),), np.empty(WIDE * 96), np.empty(WIDE), np.empty(WIDE, np.uint32))
+    loss = head.turn(source, end, labels, aligned((4, 16, 4, WIDE), float), target, wanted, 0)
     layer.finish()
     x = np.maximum(y0 * scale[:, None, None] + shift[:, None, None], 0)
     logits = torch.from_numpy(x.mean((2, 3)) @ weight.T + bias).requires_grad_()

@@ -14,7 +14,7 @@ from regrow.errors import ConfigError, RegrowError
 
 # Sparse is faster below; measured by `python -m bench engines` and `conv`. With a Boltzmann machine's 10 images a step,
 # most places in a tile of the sparse engine are empty.
-BREAK_EVEN_DENSITY = {"mlp": 0.5, "convnet": 0.7, "resnet56": 0.3, "resnet50-cifar": 0.3, "vgg16": 0.15, "rbm-big": 0.2,
+BREAK_EVEN_DENSITY = {"mlp": 0.5, "convnet": 0.7, "resnet56": 0.5, "resnet50-cifar": 0.5, "vgg16": 0.3, "rbm-big": 0.2,
                       "rbm-small": 0.2}
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from torch import nn
 
-from regrow.engines.conv.vectors import LANES
+from regrow.engines.conv.vectors import WIDE
 
 
 class Norm:
@@ -23,8 +23,8 @@ class Norm:
         self.momentum, self.epsilon = float(norm.momentum or 0), norm.eps
         channels = len(self.gamma)
         self.totals, self.mean, self.inverse = np.zeros((2, channels)), np.zeros(channels), np.zeros(channels)
-        self.scale, self.shift, self.one = (np.ones((channels, LANES), self.gamma.dtype) for _ in range(3))
-        self.affine = np.zeros((2, 3, channels, LANES), self.gamma.dtype)
+        self.scale, self.shift, self.one = (np.ones((channels, WIDE), self.gamma.dtype) for _ in range(3))
+        self.affine = np.zeros((2, 3, channels, WIDE), self.gamma.dtype)
 
     def of_batch(self, count: int) -> None:
         """Scale and shift from the totals of `count` places; the running statistics move on."""
@@ -39,7 +39,7 @@ class Norm:
         _scale(self.gamma, self.beta, self.mean, self.inverse, self.scale, self.shift)
 
     def coefficients(self, totals: np.ndarray, count: int, lanes: int) -> np.ndarray:
-        """a, b and g [2, 3, C, 8] for rows.backward, from the sums of dz and of dz * y; also the parameters' gradients.
+        """a, b and g [2, 3, C, WIDE] for `backward`, from the sums of dz and of dz * y; also the parameters' gradients.
 
         The second ones are 0 past `lanes` images.
         """

@@ -111,6 +111,13 @@ def add_dense_gradient(wanted, k, x, dy, border, height, width, step=1, skip=0):
     output gradients of one channel. With a stride, `step`, output gradients are as far from each other in dy; `skip` is
     how much wider the border of x is than the kernel needs.
     """
+    for first in range(0, x.shape[3], LANES):
+        _add_of_eight(wanted, k, x, dy, border, height, width, step, skip, first)
+
+
+@njit(cache=True, nogil=True)
+def _add_of_eight(wanted, k, x, dy, border, height, width, step, skip, first):
+    """The same of the eight images from number `first` of the tile on: so many fit the cache."""
     total, room, number, start = wanted.totals[k], wanted.room, wanted.number, wanted.start
     n_out, tall, broad, channels = total.shape
     tall_in, broad_in = (height - 1) * step + tall, (width - 1) * step + broad
@@ -118,20 +125,20 @@ def add_dense_gradient(wanted, k, x, dy, border, height, width, step=1, skip=0):
     image = tall_in * line
     for h in range(tall_in):  # images one after the other, the channels of a place together
         for w in range(broad_in):
-            first = h * line + w * channels
+            to = h * line + w * channels
             for c in range(channels):
                 for b in range(LANES):
-                    room[b * image + first + c] = x[h + skip, c, w + skip, b]
+                    room[b * image + to + c] = x[h + skip, c, w + skip, first + b]
     flat, length = total.reshape(-1), broad * channels
     for o in range(n_out):
         count = 0
         for h in range(height):
             for w in range(width):
                 place = ((h * step + border) * dy.shape[1] + o) * dy.shape[2] + w * step + border
-                bits = _found(dy, np.int64(place))
+                bits = _found(dy, np.int64((place * dy.shape[3] + first) // LANES))
                 while bits:
                     b = _lowest(bits)
-                    number[count] = dy[h * step + border, o, w * step + border, b]
+                    number[count] = dy[h * step + border, o, w * step + border, first + b]
                     start[count] = b * image + (h * line + w * channels) * step
                     count += 1
                     bits &= bits - 1

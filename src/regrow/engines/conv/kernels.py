@@ -43,7 +43,8 @@ INT8 = ir.IntType(8)
 class Wiring(NamedTuple):
     """Connections by output o, starts[o] <= p < starts[o + 1]; int64 [outputs + 1], uint32 and numbers [connections].
 
-    offsets[p] is the way from the corner of what an output sees to the input of connection p, in vectors.
+    Where they come in groups, o is group * outputs + output. offsets[p] is the way from the corner of what an output
+    sees to the input of connection p, in vectors.
     """
 
     starts: np.ndarray
@@ -51,22 +52,24 @@ class Wiring(NamedTuple):
     weight: np.ndarray
 
 
-def outputs(builder: ir.IRBuilder, x: ir.Value, row: ir.Value, connections: Sequence[ir.Value], bias: ir.Value,
-             columns: int, step: int = 1) -> list[ir.Value]:
-    """A block of outputs; x points at its corner, connections are offsets, weight, start and end."""
+def outputs(builder: ir.IRBuilder, x: ir.Value, row: ir.Value, connections: Sequence[ir.Value],
+            before: Sequence[ir.Value], step: int = 1) -> list[ir.Value]:
+    """A block of outputs, added to what was `before`; x points at its corner, connections are offsets, weight, start
+    and end."""
     offsets, weight, start, end = connections
+    columns, lanes = len(before) // ROWS, before[0].type.count
 
     def body(p: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
-        number = splat(builder, builder.load(builder.gep(weight, [p])))
+        number = splat(builder, builder.load(builder.gep(weight, [p])), lanes)
         corner = builder.gep(x, [builder.zext(builder.load(builder.gep(offsets, [p])), INT64)])
         return [plus(builder, total, number, load(builder, place))
                 for total, place in zip(sums, places_of(builder, corner, row, columns, step), strict=True)]
 
-    return repeated(builder, start, end, [splat(builder, bias)] * (ROWS * columns), body)
+    return repeated(builder, start, end, before, body)
 
 
 def add_products(builder: ir.IRBuilder, sums: ir.Value, d: Sequence[ir.Value], x: ir.Value, row: ir.Value,
-                   connections: Sequence[ir.Value], columns: int = COLUMNS, step: int = 1) -> None:
+                 connections: Sequence[ir.Value], columns: int = COLUMNS, step: int = 1) -> None:
     """sums[p] += what the output gradients d of a block and the inputs that connection p sees multiply to."""
     offsets, start, end = connections
 
@@ -74,7 +77,7 @@ def add_products(builder: ir.IRBuilder, sums: ir.Value, d: Sequence[ir.Value], x
         corner = builder.gep(x, [builder.zext(builder.load(builder.gep(offsets, [p])), INT64)])
         target = builder.gep(sums, [p])
         parts = [load(builder, target), zeros(d[0])]
-        for k, place in enumerate(places_of(builder, corner, row, columns, step)):
+        for k, place in enumerate(places_of(builder, corner, row, columns, step, len(d) // columns)):
             parts[k % 2] = plus(builder, parts[k % 2], d[k], load(builder, place))
         store(builder, builder.fadd(*parts), target)
         return []
@@ -88,7 +91,8 @@ def _convolve(_typing, columns, x, at, row, offsets, weight, start, end, bias, y
     def generate(context, builder, signature, arguments):
         data = [data_of(context, builder, signature.args[a], arguments[a]) for a in (4, 5)]
         here, there = (vectors_at(context, builder, signature.args[a], arguments[a], arguments[a + 1]) for a in (1, 9))
-        values = outputs(builder, here, arguments[3], (*data, *arguments[6:8]), arguments[8], columns.literal_value)
+        before = [splat(builder, arguments[8])] * (ROWS * columns.literal_value)
+        values = outputs(builder, here, arguments[3], (*data, *arguments[6:8]), before)
         for value, place in zip(values, places_of(builder, there, arguments[11], columns.literal_value), strict=True):
             store(builder, value, place)
         return context.get_dummy_value()
@@ -103,7 +107,8 @@ def _convolve_and_pool(_typing, x, at, row, offsets, weight, start, end, bias, y
     def generate(context, builder, signature, arguments):
         data = [data_of(context, builder, signature.args[a], arguments[a]) for a in (3, 4)]
         here, there = (vectors_at(context, builder, signature.args[a], arguments[a], arguments[a + 1]) for a in (0, 8))
-        values = outputs(builder, here, arguments[2], (*data, *arguments[5:7]), arguments[7], COLUMNS)
+        values = outputs(builder, here, arguments[2], (*data, *arguments[5:7]),
+                         [splat(builder, arguments[7])] * (ROWS * COLUMNS))
         marks = builder.gep(data_of(context, builder, signature.args[10], arguments[10]), [arguments[11]])
         zero = zeros(values[0])
         for k in range(2):
@@ -249,8 +254,11 @@ def add_gradients_of_pooled(wiring, sums, bias_sums, x, dp, codes, height, width
 
 
 @njit(cache=True, nogil=True)
-def reduce(sums, total):
-    """total[p] = sum of the eight numbers of sums[p]."""
+def reduce(sums, order, total):
+    """total[order[p]] = sum of the numbers of sums[p], which are eight or twice as many."""
     for p in range(total.shape[0]):
-        s = sums[p]
-        total[p] = ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))
+        s, lanes = sums[p], sums.shape[1]
+        if lanes > LANES:
+            for b in range(LANES):
+                s[b] += s[b + LANES]
+        total[order[p]] = ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))

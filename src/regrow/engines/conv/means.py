@@ -38,15 +38,14 @@ def _where_positive(_typing, dy, to, y, at, gradient, whose):
 
 
 @njit(cache=True, nogil=True)
-def average(y, height, width, mean, border=0):
-    """mean[0, c, 0] = mean of max(y, 0) over the height x width places behind the border; maps [H, C, W, 8]."""
+def average(y, height, width, mean):
+    """mean[0, c, 0] = mean of max(y, 0) over height x width places; maps [H, C, W, 8]."""
     part = y.dtype.type(1) / y.dtype.type(height * width)
     for c in range(y.shape[1]):
         mean[0, c, 0] = 0
         for h in range(height):
             for w in range(width):
-                _add_positive(mean, np.int64(c * mean.shape[2]), y,
-                              np.int64(((h + border) * y.shape[1] + c) * y.shape[2] + w + border))
+                _add_positive(mean, np.int64(c * mean.shape[2]), y, np.int64((h * y.shape[1] + c) * y.shape[2] + w))
         for b in range(LANES):
             mean[0, c, 0, b] *= part
 

@@ -84,8 +84,8 @@ def planned(convolutions: Sequence[nn.Conv2d], head: nn.Linear, image: tuple[int
 class Convolutions(SparseNetwork):
     """What networks of convolutions have in common: images as maps, and the dense gradients that rules read.
 
-    Heirs set `tiles`, [tiles, H, C, W, 8], for the images, `border`, their border, and `order`: layers as `wanted` has
-    them, the one that sees the images first.
+    Heirs set `tiles`, [tiles, H, C, W, lanes], for the images, `border`, their border, and `order`: layers as `wanted`
+    has them, the one that sees the images first.
     """
 
     tiles: np.ndarray
@@ -96,15 +96,15 @@ class Convolutions(SparseNetwork):
         """Room for dense gradients of all layers: `wanted` for all but the first, whose rows are too short for it."""
         first = next(iter(self.order.values()))
         self.every = SparseConv(torch.zeros(first.shape, dtype=self.dtype), torch.zeros(0),
-                                torch.ones(first.shape, dtype=torch.bool), first.width, 0)
+                                torch.ones(first.shape, dtype=torch.bool), first.width, 0, first.lanes)
         self.wanted = wanted
         self.averages: dict[str, RunningAverage] = {
             name: RunningAverage(self._dense_gradients()[name], self.config.growth_beta) for name in self.averaged}
 
     def _put(self, images: np.ndarray, chosen: np.ndarray, offsets: np.ndarray, flips: np.ndarray,
              mirrored: bool) -> np.ndarray:
-        """Maps [tiles, H, C, W, 8] of eight images each."""
-        tiles = self.tiles[:-(-len(chosen) // LANES)]
+        """Maps [tiles, H, C, W, lanes] of so many images each."""
+        tiles = self.tiles[:-(-len(chosen) // self.tiles.shape[4])]
         passes.load_images(images, chosen, offsets, flips, self.config.crop_pad, mirrored, self.scale, self.shift,
                            self.staged, self.border, tiles)
         return tiles

@@ -24,9 +24,11 @@ from regrow.engines.conv.layer import SparseConv
 from regrow.engines.conv.network import Convolutions
 from regrow.engines.conv.rows import ADDED, CUT, FIRST, KEPT, READY, UNPOOLED, Sizes, Target
 from regrow.engines.conv.units import BORDER, Inputs, Unit
-from regrow.engines.conv.vectors import LANES
+from regrow.engines.conv.vectors import WIDE
 from regrow.engines.kernels import aligned
 from regrow.topology import Topology
+
+CHANNELS = 256 // WIDE  # what a block of outputs sees of so many fits the first-level cache
 
 
 class SparseNormed(Convolutions):
@@ -35,7 +37,7 @@ class SparseNormed(Convolutions):
     def __init__(self, config: RunConfig, dataset: Dataset, total_steps: int) -> None:
         model = models.build(config, classes=dataset.classes, image_shape=dataset.image_shape)
         start = Topology(config, models.maskable(model))
-        self.model_dtype, self.count = np.dtype(config.dtype), -(-config.batch_size // LANES)
+        self.model_dtype, self.count = np.dtype(config.dtype), -(-config.batch_size // WIDE)
         channels, height, _ = dataset.image_shape
         self.tiles = self._maps(channels, height, self.count)
         self.units: dict[str, Unit] = {}
@@ -44,9 +46,9 @@ class SparseNormed(Convolutions):
         self.beside = {id(unit.inputs): self._beside(unit.inputs) for unit in self.units.values()}
         last = start.weights["fc"]
         self.mean, self.logits, self.dlogits, self.dmean = (
-            aligned((2, n, COLUMNS, LANES), self.model_dtype)
+            aligned((2, n, COLUMNS, WIDE), self.model_dtype)
             for n in (last.shape[1], last.shape[0], last.shape[0], last.shape[1]))
-        self.head = SparseConv(last, model.get_parameter("fc.bias"), start.masks["fc"], COLUMNS, COLUMNS)
+        self.head = SparseConv(last, model.get_parameter("fc.bias"), start.masks["fc"], 1, 1, WIDE)
         layers = {name: unit.conv for name, unit in self.units.items()} | {"fc": self.head}
         super().__init__(config, dataset, total_steps, start, {name: layers[name] for name in start.weights},
                          mean=dataset.mean, std=dataset.std)
@@ -56,19 +58,19 @@ class SparseNormed(Convolutions):
     # ---- memory ----
 
     def _maps(self, channels: int, size: int, count: int) -> np.ndarray:
-        return aligned((count, size + 2 * BORDER, channels, max(size, COLUMNS) + 2 * BORDER, LANES), self.model_dtype)
+        return aligned((count, size + 2 * BORDER, channels, max(size, COLUMNS) + 2 * BORDER, WIDE), self.model_dtype)
 
     def _scratch(self, what: str, height: int, channels: int, width: int) -> np.ndarray:
         """A map that is shared by all who ask for this."""
         key = what, height, channels, width
         if key not in self.shared:
-            self.shared[key] = aligned((height, channels, width, LANES), self.model_dtype)
+            self.shared[key] = aligned((height, channels, width, WIDE), self.model_dtype)
         return self.shared[key]
 
     def _gradients(self, role: str, size: int, channels: int) -> np.ndarray:
         key = role, size, channels
         if key not in self.shared:
-            self.shared[key] = aligned((self.count, size, channels, size, LANES), self.model_dtype)
+            self.shared[key] = aligned((self.count, size, channels, size, WIDE), self.model_dtype)
         return self.shared[key]
 
     def scratch_inputs(self, of: Unit) -> Inputs:
@@ -93,8 +95,8 @@ class SparseNormed(Convolutions):
         dy = self._scratch(f"dy{step}", size * step + 2 * edge + 2, n_out, max(size * step, COLUMNS) + 2 * edge)
         weight = start.weights[name]
         sparse = SparseConv(weight, torch.zeros(0, dtype=weight.dtype), start.masks[name], inputs.maps.shape[3],
-                            dy.shape[2])
-        y = aligned((self.count, size, n_out, size, LANES), self.model_dtype)
+                            dy.shape[2], WIDE, CHANNELS)
+        y = aligned((self.count, size, n_out, size, WIDE), self.model_dtype)
         seen = [unit.inputs for unit in self.units.values()]
         unit = Unit(sparse, Norm(norm), inputs, Sizes(size, size, step, BORDER - border, edge), y, dy,
                     self._gradients(role, size, n_out), all(inputs is not other for other in seen))
@@ -106,7 +108,7 @@ class SparseNormed(Convolutions):
         shapes = [layer.kernel for layer in list(layers.values())[1:]]
         totals = tuple(np.zeros((n_out, *kernel, n_in), self.model_dtype) for n_out, n_in, *kernel in shapes)
         seen = max(unit.inputs.maps[0].size for unit in self.units.values())
-        most = LANES * max(unit.sizes.height * unit.sizes.width for unit in self.units.values())
+        most = WIDE * max(unit.sizes.height * unit.sizes.width for unit in self.units.values())
         return Wanted(False, totals, np.empty(seen, self.model_dtype), np.empty(most, self.model_dtype),
                       np.empty(most, np.uint32))
 
@@ -137,7 +139,7 @@ class SparseNormed(Convolutions):
             source = unit.inputs.source()
             if not unit.first:
                 source = source._replace(how=READY)
-            rows.forward(unit.conv.forward, source, unit.sizes, unit.y, count, unit.norm.totals)
+            rows.forward(unit.conv.ready(), source, unit.sizes, unit.y, count, unit.norm.totals)
             if training:
                 unit.norm.of_batch(count * unit.sizes.height * unit.sizes.width)
             else:
@@ -146,7 +148,7 @@ class SparseNormed(Convolutions):
     def _back(self, unit: Unit, count: int, wanted: Wanted, k: int) -> None:
         """One unit: gradients of its connections and of its normalisation, and that of what it sees."""
         places = count * unit.sizes.height * unit.sizes.width
-        coefficients = unit.norm.coefficients(unit.totals, places, count - (-(-count // LANES) - 1) * LANES)
+        coefficients = unit.norm.coefficients(unit.totals, places, count - (-(-count // WIDE) - 1) * WIDE)
         of, inputs = unit.inputs.of, unit.inputs
         every = self.every if wanted.yes and of is None else None
         layer = unit.conv.begin(every)

@@ -28,7 +28,7 @@ class Memory(NamedTuple):
 
 @njit(cache=True, nogil=True)
 def load_images(images, chosen, offsets, flips, pad, mirrored, scale, shift, staged, border, tiles):
-    """Chosen images into maps [tiles, H, C, W, 8] with a border; the other arguments as in kernels.load_tiles.
+    """Chosen images into maps [tiles, H, C, W, lanes] with a border; the other arguments as in kernels.load_tiles.
 
     Channels are repeated until all are filled, places past the last image are 0.
     """
@@ -37,7 +37,7 @@ def load_images(images, chosen, offsets, flips, pad, mirrored, scale, shift, sta
     shades = scale.shape[0]
     row = np.empty((max(width, SIDE), TILE), np.uint8)
     starts = np.zeros(TILE, np.int64)
-    groups = TILE // LANES
+    groups, lanes = TILE // LANES, tiles.shape[4]
     for t in range(-(-chosen.shape[0] // TILE)):
         filled = stage_tile(images, chosen, offsets, flips, pad, mirrored, staged, t, starts)
         for c in range(channels):
@@ -47,14 +47,15 @@ def load_images(images, chosen, offsets, flips, pad, mirrored, scale, shift, sta
                     transpose_bytes(row, np.int64(x), staged, starts, np.int64(c * plane + y * line + x))
                 for channel in range(c, tiles.shape[2], channels):
                     s, m = scale[channel % shades], shift[channel % shades]
-                    for g in range(min(groups, tiles.shape[0] - t * groups)):
-                        out = tiles[t * groups + g, y + border, channel]
+                    for g in range(min(groups, tiles.shape[0] * lanes // LANES - t * groups)):
+                        place = t * TILE + g * LANES
+                        out, first = tiles[place // lanes, y + border, channel], place % lanes
                         for x in range(width):
                             for b in range(LANES):
-                                out[x + border, b] = row[x, g * LANES + b] * s + m
-        last = filled // LANES
-        if last < groups and t * groups + last < tiles.shape[0]:
-            tiles[t * groups + last, :, :, :, filled - last * LANES:] = 0
+                                out[x + border, first + b] = row[x, g * LANES + b] * s + m
+        last, left = (t * TILE + filled) // lanes, (t * TILE + filled) % lanes
+        if filled < TILE and last < tiles.shape[0]:
+            tiles[last, :, :, :, left:] = 0
 
 
 @njit(cache=True, nogil=True)
@@ -76,7 +77,7 @@ def forward(layers, image, memory):
 def cross_entropy(logits, labels, scale, dlogits):
     """Sum of the losses of the images that the labels are of, and in dlogits `scale` times its gradient, 0 elsewhere.
 
-    logits and dlogits [..., classes, ..., 8] in the first row and column of a map.
+    logits and dlogits [..., classes, ..., lanes] in the first row and column of a map.
     """
     classes, loss = logits.shape[1], 0.0
     dlogits[0, :, 0] = 0

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from regrow.engines.conv.gradients import add_dense_gradient
-from regrow.engines.conv.kernels import COLUMNS, convolve_rows
+from regrow.engines.conv.kernels import COLUMNS
 from regrow.engines.conv.norms import (
     convolve_and_cut,
     convolve_and_sum,
@@ -22,14 +22,14 @@ from regrow.engines.conv.norms import (
     pool,
     unpool,
 )
-from regrow.engines.conv.vectors import LANES, ROWS
+from regrow.engines.conv.vectors import ROWS, TALL, WIDE
 
 READY, NORMALISED, JOINED, POOLED = range(4)  # how a unit's inputs are made
 FIRST, CUT, ADDED, UNPOOLED, KEPT = range(5)  # what becomes of their gradient
 
 
 class Source(NamedTuple):
-    """How inputs are made from the outputs y of another unit, all [tiles, H, C, W, 8]; maps has borders of zeros.
+    """How inputs are made from the outputs y of another unit, all [tiles, H, C, W, WIDE]; maps has borders of zeros.
 
     max(0, scale y + shift), with factor * other added if JOINED and 2 x 2 max-pooling if POOLED. With one map instead
     of one for every tile they are made anew on the way back.
@@ -39,7 +39,7 @@ class Source(NamedTuple):
     maps: np.ndarray
     border: int
     y: np.ndarray
-    scale: np.ndarray  # [C, 8]
+    scale: np.ndarray  # [C, WIDE]
     shift: np.ndarray
     other: np.ndarray
     other_border: int
@@ -90,62 +90,69 @@ def make_row(source, t, r):
 
 
 @njit(cache=True, nogil=True)
-def _forward_rows(wiring, x, h, sizes, y, sums, squares):
-    """Rows h and h + 1 of the outputs y, and what they add up to."""
-    row, y_row = np.int64(x.shape[1] * x.shape[2]), np.int64(y.shape[1] * y.shape[2])
-    for w in range(0, sizes.width, COLUMNS):
-        for o in range(y.shape[1]):
-            at = np.int64((h * sizes.step + sizes.skip) * row + w * sizes.step + sizes.skip)
-            to = np.int64(h * y_row + o * y.shape[2] + w)
-            start, end = wiring.starts[o], wiring.starts[o + 1]
-            if sizes.step == 2:
-                convolve_and_sum(COLUMNS, 2, x, at, 2 * row, wiring.offsets, wiring.weight, start, end, y, to, y_row,
-                                 sums, squares, o)
-            elif sizes.width < COLUMNS:
-                convolve_and_sum(2, 1, x, at, row, wiring.offsets, wiring.weight, start, end, y, to, y_row, sums,
-                                 squares, o)
-            else:
-                convolve_and_sum(COLUMNS, 1, x, at, row, wiring.offsets, wiring.weight, start, end, y, to, y_row,
-                                 sums, squares, o)
+def _convolve_rows(wiring, x, h, sizes, width, y, sums, squares):
+    """Rows h and h + 1 of the outputs y, `width` wide, and what they add up to."""
+    row, y_row, n_out = np.int64(x.shape[1] * x.shape[2]), np.int64(y.shape[1] * y.shape[2]), sums.shape[0]
+    groups = (wiring.starts.shape[0] - 1) // n_out
+    for w in range(0, width, COLUMNS):
+        at = np.int64((h * sizes.step + sizes.skip) * row + w * sizes.step + sizes.skip)
+        for g in range(groups):
+            for o in range(n_out):
+                to = np.int64(h * y_row + o * y.shape[2] + w)
+                start, end = wiring.starts[g * n_out + o], wiring.starts[g * n_out + o + 1]
+                if sizes.step == 2:
+                    convolve_and_sum(COLUMNS, 2, x, at, 2 * row, wiring.offsets, wiring.weight, start, end, g > 0,
+                                     g == groups - 1, y, to, y_row, sums, squares, o)
+                elif width < COLUMNS:
+                    convolve_and_sum(2, 1, x, at, row, wiring.offsets, wiring.weight, start, end, g > 0,
+                                     g == groups - 1, y, to, y_row, sums, squares, o)
+                else:
+                    convolve_and_sum(COLUMNS, 1, x, at, row, wiring.offsets, wiring.weight, start, end, g > 0,
+                                     g == groups - 1, y, to, y_row, sums, squares, o)
 
 
 @njit(cache=True, nogil=True)
 def _cut_rows(wiring, dy, h, source, target, t, sums, products):
     """Rows h and h + 1 of the gradient of the inputs of tile t, on the way as in `pass_row`."""
-    y, x, dz, other = source.y[t], source.maps[t % source.maps.shape[0]], target.dz[t], target.other[t]
+    y, x, dz = source.y[t], source.maps[t % source.maps.shape[0]], target.dz[t]
     row, x_row, y_row = (np.int64(dy.shape[1] * dy.shape[2]), np.int64(x.shape[1] * x.shape[2]),
                          np.int64(y.shape[1] * y.shape[2]))
+    n_in = y.shape[1]
+    groups = (wiring.starts.shape[0] - 1) // n_in
     for w in range(0, y.shape[2], COLUMNS):
-        for c in range(y.shape[1]):
-            start, end, at = wiring.starts[c], wiring.starts[c + 1], np.int64(h * row + w)
-            beside = np.int64((h + source.border) * x_row + c * x.shape[2] + w + source.border)
-            to = np.int64(h * y_row + c * y.shape[2] + w)
-            if y.shape[2] < COLUMNS:
-                convolve_and_cut(2, 0, dy, at, row, wiring.offsets, wiring.weight, start, end, x, beside, x_row, other,
-                                 y, dz, to, y_row, sums, products, c)
-            elif target.what == ADDED:
-                convolve_and_cut(COLUMNS, 1, dy, at, row, wiring.offsets, wiring.weight, start, end, x, beside, x_row,
-                                 other, y, dz, to, y_row, sums, products, c)
-            else:
-                convolve_and_cut(COLUMNS, 0, dy, at, row, wiring.offsets, wiring.weight, start, end, x, beside, x_row,
-                                 other, y, dz, to, y_row, sums, products, c)
+        at = np.int64(h * row + w)
+        for g in range(groups):
+            resumed, last = g > 0 or target.what == ADDED, g == groups - 1
+            other = dz if g else target.other[t]
+            for c in range(n_in):
+                start, end = wiring.starts[g * n_in + c], wiring.starts[g * n_in + c + 1]
+                beside = np.int64((h + source.border) * x_row + c * x.shape[2] + w + source.border)
+                to = np.int64(h * y_row + c * y.shape[2] + w)
+                if y.shape[2] < COLUMNS:
+                    convolve_and_cut(2, dy, at, row, wiring.offsets, wiring.weight, start, end, resumed, last, x,
+                                     beside, x_row, other, y, dz, to, y_row, sums, products, c)
+                else:
+                    convolve_and_cut(COLUMNS, dy, at, row, wiring.offsets, wiring.weight, start, end, resumed, last, x,
+                                     beside, x_row, other, y, dz, to, y_row, sums, products, c)
 
 
 @njit(cache=True, nogil=True)
 def _gradient_rows(wiring, sums, x, h, sizes, dy):
-    """What rows h and h + 1 of the output gradients add to the sums of connections."""
+    """What TALL rows from h on of the output gradients, or the only two, add to the sums of connections."""
     row, dy_row, step = np.int64(x.shape[1] * x.shape[2]), np.int64(dy.shape[1] * dy.shape[2]), sizes.step
+    n_out, border = dy.shape[1], sizes.delta_border
     for w in range(0, sizes.width, COLUMNS):
-        for o in range(dy.shape[1]):
-            at = np.int64((h * step + sizes.skip) * row + w * step + sizes.skip)
-            to = np.int64((h * step + sizes.delta_border) * dy_row + o * dy.shape[2] + w * step + sizes.delta_border)
-            start, end = wiring.starts[o], wiring.starts[o + 1]
-            if step == 2:
-                gradient(COLUMNS, 2, sums, dy, to, 2 * dy_row, 2, x, at, 2 * row, wiring.offsets, start, end)
-            elif sizes.width < COLUMNS:
-                gradient(2, 1, sums, dy, to, dy_row, 1, x, at, row, wiring.offsets, start, end)
-            else:
-                gradient(COLUMNS, 1, sums, dy, to, dy_row, 1, x, at, row, wiring.offsets, start, end)
+        at = np.int64((h * step + sizes.skip) * row + w * step + sizes.skip)
+        for g in range((wiring.starts.shape[0] - 1) // n_out):
+            for o in range(n_out):
+                to = np.int64((h * step + border) * dy_row + o * dy.shape[2] + w * step + border)
+                start, end = wiring.starts[g * n_out + o], wiring.starts[g * n_out + o + 1]
+                if step == 2:
+                    gradient(TALL, COLUMNS, 2, sums, dy, to, 2 * dy_row, 2, x, at, 2 * row, wiring.offsets, start, end)
+                elif sizes.width < COLUMNS:
+                    gradient(2, 2, 1, sums, dy, to, dy_row, 1, x, at, row, wiring.offsets, start, end)
+                else:
+                    gradient(TALL, COLUMNS, 1, sums, dy, to, dy_row, 1, x, at, row, wiring.offsets, start, end)
 
 
 @njit(cache=True, nogil=True)
@@ -159,11 +166,11 @@ def add_up(sums, lanes, total):
 
 @njit(cache=True, nogil=True)
 def forward(wiring, source, sizes, y, count, totals):
-    """Outputs y [tiles, H, C, W, 8]; totals float64 [2, C], sums of them and of their squares over `count` images."""
-    sums = np.zeros((y.shape[2], LANES), y.dtype)
+    """Outputs y [tiles, H, C, W, WIDE]; totals float64 [2, C], sums of them and of their squares over all images."""
+    sums = np.zeros((y.shape[2], WIDE), y.dtype)
     squares = np.zeros_like(sums)
     totals[:] = 0
-    for t in range(-(-count // LANES)):
+    for t in range(-(-count // WIDE)):
         made, x = 0, source.maps[t % source.maps.shape[0]]
         for h in range(0, sizes.height, ROWS):
             seen = min(sizes.height * sizes.step, (h + 1) * sizes.step + 2)
@@ -171,8 +178,8 @@ def forward(wiring, source, sizes, y, count, totals):
                 for r in range(made, seen):
                     make_row(source, t, r)
                 made = seen
-            _forward_rows(wiring, x, h, sizes, y[t], sums, squares)
-        lanes = min(LANES, count - t * LANES)
+            _convolve_rows(wiring, x, h, sizes, sizes.width, y[t], sums, squares)
+        lanes = min(WIDE, count - t * WIDE)
         add_up(sums, lanes, totals[0])
         add_up(squares, lanes, totals[1])
 
@@ -181,11 +188,12 @@ def forward(wiring, source, sizes, y, count, totals):
 def backward(layer, source, sizes, y, dz, coefficients, dy, dx, target, count, wanted, k):
     """From the gradient dz of the normalised outputs: what it adds to layer.sums, and the gradient of the inputs.
 
-    coefficients [2, 3, C, 8] are a, b and g, and those of the last tile. For dy and dx one map each is reused.
+    coefficients [2, 3, C, WIDE] are a, b and g, and those of the last tile. For dy and dx one map each is reused.
     """
     channels, width = y.shape[2], y.shape[3]
-    sums = np.zeros((source.y.shape[2], LANES), y.dtype)
-    products, tiles, ahead = np.zeros_like(sums), -(-count // LANES), np.int64(ROWS * channels * width)
+    sums = np.zeros((source.y.shape[2], WIDE), y.dtype)
+    products, tiles, ahead = np.zeros_like(sums), -(-count // WIDE), np.int64(ROWS * channels * width)
+    unused, plain = np.zeros_like(sums), Sizes(0, 0, 1, 0, 0)
     target.totals[:] = 0
     for t in range(tiles):
         now = coefficients[1 if t == tiles - 1 else 0]
@@ -206,21 +214,24 @@ def backward(layer, source, sizes, y, dz, coefficients, dy, dx, target, count, w
                 for r in range(made, min(sizes.height * sizes.step, (h + 1) * sizes.step + 2)):
                     make_row(source, t, r)
                 made = min(sizes.height * sizes.step, (h + 1) * sizes.step + 2)
-            _gradient_rows(layer.summed, layer.sums, x, h, sizes, dy)
+            if sizes.height < TALL:
+                _gradient_rows(layer.summed, layer.sums, x, h, sizes, dy)
+            elif h % TALL == TALL - ROWS:
+                _gradient_rows(layer.summed, layer.sums, x, h + ROWS - TALL, sizes, dy)
             if target.what != FIRST:
                 for r in range(h * sizes.step, (h + ROWS) * sizes.step, ROWS):
                     if target.what == CUT or target.what == ADDED:
                         _cut_rows(layer.backward, dy, r, source, target, t, sums, products)
                         continue
                     out = target.dz[t] if target.what == KEPT else dx
-                    convolve_rows(layer.backward, layer.nothing, dy, r, sizes.width * sizes.step, out, 0)
+                    _convolve_rows(layer.backward, dy, r, plain, sizes.width * sizes.step, out, unused, unused)
                     if target.what == UNPOOLED:
                         for one in range(r, r + ROWS):
                             pass_row(source, target, t, one, dx, sums, products)
         if wanted.yes:
             add_dense_gradient(wanted, k, x, dy, sizes.delta_border, sizes.height, sizes.width, sizes.step, sizes.skip)
-        add_up(sums, LANES, target.totals[0])
-        add_up(products, LANES, target.totals[1])
+        add_up(sums, WIDE, target.totals[0])
+        add_up(products, WIDE, target.totals[1])
 
 
 @njit(cache=True, nogil=True)
@@ -241,15 +252,15 @@ def pass_row(source, target, t, r, dx, sums, products):
 
 @njit(cache=True, nogil=True)
 def add_products(dz, y, count, totals):
-    """totals float64 [2, C] = sums of dz and of dz * y; both [tiles, H, C, W, 8]."""
+    """totals float64 [2, C] = sums of dz and of dz * y; both [tiles, H, C, W, WIDE]."""
     totals[:] = 0
-    sums, products = np.zeros((y.shape[2], LANES), y.dtype), np.zeros((y.shape[2], LANES), y.dtype)
-    for t in range(-(-count // LANES)):
+    sums, products = np.zeros((y.shape[2], WIDE), y.dtype), np.zeros((y.shape[2], WIDE), y.dtype)
+    for t in range(-(-count // WIDE)):
         for h in range(y.shape[1]):
             for c in range(y.shape[2]):
                 for w in range(y.shape[3]):
-                    for b in range(LANES):
+                    for b in range(WIDE):
                         sums[c, b] += dz[t, h, c, w, b]
                         products[c, b] += dz[t, h, c, w, b] * y[t, h, c, w, b]
-        add_up(sums, LANES, totals[0])
-        add_up(products, LANES, totals[1])
+        add_up(sums, WIDE, totals[0])
+        add_up(products, WIDE, totals[1])

@@ -9,7 +9,7 @@ import numpy as np
 from regrow.engines.conv.batchnorm import Norm
 from regrow.engines.conv.layer import SparseConv
 from regrow.engines.conv.rows import JOINED, NORMALISED, POOLED, READY, Sizes, Source
-from regrow.engines.conv.vectors import LANES
+from regrow.engines.conv.vectors import WIDE
 
 BORDER = 1  # of every map of inputs
 
@@ -26,7 +26,7 @@ class Inputs:
     def source(self) -> Source:
         """With the scale and shift of now."""
         if self.of is None:
-            nothing = np.zeros((0, LANES), self.maps.dtype)
+            nothing = np.zeros((0, WIDE), self.maps.dtype)
             return Source(READY, self.maps, BORDER, self.maps, nothing, nothing, self.maps, 0, nothing)
         norm = self.of.norm
         how, shift, other, border, factor = NORMALISED, norm.shift, self.of.y, 0, norm.scale
@@ -42,7 +42,7 @@ class Inputs:
 
 @dataclass(eq=False)
 class Unit:
-    """A convolution and its normalisation. `y` [tiles, H, C, W, 8] are the convolution's outputs."""
+    """A convolution and its normalisation. `y` [tiles, H, C, W, WIDE] are the convolution's outputs."""
 
     conv: SparseConv
     norm: Norm

@@ -1,7 +1,8 @@
-"""Vectors of eight numbers in LLVM's terms: what the compiled loops for convolutions are made of.
+"""Vectors in LLVM's terms, one number for every image of a tile: what the compiled loops for convolutions are made of.
 
 Multiplication and addition may become one instruction, and nothing else about a sum is left to the compiler: it has the
-same order, and the same bits, whatever the length of the processor's vectors.
+same order, and the same bits, whatever the length of the processor's vectors. Only networks with normalisation, whose
+tiles are as wide as these are long, add up in the order that suits the processor.
 """
 
 from __future__ import annotations
@@ -10,22 +11,26 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
 
 from regrow.engines.kernels import INT32, INT64, data_of, shuffled
 
-LANES = 8  # images
+LANES = 8  # images in a tile
+WIDE = 2 * LANES if get_host_cpu_features().get("avx512f") else LANES  # in one of a network with normalisation
 ROWS = 2  # of a block of outputs
+TALL = ROWS * WIDE // LANES  # of a block of their gradients: AVX-512 has twice as many registers, too
 CONTRACT = ("contract",)
 
 
 def zeros(value: ir.Value) -> ir.Constant:
     """Zeros of the type of a vector."""
-    return ir.Constant(value.type, [0.0] * LANES)
+    return ir.Constant(value.type, [0.0] * value.type.count)
 
 
-def vectors_at(context: Any, builder: ir.IRBuilder, array_type: Any, array: ir.Value, at: ir.Value) -> ir.Value:
+def vectors_at(context: Any, builder: ir.IRBuilder, array_type: Any, array: ir.Value, at: ir.Value,
+               lanes: int = LANES) -> ir.Value:
     """Pointer to vector number `at` of an array."""
-    vector = ir.VectorType(context.get_value_type(array_type.dtype), LANES)
+    vector = ir.VectorType(context.get_value_type(array_type.dtype), lanes)
     return builder.gep(builder.bitcast(data_of(context, builder, array_type, array), vector.as_pointer()), [at])
 
 
@@ -46,10 +51,10 @@ def plus(builder: ir.IRBuilder, total: ir.Value, one: ir.Value, other: ir.Value)
     return builder.fadd(total, builder.fmul(one, other, flags=CONTRACT), flags=CONTRACT)
 
 
-def splat(builder: ir.IRBuilder, number: ir.Value) -> ir.Value:
+def splat(builder: ir.IRBuilder, number: ir.Value, lanes: int = LANES) -> ir.Value:
     """A vector of equal numbers."""
-    nothing = ir.VectorType(number.type, LANES)(ir.Undefined)
-    return shuffled(builder, builder.insert_element(nothing, number, INT32(0)), nothing, [0] * LANES)
+    nothing = ir.VectorType(number.type, lanes)(ir.Undefined)
+    return shuffled(builder, builder.insert_element(nothing, number, INT32(0)), nothing, [0] * lanes)
 
 
 def prefetch(builder: ir.IRBuilder, pointer: ir.Value, ahead: ir.Value, *, write: bool = False) -> None:
@@ -65,9 +70,12 @@ def larger(builder: ir.IRBuilder, one: ir.Value, other: ir.Value) -> ir.Value:
     return builder.select(builder.fcmp_ordered(">", one, other), one, other)
 
 
-def places_of(builder: ir.IRBuilder, corner: ir.Value, row: ir.Value, columns: int, step: int = 1) -> list[ir.Value]:
-    """Pointers to the vectors of a block of ROWS x columns: rows `row` vectors apart, columns `step`."""
-    starts = [corner, builder.gep(corner, [row])]
+def places_of(builder: ir.IRBuilder, corner: ir.Value, row: ir.Value, columns: int, step: int = 1,
+              rows: int = ROWS) -> list[ir.Value]:
+    """Pointers to the vectors of a block of rows x columns: rows `row` vectors apart, columns `step`."""
+    starts = [corner]
+    for _ in range(rows - 1):
+        starts.append(builder.gep(starts[-1], [row]))
     return [builder.gep(start, [INT64(step * j)]) for start in starts for j in range(columns)]
 
 
