@@ -137,11 +137,11 @@ SAID = [
     Said("{} tests do and {} survive the correction",
          lambda: ((against("second")["p"] < 0.05).sum(), against("second")["holm"].sum())),
     Said("whose standard deviations reach {} points", lambda: (tests()["sd"].max(),)),
-    Said("the {} switched runs with the mirrored border (random → gradient and random → momentum, seed 0) keep the "
-         "ranking of their first rule: $\\tau_b$ is {} to {} with it and {} to {} with that of the second rule",
-         lambda: (len(mirrored()), *m.low_high(alike(run, pure(run, 0)) for run in mirrored()),
-                  *m.low_high(alike(run, pure(run, 1)) for run in mirrored()),
-                  [run.config.grow for run in mirrored()] == ["random>gradient", "random>momentum"])),
+    Said("the {} switched runs with the mirrored border ({} switches, seed 0; {} of them with seed 1 as well) keep the "
+         "ranking of their first rule: $\\tau_b$ is {} to {} with it and {} to {} with that of the second rule, where",
+         lambda: (len(mirrored()), *(sum(run.config.seed == seed for run in mirrored()) for seed in (0, 1)),
+                  *m.low_high(alike(run, pure(run, 0)) for run in mirrored()),
+                  *m.low_high(alike(run, pure(run, 1)) for run in mirrored() if "random" in run.config.grow))),
     Said("runs that part at half time agree with {} (random first), {} (gradient) and {} (momentum); two *seeds* of "
          "gradient growth agree with {}",
          lambda: (*m.each(parted), alike(*m.topology("gradient", "black")[:2]))),
