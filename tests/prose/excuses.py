@@ -50,7 +50,7 @@ COMMON = [
     _excuse(r"\b(?:95|90|80) (?:%|per cent)(?: sparse| sparsity| and| to| is best)", "a sparsity of the paper"),
     _excuse(r"\b300 epochs\b|of 300\b", "the length of the paper's runs"),
     _excuse(r"\b12,000 small images\b|\b2,000 test images\b", "the images that ship with the package"),
-    _excuse(r"(?:for|of|have) (?:30|6) epochs|, (?:30|6) epochs\b|\*\*6 epochs|at 30 epochs", 
+    _excuse(r"(?:for|of|have) (?:30|6) epochs|, (?:30|6) epochs\b|\*\*6 epochs|at 30 epochs",
             "the length of short runs of ours"),
     _excuse(r"\b264 (?:topology )?updates\b", "the updates of the paper's runs"),
 ]

@@ -91,8 +91,8 @@ class Evidence:
         if not self.split:
             yield "", self.per_seed(rule, lambda record: measure(record.hidden_degrees(), record), whole=whole)
             return
-        layers = {seed: record.hidden_layer_degrees() for seed, record in self.records(PAPER[rule], whole).items()}
         records = self.records(PAPER[rule], whole)
+        layers = {seed: record.hidden_layer_degrees() for seed, record in records.items()}
         for at in range(len(next(iter(layers.values())))):
             yield f", hidden {at + 1}", pd.Series({seed: measure(layers[seed][at], records[seed]) for seed in layers})
 

@@ -17,12 +17,13 @@ ENDS = (400, 800, 1600, 3200, 6400, 12800)
 TOO_LARGE = 0.08
 
 
-def _network(book: Session) -> Record:
+def network(book: Session) -> Record:
+    """The one whose degrees notebooks 06 and 06b look at."""
     return next(record for record in book.records("fig02") if record.config.grow == "gradient")
 
 
 def _fit(book: Session) -> TailFit:
-    return fit_tail(_network(book).hidden_degrees(-1), _network(book).thresholds.high)
+    return fit_tail(network(book).hidden_degrees(-1), network(book).thresholds.high)
 
 
 def precision(book: Session, errors: float = np.sqrt(2)) -> dict[str, float]:
@@ -35,7 +36,7 @@ def precision(book: Session, errors: float = np.sqrt(2)) -> dict[str, float]:
 
 def nearest_start(book: Session) -> dict[str, float]:
     """The fit with the smallest D of all that begin at a degree that occurs."""
-    k = _network(book).hidden_degrees(-1)
+    k = network(book).hidden_degrees(-1)
     fits = [fit_tail(k, int(start)) for start in np.unique(k[k > 0])[:-1]]
     return _numbers(min(fits, key=lambda fit: fit.D))
 
@@ -64,7 +65,7 @@ EXERCISES = {
         Slip("This is the fit from the paper's start. Try every degree that occurs.",
              lambda book: _numbers(_fit(book))),
         Slip("This start gives the smallest sigma, for it keeps every value. Look at D.",
-             lambda book: _numbers(fit_tail(_network(book).hidden_degrees(-1), 1))))),
+             lambda book: _numbers(fit_tail(network(book).hidden_degrees(-1), 1))))),
     "3": Exercise("one of the ends 400, 800, 1,600, 3,200, 6,400 and 12,800", forgotten, number(rel=0), (
         Slip("With this end the exponent is still a tenth too large.", lambda book: forgotten(book, 0.15)),
         Slip("This far away it hardly matters; a nearer end is enough.", lambda book: ENDS[-1]))),

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from regrow.record import Record
 from regrow.tails.fit import fit_tail, select_xmin
 from regrow.tails.goodness import RULES, generator, goodness_of_fit
 from regrow_companion.exercises import Exercise, Slip
 from regrow_companion.exercises.grading import number, table
+from regrow_companion.exercises.replication.nb06 import network
 from regrow_companion.session import Session
 
 RUNS = 15  # three growth rules, five seeds
 SIZES = (75, 150, 300, 600, 1200)
 
 
-def _network(book: Session) -> Record:
-    return next(record for record in book.records("fig02") if record.config.grow == "gradient")
-
-
-def passing(book: Session, of: float = 1.0) -> dict[str, float]:
+def passing(book: Session) -> dict[str, float]:
     """Networks that pass either rule on average if all are scale-free, and the chance that none passes the paper's."""
-    return {name: RUNS * (of - RULES[name]) for name in ("usual", "paper")} | {"none": RULES["paper"] ** RUNS}
+    return {name: RUNS * (1 - RULES[name]) for name in ("usual", "paper")} | {"none": RULES["paper"] ** RUNS}
 
 
 def noticed(book: Session, share: float = 0.9) -> int:
@@ -38,15 +34,15 @@ def noticed(book: Session, share: float = 0.9) -> int:
 
 def chosen_start(book: Session) -> dict[str, float]:
     """p of the fit with the smallest D, with synthetic sets that keep its start and with such that choose theirs."""
-    k = _network(book).hidden_degrees(-1)
+    k = network(book).hidden_degrees(-1)
     fit, _ = select_xmin(k)
     return {null: goodness_of_fit(k, fit, 200, null=null).p for null in ("tail", "reselect")}
 
 
 def paper_start(book: Session) -> dict[str, float]:
     """The same of the start of notebook 06, which cannot be reselected."""
-    k = _network(book).hidden_degrees(-1)
-    p = goodness_of_fit(k, fit_tail(k, _network(book).thresholds.high), 200).p
+    k = network(book).hidden_degrees(-1)
+    p = goodness_of_fit(k, fit_tail(k, network(book).thresholds.high), 200).p
     return {"tail": p, "reselect": p}
 
 

@@ -11,6 +11,7 @@ from scipy import stats
 from regrow.record import Record
 from regrow.store import Store, require
 from regrow_companion import claims, study
+from regrow_companion.claims.effects import LEVEL
 from regrow_companion.exercises import Exercise, Slip
 from regrow_companion.exercises.grading import number, table
 from regrow_companion.session import Session
@@ -39,7 +40,7 @@ def seeds_needed(book: Session, m: int = 0, normal: bool = False) -> int:
                for rule, group in _topology(book).items()}
     x = np.log(largest["momentum"] / largest["gradient"]) - np.log(NEARLY)
     (parts,) = (outcome.parts for claim, outcome in entries(book.store.root) if claim.id == "momentum-fast")
-    tail = 1 - 0.01 / (m or claims.intervals(parts)) / 2
+    tail = 1 - LEVEL / (m or claims.intervals(parts)) / 2
 
     def half(n: int) -> float:
         return float((stats.norm.ppf(tail) if normal else stats.t.ppf(tail, n - 1)) * x.std(ddof=1) / np.sqrt(n))
