@@ -104,10 +104,10 @@ def printed(rule: str, dataset: str) -> tuple[float, float]:
 
 
 def as_seed_0_ended() -> list[bool]:
-    """Whether the ConvNet's runs with seed 0 collapsed, on MNIST under score rules and elsewhere."""
+    """Whether the ConvNet's runs with seed 0 collapsed on grey images under score rules, and nowhere else."""
     of = {(rule, images): m.runs(rule, dataset=images, model="convnet")[0].collapsed
-          for rule in m.STRATEGIES for images in ("mnist", "cifar10")}
-    return [is_broken == (images == "mnist" and rule != "random") for (rule, images), is_broken in of.items()]
+          for rule in m.STRATEGIES for images in ("mnist", "fashion_mnist", "cifar10")}
+    return [is_broken == (images != "cifar10" and rule != "random") for (rule, images), is_broken in of.items()]
 
 
 @cache
@@ -149,6 +149,8 @@ SAID = [
     Said("the same ever since: {} % (the paper: {} ± {} and {} ± {}",
          lambda: (convnet("gradient", dataset="mnist"), *printed("gradient", "mnist"), *printed("momentum", "mnist"),
                   convnet("momentum", dataset="mnist") == convnet("gradient", dataset="mnist"), *as_seed_0_ended())),
+    Said("On Fashion-MNIST they break as well, though with momentum growth the paper's never did ({} ± {})",
+         lambda: (*printed("momentum", "fashion_mnist"), *as_seed_0_ended())),
     Said("On CIFAR-10 neither rule broke with seed 0: {} and {} % of validation images (the paper: {} ± {} and {} ± "
          "{})",
          lambda: (convnet("gradient", "validation"), convnet("momentum", "validation"), *printed("gradient", "cifar10"),
