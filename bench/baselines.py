@@ -1,20 +1,25 @@
-"""The alternatives to an engine of one's own: the same step with PyTorch's CSR matrices, and with scipy's.
+"""The alternatives to an engine of one's own: the same step with PyTorch's CSR matrices, with scipy's, and with
+dense products by another library.
 
-Both start from a layer of the sparse engine, so all train the same network. Activations are [features, images].
+The first two start from a layer of the sparse engine, so all train the same network; their activations are
+[features, images].
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from scipy import sparse
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from regrow.config import RunConfig
+from regrow.engines.dense import DenseEngine
 from regrow.engines.sparse import SparseLinear
 
 CHUNK = 8192  # connections whose gradient numpy forms at once: two gathers of 4 MB for 128 images
@@ -109,6 +114,37 @@ class Scipy:
 
     def weights(self) -> list[np.ndarray]:
         return [matrix.data for matrix in self.matrices]
+
+
+class _OneDnnLinear(torch.autograd.Function):
+    """x W^T and its two gradients by oneDNN. PyTorch takes MKL's products, whose widest vectors are for processors by
+    Intel; oneDNN looks at what the processor can do."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return _onednn(x, weight)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, Tensor]:
+        x, weight = ctx.saved_tensors
+        return _onednn(dy, weight.T) if ctx.needs_input_grad[0] else None, _onednn(dy.T, x.T)
+
+
+def take_onednn(engine: DenseEngine) -> None:
+    """Let the linear layers of an engine's network take the products of oneDNN."""
+    for module in engine.model.modules():
+        if isinstance(module, nn.Linear):
+            module.forward = partial(_linear, module)  # type: ignore[method-assign]
+
+
+def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
+    return _OneDnnLinear.apply(x, layer.weight) + layer.bias
+
+
+def _onednn(a: Tensor, b: Tensor) -> Tensor:
+    """a b^T."""
+    return torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "")
 
 
 def _csr(indptr: np.ndarray, indices: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> Tensor:

@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.baselines import Scipy, TorchCsr
+from bench.baselines import Scipy, TorchCsr, take_onednn
 from bench.table import Table
 from bench.timing import TIMED_COLUMNS, interleaved
 from bench.workload import IMAGES, STATIC, Training, config, images, stream
+from regrow.config import RunConfig
+from regrow.data import Dataset
 from regrow.engines import BREAK_EVEN_DENSITY
+from regrow.engines.dense import DenseEngine
 from regrow.engines.sparse import SparseEngine
 
 COLUMNS = ("density", "connections", "engine", *TIMED_COLUMNS, "times_dense")
@@ -26,7 +29,8 @@ SIZES: dict[str, dict[str, Any]] = {
 
 
 def run(size: str) -> Table:
-    """Sparse and dense engine at every density, torch CSR and scipy at two. Static masks: `update` times the rest."""
+    """Sparse and dense engine at every density; torch CSR, scipy and the dense engine with products by oneDNN at two.
+    Static masks: `update` times the rest."""
     options, dataset = SIZES[size], images(IMAGES[size])
     rows: list[dict[str, Any]] = []
     notes = ["A step is a batch of 128 images (gathered, cropped, flipped, normalised), forward, backward and SGD."]
@@ -37,6 +41,8 @@ def run(size: str) -> Table:
                               calls=options["calls"], warm_up=3)
         if density in options["baselines"]:
             others, note = _baselines(ours)
+            if torch.backends.mkldnn.is_available():
+                others["dense, oneDNN"] = onednn(run_config, dataset).step
             notes += note
             # One more turn with the sparse engine, so that they too are measured beside it.
             timings |= {name: timing for name, timing in interleaved(
@@ -47,6 +53,14 @@ def run(size: str) -> Table:
                          "times_dense": timings["dense"].median / timing.median})
     return Table("engines", "ms per training step, MLP, batch 128, one thread", COLUMNS, rows, facts(rows),
                  tuple(dict.fromkeys(notes)))
+
+
+def onednn(run_config: RunConfig, dataset: Dataset) -> Training:
+    """The dense engine with products by oneDNN."""
+    training = Training(run_config, dataset, "dense")
+    assert isinstance(training.engine, DenseEngine)
+    take_onednn(training.engine)
+    return training
 
 
 def _baselines(training: Training) -> tuple[dict[str, Callable[[], None]], list[str]]:

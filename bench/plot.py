@@ -18,10 +18,11 @@ from regrow.errors import RegrowError
 from regrow_companion.style import style_of, use_style
 
 COLOURS = {"sparse": style_of("gradient").colour, "dense": style_of("dense").colour,
+           "dense, oneDNN": style_of("dense").colour,
            "torch CSR": style_of("random").colour, "scipy": style_of("momentum").colour}
-MARKERS = {"sparse": "o", "dense": "s", "torch CSR": "^", "scipy": "D"}
-LABELS = {"sparse": "sparse engine", "dense": "masked-dense PyTorch", "torch CSR": "PyTorch CSR",
-          "scipy": "scipy.sparse"}
+MARKERS = {"sparse": "o", "dense": "s", "dense, oneDNN": "P", "torch CSR": "^", "scipy": "D"}
+LABELS = {"sparse": "sparse engine", "dense": "masked-dense PyTorch",
+          "dense, oneDNN": "the same, products by oneDNN", "torch CSR": "PyTorch CSR", "scipy": "scipy.sparse"}
 
 
 def plot(folder: Path = RESULTS) -> Path:

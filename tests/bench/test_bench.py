@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench import BENCHMARKS, batched, selection, sparsify, topology
+from bench import BENCHMARKS, batched, engines, selection, sparsify, topology
 from bench.__main__ import main
 from bench.baselines import Scipy, TorchCsr
 from bench.engines import break_even, line
@@ -26,7 +26,7 @@ from regrow_companion.study import REPOSITORY
 
 ROOT = REPOSITORY
 ROWS: dict[str, dict[str, set]] = {
-    "engines": {"engine": {"sparse", "dense", "torch CSR", "scipy"}},
+    "engines": {"engine": {"sparse", "dense", "dense, oneDNN", "torch CSR", "scipy"}},
     "conv": {"engine": {"sparse", "dense"}, "network": {"convnet"}},
     "update": {"growth": {"random", "gradient", "momentum"}},
     "memory": {"engine": {"sparse", "dense"}},
@@ -84,14 +84,16 @@ def test_the_alternatives_train_the_same_network() -> None:
     for other in others:
         for _, (x, labels) in zip(range(6), stream(dataset, run_config), strict=False):
             other.step(x, labels)
+    onednn = engines.onednn(run_config, dataset)
     for _ in range(6):
-        ours.step()
-        dense.step()
+        for training in (ours, dense, onednn):
+            training.step()
     for index, (name, layer) in enumerate(ours.engine.layers.items()):
         for other in others:
             np.testing.assert_allclose(other.weights()[index], layer.weight, atol=1e-5)
-        weight = dense.engine.topology.weights[name].detach()
-        torch.testing.assert_close(weight, layer.dense(layer.weight), atol=1e-5, rtol=0)
+        for training in (dense, onednn):
+            weight = training.engine.topology.weights[name].detach()
+            torch.testing.assert_close(weight, layer.dense(layer.weight), atol=1e-5, rtol=0)
 
 
 def test_all_selections_choose_the_same() -> None:

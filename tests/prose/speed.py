@@ -83,6 +83,8 @@ SAID = [
                   m.bench_fact("engines", "break-even density"))),
     Said("| masked-dense PyTorch | {} times faster | {} times |",
          lambda: [times("engines", "dense", density) for density in (0.05, 0.01)]),
+    Said("| the same, its matrix products by oneDNN | {} times | {} times |",
+         lambda: [times("engines", "dense, oneDNN", density) for density in (0.05, 0.01)]),
     Said("| PyTorch CSR matrices | {} times | {} times |",
          lambda: [times("engines", "torch CSR", density) for density in (0.05, 0.01)]),
     Said("| scipy.sparse | {} times | {} times |",

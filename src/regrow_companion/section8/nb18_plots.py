@@ -272,13 +272,13 @@ def figure_b4(moments: pd.DataFrame, low: int, thresholds: str) -> tuple[Figure,
 
 def figure_b5(neurons: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     """Every hidden neuron at a quarter of training: activation score (upper row) and gradient (lower row) against
-    degree, a column per growth rule; seeds together.
+    degree, a column per growth rule; of its first seed, for dots of several would hide each other.
 
     Gradients are root mean squares over all places of a neuron's row of weights. What is smaller than the axes show, 0
     included, lies at their edge. The frame has a row per neuron.
     """
-    first = neurons["epoch"].min()
-    frame = neurons.loc[neurons["epoch"] == first, ["strategy", "seed", "nodes", "epoch", "neuron", "degree", "score",
+    first, seeds = neurons["epoch"].min(), neurons.groupby("strategy")["seed"].transform("min")
+    frame = neurons.loc[(neurons["epoch"] == first) & (neurons["seed"] == seeds), ["strategy", "seed", "nodes", "epoch", "neuron", "degree", "score",
                                                     "gradient"]].reset_index(drop=True)
     rules = present(frame)
     fig, axes = plt.subplots(2, len(rules), figsize=(7, 4.4), sharex=True, sharey="row", squeeze=False)
@@ -294,7 +294,7 @@ def figure_b5(neurons: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
             ax.set(xscale="log", yscale="log")
             if value == "score":
                 ax.axhline(TAU, color="#595959", linestyle=(0, (4, 3)), linewidth=1, label=f"τ = {TAU:g}")
-                ax.set_title(f"{style.style_of(rule).label} (N={frame['seed'].nunique()})")
+                ax.set_title(f"{style.style_of(rule).label} (seed {dots['seed'].iloc[0]})")
         row[0].set_ylabel(label)
     fig.supxlabel(f"connections of a neuron at epoch {first:.0f} (0 is drawn at the edge, on both axes)", fontsize=9)
     legend = fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)

@@ -99,15 +99,16 @@ def test_figures_of_dormancy(moments: pd.DataFrame) -> None:
     assert (shares["few connections yet active (%)"] == 75).all() and (shares["seeds"] == 2).all()
 
 
-def test_scatter_shows_every_neuron_of_the_first_moment() -> None:
+def test_scatter_shows_every_neuron_of_the_first_moment_of_a_seed() -> None:
     chance = np.random.default_rng(0)
-    neurons = pd.DataFrame([{"strategy": s, "seed": 0, "nodes": nodes, "epoch": epoch, "neuron": i,
+    neurons = pd.DataFrame([{"strategy": s, "seed": seed, "nodes": nodes, "epoch": epoch, "neuron": i,
                              "degree": int(chance.integers(0, 50)), "score": chance.choice([0.0, 1.0]),
                              "gradient": chance.random()}
-                            for s in STRATEGIES for nodes in nb18_plots.LAYERS for epoch in (5.0, 10.0)
-                            for i in range(30)])
+                            for s in STRATEGIES for seed in (0, 1) for nodes in nb18_plots.LAYERS
+                            for epoch in (5.0, 10.0) for i in range(30)])
     fig, frame = nb18_plots.figure_b5(neurons)
     assert not style.unlabelled_axes(fig) and len(frame) == 180 and set(frame["epoch"]) == {5.0}
+    assert set(frame["seed"]) == {0}
 
 
 def test_figures_of_exploration() -> None:
