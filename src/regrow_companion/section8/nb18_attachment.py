@@ -176,6 +176,27 @@ def kernel(seen: Watched) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def by_shell(seen: Watched) -> pd.DataFrame:
+    """What became of connections by the k-shell of their neuron (Section 5.4); a row per phase, group and tenth.
+
+    Columns: phase, layer, side, nodes, tenth (10 s / k_max of a neuron's shell s and the network's highest, rounded
+    down: 10 is the core), neurons (neuron-updates), degree (their connections), kept (those that an update left),
+    young (those grown one update before) and young_lost (those of them that it took).
+    """
+    core = np.max([shells.max(axis=1) for shells in seen.shells.values()], axis=0)
+    rows = []
+    for (layer, side), nodes in names(seen).items():
+        of = seen.of(layer, side)
+        tenths = 10 * seen.shells[f"{layer}/{side}"].astype(int) // np.maximum(core, 1)[:, None]
+        for phase, updates in phase_updates(len(seen.steps)).items():
+            for tenth in np.unique(tenths[updates]):
+                inside = tenths[updates] == tenth
+                rows.append({"phase": phase, "layer": layer, "side": side, "nodes": nodes, "tenth": int(tenth),
+                             "neurons": int(inside.sum())} | {count: int(of[count][updates][inside].sum(dtype=int))
+                                                              for count in ("degree", "kept", "young", "young_lost")})
+    return pd.DataFrame(rows)
+
+
 def ratio_error(events: ArrayLike, expected: ArrayLike) -> float:
     """Standard error of sum(events), [updates] each, from how far each lies from the common ratio to `expected`."""
     got, chance = np.asarray(events, dtype=float), np.asarray(expected, dtype=float)

@@ -32,6 +32,7 @@ TABLES: dict[str, Callable[[Watched], pd.DataFrame]] = {
     "kernel": attachment.kernel,
     "moments": lambda seen: dormancy.moments(dormancy.neurons(seen), dormancy.limits(seen)),
     "neurons": lambda seen: dormancy.shown(dormancy.neurons(seen)),
+    "shells": attachment.by_shell,
 }
 QUICK_SEEDS = (0, 1)
 
@@ -58,6 +59,7 @@ class WatchedTables:
     kernel: pd.DataFrame
     moments: pd.DataFrame
     neurons: pd.DataFrame
+    shells: pd.DataFrame
     low: int  # degrees at or below which a neuron is dormant in the paper's sense, scaled for other networks
     thresholds: str  # says so on a plot
     runs: list[Performed]

@@ -278,8 +278,9 @@ def figure_b5(neurons: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     included, lies at their edge. The frame has a row per neuron.
     """
     first, seeds = neurons["epoch"].min(), neurons.groupby("strategy")["seed"].transform("min")
-    frame = neurons.loc[(neurons["epoch"] == first) & (neurons["seed"] == seeds), ["strategy", "seed", "nodes", "epoch", "neuron", "degree", "score",
-                                                    "gradient"]].reset_index(drop=True)
+    frame = neurons.loc[(neurons["epoch"] == first) & (neurons["seed"] == seeds),
+                        ["strategy", "seed", "nodes", "epoch", "neuron", "degree", "score", "gradient"]]
+    frame = frame.reset_index(drop=True)
     rules = present(frame)
     fig, axes = plt.subplots(2, len(rules), figsize=(7, 4.4), sharex=True, sharey="row", squeeze=False)
     for row, (value, label) in zip(axes, {"score": "activation score", "gradient": "gradient (RMS)"}.items(),

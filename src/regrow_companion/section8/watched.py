@@ -29,18 +29,18 @@ from regrow.config import RunConfig
 from regrow.data import Dataset, ImageSet, normalise, steps_per_epoch
 from regrow.engines.sparse import SparseEngine
 from regrow.errors import ConfigError, StoreError
-from regrow.metrics import in_degree, out_degree
+from regrow.metrics import in_degree, k_shells, out_degree
 from regrow.record import Array, Record
 from regrow.topology import Rewiring
 
-FORMAT = "regrow observation 1"
+FORMAT = "regrow observation 2"
 # Connections of a neuron at an update: before it, left by pruning, grown (those that were pruned a moment before
 # included, which `regrown` counts), and grown at the update before: how many of those are there, and how many go now.
 COUNTS = ("degree", "kept", "grown", "regrown", "young", "young_lost")
 SIDES = ("in", "out")
 # Parts of the updates before which neurons are measured; 0 is before training.
 MOMENTS = (0.0, 2 / 300, 0.05, 0.1, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
-PARTS = ("counts", "neurons", "explored", "reliable")
+PARTS = ("counts", "shells", "neurons", "explored", "reliable")
 IMAGES = 2000  # the first so many validation images for activations, training images for gradients; none augmented
 TAUS = (0.0, 0.025, 0.1)  # 0: never active; the others are the range that Sokar et al. look at
 # Of each hidden neuron: mean |h| and standard deviation of h over images; root mean square of dE/dTheta over all places
@@ -60,6 +60,7 @@ class Watched:
     moment_steps: Array  # int64 [M]; the topology is the one before that step's update
     neurons: dict[str, Array]  # "fc1/activation": float32 [M, n_out], see MEASURES
     shapes: dict[str, tuple[int, ...]]
+    shells: dict[str, Array] = field(default_factory=dict)  # "fc1/in": int16 [U, n], k-shells of the neurons before an update
     explored: dict[str, Array] = field(default_factory=dict)  # int64 [U], connections that ever were, after an update
     reliable: dict[str, Array] = field(default_factory=dict)  # the same, connections that ever outlived a pruning
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -185,6 +186,12 @@ class WatchedEngine(SparseEngine):
         """Prune and grow as ever."""
         if step in self.moments:
             self._measure(step)
+        below, *above = k_shells(mask.numpy() for mask in self.masks.values())
+        for name, shells in zip(self.masks, above, strict=True):
+            if name in self.young:
+                for side, of in zip(SIDES, (shells, below), strict=True):
+                    self.rows.setdefault(f"shells/{name}/{side}", []).append(of.astype(np.int16))
+            below = shells
         super().update(step)
 
     def apply(self, name: str, rewiring: Rewiring) -> None:
@@ -230,7 +237,7 @@ def observe(config: RunConfig, dataset: Dataset, *, engine: type[WatchedEngine] 
         config=config, steps_per_epoch=per_epoch, steps=np.array(steps, np.int64),
         prune_rates=np.array([schedule.prune_rate(config, step, total) for step in steps]),
         **{part: {name.removeprefix(f"{part}/"): np.stack(rows) for name, rows in watched.rows.items()
-                  if name.startswith(f"{part}/")} for part in ("counts", "explored", "reliable")},
+                  if name.startswith(f"{part}/")} for part in PARTS if part != "neurons"},
         moment_steps=np.array([step for step, _ in watched.measured], np.int64),
         neurons={name: np.stack([measures[name] for _, measures in watched.measured]) for name in names},
         shapes={name: (layer.n_out, layer.n_in) for name, layer in watched.layers.items()},

@@ -14,6 +14,7 @@ from regrow.config import RunConfig
 from regrow.data import Dataset, load
 from regrow.engines.sparse import SparseLinear
 from regrow.errors import NotRecorded
+from regrow.metrics import k_shells
 from regrow_companion import study
 from regrow_companion.cli import main
 from regrow_companion.section8 import cases, watched
@@ -65,8 +66,30 @@ def test_sees_what_the_engine_did(grow: str, dataset: Dataset, monkeypatch: pyte
         assert (of["young_lost"][u] == (young & step["pruned"]).sum(1)).all()
         assert seen.reliable["fc1"][u] == (outlived := outlived | (step["before"] & ~step["pruned"])).sum()
         young = step["grown"]
+    for moment in range(len(record.moment_steps)):
+        u, (below, hidden, _, _) = record.update_at(moment), k_shells(record.masks(moment).values())
+        if u < len(seen.steps):
+            assert (seen.shells["fc1/out"][u] == below).all() and (seen.shells["fc1/in"][u] == hidden).all()
+            assert (seen.shells["fc2/out"][u] == hidden).all()
     assert seen.explored["fc1"].tolist() == record.explored["fc1"][1:].tolist()
     assert attachment.names(seen)["fc1", "out"] == "input" and attachment.names(seen)["fc2", "in"] == "hidden 2"
+
+
+def test_what_connections_become_by_shell(dataset: Dataset) -> None:
+    _, seen = watched.observe(TINY, dataset)
+    table, of = attachment.by_shell(seen), seen.of("fc2", "in")
+    sums = dict.fromkeys(("neurons", "degree", "kept", "young", "young_lost"), 0)
+    for u in range(1, 10):  # without the first update, which is a phase of its own
+        highest = max(shells[u].max() for shells in seen.shells.values())
+        for neuron in np.flatnonzero(seen.shells["fc2/in"][u] == highest):
+            sums["neurons"] += 1
+            for name in list(sums)[1:]:
+                sums[name] += int(of[name][u, neuron])
+    core = table.query("layer == 'fc2' and side == 'in' and tenth == 10 and phase != 'first update'")
+    assert core[list(sums)].sum().to_dict() == sums and sums["kept"] > 0
+    every = table[table["layer"] == "fc1"].groupby("side")[["degree", "kept"]].sum()
+    for side in watched.SIDES:
+        assert every.loc[side].tolist() == [seen.of("fc1", side)[name].sum() for name in ("degree", "kept")]
 
 
 def test_an_observation_survives_the_disk(dataset: Dataset, tmp_path: Path) -> None:
