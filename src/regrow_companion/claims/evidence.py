@@ -136,18 +136,16 @@ class Evidence:
 
     def watched(self, table: str) -> pd.DataFrame:
         """A table of the watched runs (notebook 18), with the columns strategy and seed."""
-        key = ("watched", self.black)
-        if key not in self.cache:
-            both = mechanism.experiment(self.store.root)
-            one = replace(both, cases=both.older if self.black else both.cases, older=lambda profile: ())
+        if "watched" not in self.cache:
             shipped = self.store.read_also[0] if self.store.read_also else self.store.root
             try:
-                self.cache[key] = cases.tables(one, "paper", self.store.root, shipped)
+                self.cache["watched"] = cases.tables(mechanism.experiment(self.store.root), "paper", self.store.root,
+                                                     shipped)
             except NotRecorded:
-                self.cache[key] = None
-        if self.cache[key] is None:
+                self.cache["watched"] = None
+        if self.cache["watched"] is None:
             raise NotMeasured("watched", *PAPER.values())
-        frame: pd.DataFrame = self.cache[key][table]
+        frame: pd.DataFrame = self.cache["watched"][table]
         return frame
 
 

@@ -16,12 +16,13 @@ import pandas as pd
 from regrow_companion import study
 from regrow_companion.claims.degrees import EACH_FAST, EACH_RULE
 from regrow_companion.claims.effects import Effect, NotMeasured, effect, paired
-from regrow_companion.claims.evidence import BORDER, PAPER, Evidence
+from regrow_companion.claims.evidence import PAPER, Evidence
 from regrow_companion.claims.judgement import Claim, Predicate
 
 INCOMING = (("fc1", "hidden 1"), ("fc2", "hidden 2"))  # layers of weights and the neurons that they lead to
 KINDS = {"grown": "attachment", "lasting": "lasting"}
 EARLY = 0.1  # of the updates
+FIRST, CORE = "first update", 10  # the phase and the tenth of the highest shell that tables of shells call so
 
 
 def exponents(evidence: Evidence, rule: str, kind: str, until: float = 1.0) -> Iterator[tuple[str, pd.Series]]:
@@ -90,9 +91,17 @@ def active_gain(evidence: Evidence, rule: str) -> Iterator[Effect]:
         yield effect(f"rank correlation of activation and connections grown at half time, {rule}{layer}", values)
 
 
-def connected_keep(evidence: Evidence, rule: str) -> Iterator[Effect]:
-    for layer, values in exponents(evidence, rule, "pruning"):
-        yield effect(f"exponent of connections pruned, {rule}{layer}", values, above=False)
+def core_keeps(evidence: Evidence, rule: str) -> Iterator[Effect]:
+    every = evidence.watched("shells")
+    of_rule = every[(every["strategy"] == rule) & (every["side"] == "in") & (every["phase"] != FIRST)]
+    if of_rule.empty:
+        raise NotMeasured("watched", PAPER[rule])
+    for layer, nodes in INCOMING:
+        of_layer = of_rule[of_rule["layer"] == layer]
+        core, below = (part.groupby("seed")[["kept", "degree"]].sum() for part in
+                       (of_layer[of_layer["tenth"] == CORE], of_layer[of_layer["tenth"] < CORE]))
+        yield effect(f"share of connections that an update leaves, core - below, {rule}, {nodes}",
+                     paired(core["kept"] / core["degree"], below["kept"] / below["degree"]))
 
 
 def newborns_die(evidence: Evidence, rule: str) -> Iterator[Effect]:
@@ -103,7 +112,7 @@ def newborns_die(evidence: Evidence, rule: str) -> Iterator[Effect]:
 def watched(id: str, section: str, text: str, predicate: Predicate, keys: tuple[tuple[str, ...], ...], reading: str, *,
             main: bool = False) -> Claim:
     """A claim about watched runs."""
-    return Claim(id, section, text, (), predicate, keys, reading, readings=(BORDER,), main=main,
+    return Claim(id, section, text, (), predicate, keys, reading, main=main,
                  command="python -m regrow beyond mechanism --profile paper")
 
 
@@ -124,8 +133,8 @@ CLAIMS = (
     watched("active-gain", "7", "Connections come back at the neurons that are more active.", active_gain, EACH_RULE,
             "rank correlation above 0 at half time"),
     watched("core-survives", "5.4", "Well connected neurons, those of the core, are more likely to keep connections.",
-            connected_keep, EACH_RULE, f"{SIGN}, below 0, of connections pruned; by degree, as no table here follows "
-            "connections by shell"),
+            core_keeps, EACH_RULE, "the share of incoming connections that an update leaves, of neurons in the "
+            "network's highest shell less those below it; all updates after the first"),
     watched("newborns", "7", "Where neurons have few connections, newly grown ones do not outgrow the pruning "
             "threshold.", newborns_die, EACH_RULE, f"{SIGN}, below 0, of connections pruned one update after they "
             "grew"),

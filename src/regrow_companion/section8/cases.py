@@ -68,7 +68,6 @@ class Experiment:
     perform: Callable[[Any, Path | None, Tell], tuple[Tables, dict[str, Any]]]
     steps: Callable[[Any], int]
     tables: tuple[str, ...]
-    older: Callable[[str], Sequence[Any]] = lambda profile: ()  # read as long as there is none of `cases`
     # What the json of a case says beside key, config and provenance; its labels and the experiment's name unless given.
     about: Callable[[Any], dict[str, Any]] | None = None
     digits: str = "%.6g"  # of numbers in its tables
@@ -164,13 +163,12 @@ def tables(experiment: Experiment, profile: str, store: Path, shipped: Path) -> 
     wanted = experiment.cases(scale)
     if scale == "quick" and not all(complete(case.key, experiment.tables, own) for case in wanted):
         perform(experiment, wanted, own)  # not without need: it shows a bar, and every answer to an exercise comes here
-    for cases in (wanted, experiment.older(scale)):
-        mine = _kept(cases, experiment.tables, own)
-        theirs = {} if scale == "quick" else _kept(cases, experiment.tables, shipped / FOLDER)
-        if found := together(mine, theirs, [case.key for case in cases]):
-            return found
-    raise NotRecorded(f"No case of {experiment.name} is there yet: "
-                      f"python -m regrow beyond {experiment.name} --profile paper makes them.")
+    theirs = {} if scale == "quick" else _kept(wanted, experiment.tables, shipped / FOLDER)
+    found = together(_kept(wanted, experiment.tables, own), theirs, [case.key for case in wanted])
+    if found is None:
+        raise NotRecorded(f"No case of {experiment.name} is there yet: "
+                          f"python -m regrow beyond {experiment.name} --profile paper makes them.")
+    return found
 
 
 def complete(key: str, names: Iterable[str], place: Path) -> bool:

@@ -69,20 +69,18 @@ class WatchedTables:
         return self.runs[0].config
 
 
-def configs(profile: str, need: str = "topology") -> tuple[RunConfig, ...]:
+def configs(profile: str) -> tuple[RunConfig, ...]:
     """The runs to watch: those of Sections 5.3 and 5.4, one seed of every growth rule after the other; two in quick."""
-    runs = study.runs(need, "quick" if profile == "quick" else "paper")
+    runs = study.runs("topology", "quick" if profile == "quick" else "paper")
     seeds = QUICK_SEEDS if profile == "quick" else study.SEEDS
     return tuple(sorted((run for run in runs if run.seed in seeds), key=lambda run: run.seed))
 
 
 def experiment(store: Path) -> Experiment:
-    """How runs are watched and kept in a store. Those with a black border, watched before the border of the paper's
-    crops was known, stand in as long as there is none with the mirrored one."""
+    """How runs are watched and kept in a store."""
     return Experiment(
         "mechanism", lambda profile: [WatchedRun(run) for run in configs(profile)], partial(perform, store),
-        lambda case: total_steps(case.run), tuple(TABLES), digits="%.4g", about=partial(_about, store),
-        older=lambda profile: [WatchedRun(run) for run in configs(profile, "black_border")])
+        lambda case: total_steps(case.run), tuple(TABLES), digits="%.4g", about=partial(_about, store))
 
 
 def tables(profile: str, store: Path, shipped: Path) -> WatchedTables:

@@ -60,7 +60,7 @@ class Watched:
     moment_steps: Array  # int64 [M]; the topology is the one before that step's update
     neurons: dict[str, Array]  # "fc1/activation": float32 [M, n_out], see MEASURES
     shapes: dict[str, tuple[int, ...]]
-    shells: dict[str, Array] = field(default_factory=dict)  # "fc1/in": int16 [U, n], k-shells of the neurons before an update
+    shells: dict[str, Array] = field(default_factory=dict)  # "fc1/in": int16 [U, n], k-shells before an update
     explored: dict[str, Array] = field(default_factory=dict)  # int64 [U], connections that ever were, after an update
     reliable: dict[str, Array] = field(default_factory=dict)  # the same, connections that ever outlived a pruning
     provenance: dict[str, Any] = field(default_factory=dict)

@@ -33,7 +33,7 @@ def saying(number: float) -> cases.Experiment:
         return {"often": pd.DataFrame({"number": [number]}), "rare": rare}, {"seconds": number}
 
     return cases.Experiment("example", lambda profile: [Example(run) for run in RUNS], perform, lambda case: 2,
-                            ("often", "rare"), older=lambda profile: [Example(RUNS[0].but(epochs=1))])
+                            ("often", "rare"))
 
 
 def performed(number: float, seeds: list[int], out: Path) -> None:
@@ -82,14 +82,6 @@ def test_a_users_own_run_wins_over_the_shipped_one(tmp_path: Path, monkeypatch: 
     again = cases.of_need(replace(book, store=Store(tmp_path / "none")), "few", kind(0.0), shipped)
     assert again["more"].equals(found["more"]) and sorted(path.name for path in (shipped / "beyond").iterdir()) == [
         "few-more.csv.gz", "few.csv.gz", "few.json"]
-
-
-def test_older_cases_stand_in_as_long_as_there_is_none_of_the_others(tmp_path: Path) -> None:
-    older, = saying(0.0).older("paper")
-    cases.perform(saying(SHIPPED), [older], tmp_path / "beyond")
-    assert cases.tables(saying(0.0), "replay", tmp_path / "none", tmp_path).runs[0].config.epochs == 1
-    performed(OWN, [2], cases.own_tables(tmp_path / "store"))
-    assert [run.config for run in cases.tables(saying(0.0), "paper", tmp_path / "store", tmp_path).runs] == [RUNS[2]]
 
 
 def test_what_is_there_is_performed_again_only_when_asked_for(tmp_path: Path) -> None:
