@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -174,7 +174,8 @@ class WatchedEngine(SparseEngine):
 
     def __init__(self, config: RunConfig, dataset: Dataset, total_steps: int) -> None:
         super().__init__(config, dataset, total_steps)
-        self.rows: dict[str, list[Array]] = {}
+        self.rows: dict[str, Array] = {}  # [U, ...] each, see _keep
+        self.updates_done = 0
         self.outlived = {name: torch.zeros_like(self.masks[name]) for name in self.rewired}
         self.measured: list[tuple[int, dict[str, Array]]] = []
         self.young = {name: mask.clone() for name, mask in self.outlived.items()}
@@ -190,9 +191,10 @@ class WatchedEngine(SparseEngine):
         for name, shells in zip(self.masks, above, strict=True):
             if name in self.young:
                 for side, of in zip(SIDES, (shells, below), strict=True):
-                    self.rows.setdefault(f"shells/{name}/{side}", []).append(of.astype(np.int16))
+                    self._keep(f"shells/{name}/{side}", of, np.int16)
             below = shells
         super().update(step)
+        self.updates_done += 1
 
     def apply(self, name: str, rewiring: Rewiring) -> None:
         """Note who gains and who loses, then carry it out."""
@@ -201,16 +203,23 @@ class WatchedEngine(SparseEngine):
         super().apply(name, rewiring)
         if name in self.young:
             for part, mask in (("explored", self.explored[name]), ("reliable", self.outlived[name])):
-                self.rows.setdefault(f"{part}/{name}", []).append(mask.sum().numpy())
+                self._keep(f"{part}/{name}", mask.sum().numpy(), np.int64)
 
     def _note(self, name: str, rewiring: Rewiring) -> None:
         before, gone, grown, young = self.masks[name], rewiring.pruned, rewiring.grown, self.young[name]
         kept = before & ~gone
         for count, mask in zip(COUNTS, (before, kept, grown, gone & grown, young, young & gone), strict=True):
             for side, degree in zip(SIDES, (in_degree(mask), out_degree(mask)), strict=True):
-                self.rows.setdefault(f"counts/{name}/{side}/{count}", []).append(degree.numpy().astype(np.int16))
+                self._keep(f"counts/{name}/{side}/{count}", degree.numpy(), np.int16)
         self.young[name] = grown
         self.outlived[name] |= kept
+
+    def _keep(self, name: str, values: Array, dtype: DTypeLike) -> None:
+        """A row of this update. The whole array is there from the first one on: thousands of small ones, made between
+        temporary arrays of megabytes, scatter the memory until gigabytes of it lie idle."""
+        if name not in self.rows:
+            self.rows[name] = np.zeros((len(self.updates), *values.shape), dtype)
+        self.rows[name][self.updates_done] = values
 
     def _measure(self, step: int) -> None:
         weights = {name: layer.dense(layer.weight) for name, layer in self.layers.items()}
@@ -236,7 +245,7 @@ def observe(config: RunConfig, dataset: Dataset, *, engine: type[WatchedEngine] 
     seen = Watched(
         config=config, steps_per_epoch=per_epoch, steps=np.array(steps, np.int64),
         prune_rates=np.array([schedule.prune_rate(config, step, total) for step in steps]),
-        **{part: {name.removeprefix(f"{part}/"): np.stack(rows) for name, rows in watched.rows.items()
+        **{part: {name.removeprefix(f"{part}/"): rows for name, rows in watched.rows.items()
                   if name.startswith(f"{part}/")} for part in PARTS if part != "neurons"},
         moment_steps=np.array([step for step, _ in watched.measured], np.int64),
         neurons={name: np.stack([measures[name] for _, measures in watched.measured]) for name in names},
