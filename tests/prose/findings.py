@@ -141,5 +141,6 @@ SAID = [
          lambda: (m.explored("random"), round(m.explored("gradient") / 10), round(m.explored("gradient") / 10)
                   == round(m.explored("momentum") / 10))),
     Said("with an exponent of {} to {}", lambda: m.low_high(nb23.adapted()["beta"])),
-    Said("([24](../notebooks/24_beyond_cnns.ipynb), {} epochs)", lambda: (study.CNNS["convnet"]["epochs"],)),
+    Said("([24](../notebooks/24_beyond_cnns.ipynb), the ConvNet {} epochs, ResNet-56 {})",
+         lambda: (study.runs("cnn300", "paper")[0].epochs, study.CNNS["resnet56"]["epochs"])),
 ]

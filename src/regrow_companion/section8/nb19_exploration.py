@@ -76,7 +76,7 @@ def explored(records: Iterable[Record]) -> pd.DataFrame:
 def reliable(seen: Watched) -> pd.DataFrame:
     """Places of each rewired layer ever connected, and of these with a connection that outlived a pruning.
 
-    A row per update and layer, with COLUMNS; none for runs that were watched before this was counted.
+    A row per update and layer, with COLUMNS.
     """
     rows = [(int(step), step / seen.steps_per_epoch, layer, prod(seen.shapes[layer]), int(tried[u]),
              int(seen.reliable[layer][u]))
@@ -111,25 +111,22 @@ def figure_b7(explored: pd.DataFrame, reliable: pd.DataFrame) -> tuple[Figure, p
     of the rewired layers those with a connection that outlived a pruning.
 
     `explored` is that of exploration.explored, of one configuration a rule; `reliable` that of exploration.reliable
-    with strategy and seed; without rows there is no panel (b). Bands are one standard deviation over seeds. The frame
-    is long: panel, strategy, seed, epoch, percent.
+    with strategy and seed, of the same runs. Bands are one standard deviation over seeds. The frame is long: panel,
+    strategy, seed, epoch, percent.
     """
     totals = reliable.groupby(["strategy", "seed", "epoch"], sort=False)[["places", "reliable"]].sum().reset_index()
     totals["percent"] = 100 * totals["reliable"] / totals["places"]
     panels = {"explored": explored, "reliable": totals}
-    panels = {name: frame for name, frame in panels.items() if len(frame)}
-    fig, axes = plt.subplots(1, len(panels), figsize=(7 if len(panels) == 2 else 5, 3.3), squeeze=False)
-    for ax, letter, (panel, frame) in zip(axes[0], "ab", panels.items(), strict=False):
+    fig, axes = plt.subplots(1, 2, figsize=(7, 3.3))
+    for ax, letter, (panel, frame) in zip(axes, "ab", panels.items(), strict=True):
         for rule in (rule for rule in STRATEGIES if rule in set(frame["strategy"])):
             style.seed_lines(ax, frame[frame["strategy"] == rule], "epoch", "percent", rule)
         names = {"explored": "ever connected (% of all places)", "reliable": "outlived a pruning (% of places)"}
         ax.set(xlabel="epoch", title=f"({letter}) {panel}", ylabel=names[panel])
         ax.set_ylim(bottom=0)
-        if panel == "reliable":
-            ax.legend(loc="lower right")  # other runs than in (a)
     chance = explored.dropna(subset="chance").groupby("epoch")["chance"].first()
-    axes[0, 0].plot(chance.index, chance, color="#000000", linestyle=(0, (1, 1.5)), label="any free place alike")
-    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    axes[0].plot(chance.index, chance, color="#000000", linestyle=(0, (1, 1.5)), label="any free place alike")
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
     columns = ["strategy", "seed", "epoch", "percent"]
     return fig, pd.concat([frame[columns].assign(panel=panel) for panel, frame in panels.items()], ignore_index=True)
 

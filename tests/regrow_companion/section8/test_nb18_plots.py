@@ -121,7 +121,6 @@ def test_figures_of_exploration() -> None:
     fig, frame = exploration.figure_b7(one, reliable)
     assert not style.unlabelled_axes(fig) and len(fig.axes) == 2
     assert frame[frame["panel"] == "reliable"]["percent"].tolist() == [15, 20]
-    assert len(exploration.figure_b7(one, reliable[:0])[0].axes) == 1
     final = exploration.final(explored)
     assert len(final) == 12 and (final["epoch"] == 10).all()
     assert not style.unlabelled_axes(exploration.figure_b8(final)[0])
