@@ -1,7 +1,7 @@
-"""Figures B1 to B6: what watched runs show (beyond the paper's Section 5.4).
+"""Figures B1 to B6 and B22: what watched runs show (beyond the paper's Section 5.4).
 
-B1 to B3: who gains connections, who loses them, and who wins, by degree. B4 to B6: dormancy by activation and by
-degree, and what degree says of activity.
+B1 to B3: who gains connections, who loses them, and who wins, by degree; B22: who keeps them, by k-shell. B4 to B6:
+dormancy by activation and by degree, and what degree says of activity.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from regrow_companion.style import Style
 GROUPS = {("fc1", "in"): "hidden 1, in", ("fc2", "in"): "hidden 2, in", ("fc1", "out"): "input, out",
           ("fc2", "out"): "hidden 1, out"}
 WIDEST = 1.0  # points with wider intervals are left out of Figure B2: at the end hardly a connection moves
+FEWEST_KEPT = 1000  # connections over all updates without which Figure B22 says nothing of a tenth
 MIN_EVENTS = 30  # bins with fewer expected events are left out of plots, not of fits
 PHASE_NAMES = {"early": "2-10 % of the updates", "late": "second half"}
 
@@ -193,6 +194,31 @@ def figure_b3(kernel: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     handles, labels = axes[0, 2].get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside upper center", ncols=3)
     return fig, table
+
+
+def kept_by_shell(shells: pd.DataFrame) -> pd.DataFrame:
+    """Incoming connections that an update leaves, percent, all updates after the first; a row per strategy, seed, nodes
+    and tenth of the network's highest shell (10: the core) whose neurons have had FEWEST_KEPT in all."""
+    inner = shells[(shells["side"] == "in") & (shells["phase"] != "first update")]
+    sums = inner.groupby(["strategy", "seed", "nodes", "tenth"])[["kept", "degree"]].sum().reset_index()
+    sums["percent"] = 100 * sums["kept"] / sums["degree"].where(sums["degree"] >= FEWEST_KEPT)
+    return sums.dropna(subset="percent").reset_index(drop=True)
+
+
+def figure_b22(shells: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+    """Connections that an update leaves by the k-shell of their neuron, a panel per hidden layer, a line per growth
+    rule; bands are one standard deviation over seeds. The frame is that of kept_by_shell."""
+    frame = kept_by_shell(shells)
+    fig, axes = plt.subplots(1, 2, figsize=(7, 3.0), sharex=True, sharey=True)
+    for ax, letter, nodes in zip(axes, "ab", LAYERS, strict=True):
+        for rule in _present(frame):
+            panel = frame[(frame["strategy"] == rule) & (frame["nodes"] == nodes)]
+            style.seed_lines(ax, panel, "tenth", "percent", rule, markevery=1)
+        ax.set(title=f"({letter}) {nodes}", xlabel="shell over the highest", xticks=range(0, 11, 2), ylim=(0, 100),
+               xticklabels=["0", "0.2", "0.4", "0.6", "0.8", "core"])
+    axes[0].set_ylabel("left by an update (% of\nincoming connections)")
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    return fig, frame
 
 
 def _of(table: pd.DataFrame, group: tuple[str, str], phase: str) -> pd.DataFrame:

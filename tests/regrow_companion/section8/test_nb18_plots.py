@@ -111,6 +111,16 @@ def test_scatter_shows_every_neuron_of_the_first_moment_of_a_seed() -> None:
     assert set(frame["seed"]) == {0}
 
 
+def test_what_an_update_leaves_by_shell() -> None:
+    rows = [{"phase": phase, "strategy": rule, "seed": seed, "nodes": nodes, "side": side, "tenth": tenth,
+             "degree": 10 if tenth == 3 else 1000, "kept": 10 if side == "out" else 700 if phase == "late" else 500}
+            for phase in ("first update", "early", "late") for rule in STRATEGIES for seed in (0, 1)
+            for nodes in nb18_plots.LAYERS for side in ("in", "out") for tenth in (0, 3, 10)]
+    fig, frame = nb18_plots.figure_b22(pd.DataFrame(rows))
+    assert not style.unlabelled_axes(fig) and set(frame["percent"]) == {60} and set(frame["tenth"]) == {0, 10}
+    assert len(frame) == 3 * 2 * 2 * 2
+
+
 def test_figures_of_exploration() -> None:
     explored = pd.DataFrame([{"key": f"{s}{a}{seed}", "strategy": s, "augment": a, "seed": seed, "epoch": epoch,
                               "percent": 5.0 + epoch, "chance": 5.0 + 2 * epoch, "accuracy": 60.0 + seed}
