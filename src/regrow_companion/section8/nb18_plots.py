@@ -214,7 +214,7 @@ def figure_b22(shells: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         for rule in _present(frame):
             panel = frame[(frame["strategy"] == rule) & (frame["nodes"] == nodes)]
             style.seed_lines(ax, panel, "tenth", "percent", rule, markevery=1)
-        ax.set(title=f"({letter}) {nodes}", xlabel="shell over the highest", xticks=range(0, 11, 2), ylim=(0, 100),
+        ax.set(title=f"({letter}) {nodes}", xlabel="shell, share of the highest", xticks=range(0, 11, 2), ylim=(0, 100),
                xticklabels=["0", "0.2", "0.4", "0.6", "0.8", "core"])
     axes[0].set_ylabel("left by an update (% of\nincoming connections)")
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
