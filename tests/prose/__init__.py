@@ -5,7 +5,13 @@ from prose import (
     findings,
     fullscale,
     nb00,
+    nb01,
+    nb02,
+    nb03,
+    nb04,
     nb05,
+    nb06,
+    nb06b,
     nb07,
     nb08,
     nb09,
@@ -31,7 +37,7 @@ from prose import (
     speed,
 )
 
-LISTS = (readme, findings, nb05, nb08, nb09, nb10, nb11, nb12, nb13, nb14, nb15, nb16, nb17, nb18, nb19, nb21, nb22,
-         nb23, nb24, protocol, fullscale, speed)
+LISTS = (readme, findings, nb01, nb02, nb04, nb05, nb06, nb06b, nb08, nb09, nb10, nb11, nb12, nb13, nb14, nb15, nb16,
+         nb17, nb18, nb19, nb21, nb22, nb23, nb24, protocol, fullscale, speed)
 COMPLETE = LISTS  # pages of which every number is in the list
-LISTS += (site, nb00, nb07, nb20, nb25)  # of these, what comes from records
+LISTS += (site, nb00, nb03, nb07, nb20, nb25)  # of these, what comes from records
