@@ -4,6 +4,7 @@ the records for every number. See `said` for how a sentence is written, and `men
 from prose import (
     findings,
     fullscale,
+    gpu,
     nb00,
     nb01,
     nb02,
@@ -38,6 +39,6 @@ from prose import (
 )
 
 LISTS = (readme, findings, nb01, nb02, nb04, nb05, nb06, nb06b, nb08, nb09, nb10, nb11, nb12, nb13, nb14, nb15, nb16,
-         nb17, nb18, nb19, nb21, nb22, nb23, nb24, protocol, fullscale, speed)
+         nb17, nb18, nb19, nb21, nb22, nb23, nb24, protocol, fullscale, speed, gpu)
 COMPLETE = LISTS  # pages of which every number is in the list
 LISTS += (site, nb00, nb03, nb07, nb20, nb25)  # of these, what comes from records
