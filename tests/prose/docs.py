@@ -178,5 +178,5 @@ CHANGES = Page("CHANGELOG.md", (
 })
 
 COMPLETE = (CLUSTER, SPARSIFY, NOTEBOOKS, BENCH, RESULTS, BEYOND, CHANGES,
-            *(Page(f"docs/{name}.md") for name in ("rules", "runs", "layout", "open")))
+            *(Page(f"docs/{name}.md") for name in ("data", "layout", "open", "rules", "runs")))
 IN_PART = (RELIABILITY, COMPARISON)

@@ -33,7 +33,7 @@ COMMON = [
     _excuse(r"read \d+, work through \d+ minutes", "times, which test_notebooks counts"),
     _excuse(r"^(?:\*\*)?\d\.(?:\*\*)? ", "the number of an item or exercise", re.MULTILINE),
     _excuse(r"[Ee]xercise \d\b", "a reference"),
-    _excuse(r"CIFAR-100?\b|ResNet-5[06]\b|VGG-16\b|LeNet-300-100\b|LeNet-5\b|CD-1\b|k-shells?", "a name"),
+    _excuse(r"CIFAR-100?\b|ResNet-5[06]\b|VGG-16\b|LeNet-300-100\b|LeNet-5\b|CD-1\b|SHA-256\b|k-shells?", "a name"),
     _excuse(r"3072-1024-512-10\b|784-300-100-10\b", "the network, see test_settings_are_those_of_the_study"),
     _excuse(r"\b[Hh]idden (?:layers? )?[123](?: and [123])?\b|[Ll]ayers? [123]\b", "the name of a layer"),
     _excuse(r"\b([13])[×x]\1\b", "the name of a kind of layer"),

@@ -40,7 +40,7 @@ def test_no_excuse_is_out_of_date(lists: ModuleType) -> None:
     assert not [words for words in lists.EXCUSED if not phrase(words).search(text)]
 
 
-NOTEBOOKS = [lists for lists in COMPLETE if lists.PAGE.endswith("ipynb")]
+NOTEBOOKS = [lists for lists in LISTS if lists.PAGE.endswith("ipynb")]
 
 
 @pytest.mark.parametrize("lists", NOTEBOOKS, ids=lambda lists: lists.PAGE)
