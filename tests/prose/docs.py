@@ -150,7 +150,7 @@ BENCH = Page("bench/README.md", (
     "extrapolated from 100 of": SETTING,
     "well above 0, mean": "a definition",
     "ratio crosses 1,": "a definition",
-    "takes 5 to 15 seconds for each precision": "seen once; the page says when and on what",
+    "takes 5 to 15 seconds of a processor for each precision": TRIED,
 })
 
 RESULTS = Page("results/README.md", (), {
