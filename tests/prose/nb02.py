@@ -40,7 +40,7 @@ def colours() -> tuple[int, ...]:
 def crowded() -> float:
     """ERK's first share for the last layer, as a multiple of its places."""
     record = m.topology("random")[0]
-    ends = {name: sum(shape) for name, shape in record.shapes.items()}
+    ends = {name: sum(size) for name, size in record.shapes.items()}
     return 0.05 * m.places() / sum(ends.values()) * ends["fc3"] / m.places("fc3")
 
 
