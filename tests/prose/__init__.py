@@ -2,10 +2,18 @@
 the records for every number. See `said` for how a sentence is written, and `mend` for what to do when one fails."""
 
 from prose import (
+    docs,
     findings,
     fullscale,
+    gpu,
     nb00,
+    nb01,
+    nb02,
+    nb03,
+    nb04,
     nb05,
+    nb06,
+    nb06b,
     nb07,
     nb08,
     nb09,
@@ -29,9 +37,10 @@ from prose import (
     readme,
     site,
     speed,
+    widgets,
 )
 
-LISTS = (readme, findings, nb05, nb08, nb09, nb10, nb11, nb12, nb13, nb14, nb15, nb16, nb17, nb18, nb19, nb21, nb22,
-         nb23, nb24, protocol, fullscale, speed)
+LISTS = (readme, findings, nb01, nb02, nb04, nb05, nb06, nb06b, nb08, nb09, nb10, nb11, nb12, nb13, nb14, nb15, nb16,
+         nb17, nb18, nb19, nb21, nb22, nb23, nb24, protocol, fullscale, speed, gpu, *docs.COMPLETE)
 COMPLETE = LISTS  # pages of which every number is in the list
-LISTS += (site, nb00, nb07, nb20, nb25)  # of these, what comes from records
+LISTS += (site, nb00, nb03, nb07, nb20, nb25, widgets, *docs.IN_PART)  # of these, what comes from records

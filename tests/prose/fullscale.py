@@ -12,7 +12,6 @@ from prose.said import Said, down, up
 from prose.speed import minutes
 from regrow_companion import study
 from regrow_companion.plots.nb08_accuracy import HOURS
-from regrow_companion.runner.index import read_index
 
 PAGE = "docs/fullscale.md"
 PLAN = "measured once by the `plan` above it, for a machine of its time"
@@ -93,7 +92,7 @@ SAID = [
     Said("| {} runs; see [the costs]", lambda: (m.planned(),)),
     Said("{} minutes for all {} |",
          lambda: (m.bench("notebooks").set_index("profile")["seconds"]["replay"] / 60,
-                  len(read_index(m.REPOSITORY / "notebooks" / "index.yml")))),
+                  len(m.notebooks()))),
     Said("`mlp` lists {} runs", lambda: (m.planned("mlp"), sum(queue().values()) == m.planned("mlp"))),
     row(1, "Table 4 on CIFAR-10 (Sections 5.3 and 5.4, all their figures): three growth rules, five seeds"),
     row(2, "the same network never rewired, five seeds"),

@@ -8,6 +8,7 @@ after the last epoch.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,7 @@ from regrow.record import Record
 from regrow.store import Store
 from regrow_companion import claims, paper, study, tail_tables
 from regrow_companion.plots import nb08_accuracy, nb09_degrees, nb11_border, nb11_heat_maps, nb12_dormancy
+from regrow_companion.runner.index import Entry, read_index
 from regrow_companion.section8 import cases, nb19_exploration, nb21_noise
 from regrow_companion.study import REPOSITORY, SHIPPED, STRATEGIES
 
@@ -135,6 +137,13 @@ def above_paper(grow: str, dataset: str = "cifar10", **which: Any) -> float:
 def low_high(values: Iterable[float]) -> tuple[float, float]:
     found = list(values)
     return min(found), max(found)
+
+
+@cache
+def places(*layers: str) -> int:
+    """Weights of the paper's MLP that could be there, in all or in some of its layers."""
+    shapes = topology("random")[0].shapes
+    return sum(math.prod(shape) for name, shape in shapes.items() if name in (layers or shapes))
 
 
 # ---------------------------------------------------------------------------------------- topology, with either border
@@ -344,6 +353,12 @@ def grid() -> int:
 
 def claimed() -> int:
     return len(claims.LEDGER)
+
+
+@cache
+def notebooks() -> tuple[Entry, ...]:
+    """The map of the notebooks."""
+    return read_index(REPOSITORY / "notebooks" / "index.yml")
 
 
 @cache

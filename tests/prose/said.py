@@ -14,8 +14,8 @@ import ast
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,15 @@ class Said:
     def asked(self) -> list[str]:
         """What stands in each mark of the sentence, "" for a value."""
         return [mark[1] for mark in MARK.finditer(self.sentence)]
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the module of a page has, for pages that share a module."""
+
+    PAGE: str
+    SAID: tuple[Said, ...] = ()
+    EXCUSED: Mapping[str, str] = field(default_factory=dict)
 
 
 @cache

@@ -14,7 +14,7 @@ import pytest
 
 from prose import COMPLETE, LISTS, measures, mend, readme, said
 from prose.excuses import COMMON
-from prose.said import Excuse, Said, about, down, phrase, up
+from prose.said import Excuse, Page, Said, about, down, phrase, up
 from regrow_companion import study
 from regrow_companion.plots import nb08_accuracy
 from regrow_companion.study import REPOSITORY
@@ -29,22 +29,22 @@ def test_the_numbers_are_those_of_the_records(page: str, one: Said) -> None:
 
 
 @pytest.mark.parametrize("lists", COMPLETE, ids=lambda lists: lists.PAGE)
-def test_every_number_is_in_a_list(lists: ModuleType) -> None:
+def test_every_number_is_in_a_list(lists: ModuleType | Page) -> None:
     left = said.uncovered(lists.PAGE, lists.SAID, excuses(lists))
     assert not left, "numbers without a source; give each a place in the list:\n" + "\n".join(left)
 
 
 @pytest.mark.parametrize("lists", LISTS, ids=lambda lists: lists.PAGE)
-def test_no_excuse_is_out_of_date(lists: ModuleType) -> None:
+def test_no_excuse_is_out_of_date(lists: ModuleType | Page) -> None:
     text = "\n".join(passage.text for passage in said.passages(lists.PAGE))
     assert not [words for words in lists.EXCUSED if not phrase(words).search(text)]
 
 
-NOTEBOOKS = [lists for lists in COMPLETE if lists.PAGE.endswith("ipynb")]
+NOTEBOOKS = [lists for lists in LISTS if lists.PAGE.endswith("ipynb")]
 
 
 @pytest.mark.parametrize("lists", NOTEBOOKS, ids=lambda lists: lists.PAGE)
-def test_alt_texts_are_those_of_the_committed_figures(lists: ModuleType) -> None:
+def test_alt_texts_are_those_of_the_committed_figures(lists: ModuleType | Page) -> None:
     """So they are what the cell above computed when the figure was drawn. Captions count its seeds."""
     texts = "\n".join(passage.text for passage in said.passages(lists.PAGE) if passage.written)
     for alt, stem in re.findall(r"!\[([^]]+)\]\(\.\./figures/(\w+)\.png\)", texts):
@@ -79,7 +79,7 @@ def test_settings_are_those_of_the_study() -> None:
     assert len(images.train.labels) + len(images.validation.labels) == 12_000
 
 
-def excuses(lists: ModuleType) -> list[Excuse]:
+def excuses(lists: ModuleType | Page) -> list[Excuse]:
     return COMMON + [Excuse(phrase(words), reason) for words, reason in lists.EXCUSED.items()]
 
 

@@ -76,7 +76,7 @@ def _drawn(prune: str, rate: float, seed: int, stage: int, grow: str) -> View:
         else:
             _bars(bars, it.score.abs().numpy(), ~(mask & ~pruned), grown if stage == 4 else grown & False, COMES,
                   "grows", "empty places, lowest score first", f"{style_of(grow).label} growth: score")
-        fig.suptitle(f"{stage + 1} of 5: {list(STAGES.values())[stage]}", y=0.98)
+        fig.suptitle(f"{stage + 1} of {len(STAGES)}: {list(STAGES.values())[stage]}", y=0.98)
         return View(pixels(fig), "Five neurons feed four: a bipartite graph, and the numbers that the rule compares.",
                     _words(it, prune, grow, rate, stage, there))
 
