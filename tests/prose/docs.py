@@ -12,10 +12,13 @@ from torture.command import KINDS
 from bench import sparsify as bench_sparsify
 from bench import tails as bench_tails
 from prose import measures as m
+from prose import nb18
 from prose.said import Page, Said, about
 from regrow import cost
 from regrow.config import RunConfig
 from regrow_companion import study, widgets
+from regrow_companion.section8 import nb18_mechanism
+from regrow_companion.section8.cases import Performed
 
 ADDRESS, TRIED = "an address or a port", "tried once; the page says when and on what"
 SETTING, HISTORY = "a setting of the benchmark", "what the first version had"
@@ -64,6 +67,13 @@ def watched() -> dict[str, int]:
     heads = [json.loads(path.read_text()) for path in (m.SHIPPED / "beyond").glob("*.json")]
     rules = [head["config"]["grow"] for head in heads if "config" in head and "experiment" not in head]
     return {rule: rules.count(rule) for rule in rules}
+
+
+def same_end(run: Performed) -> bool:
+    """Whether a watched run has the accuracies of the shipped record of the same key, in the digits it keeps."""
+    record = next(record for record in m.seeds_of(run.config) if record.config == run.config)
+    return all(run.provenance[f"{part} %"] == round(float(series[-1]), 2)
+               for part, series in (("validation", record.val_accuracy), ("test", record.test_accuracy)))
 
 
 RELIABILITY = Page("docs/reliability.md", (
@@ -159,9 +169,12 @@ RESULTS = Page("results/README.md", (), {
 })
 
 BEYOND = Page("results/beyond/README.md", (
-    Said("so far {} seeds of each growth rule ({} runs are defined)",
-         lambda: (max(watched().values()), m.planned("topology"),
+    Said("{} seeds of each growth rule, with the configurations of the shipped records",
+         lambda: (max(watched().values()),
                   set(watched()) == set(m.STRATEGIES) and len(set(watched().values())) == 1)),
+    Said("Those of random and gradient growth end with these records' accuracies to the last digit",
+         lambda: (all(same_end(run) for run in nb18.seen().runs if run.config.grow != "momentum"),)),
+    Said("and {} tables", lambda: (len(nb18_mechanism.TABLES),)),
 ), {"for notebooks 18 and 19": "their names"})
 
 CHANGES = Page("CHANGELOG.md", (

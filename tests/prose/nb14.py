@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from prose import measures as m
 from prose.said import Said
 from regrow_companion import paper, study
@@ -14,7 +16,7 @@ EXCUSED = {
     "VGG-16 at 90 per cent": "a sparsity",
     "prefers 90 per cent": "a sparsity",
     "at 95 per cent, three at 90, two at 80": "sparsities; the words are in the list",
-    "the MLP at 90 per cent": "a sparsity",
+    "at 90 per cent there is": "a sparsity",
     "$m$ of $n = 5$ runs": "the paper's number of seeds",
     "with $a \\le 100$ and $c \\ge 1$ per cent": "an exercise",
     "all $m$ from 1 to 4": "an exercise",
@@ -26,14 +28,14 @@ EXCUSED = {
 }
 
 
-def loses(grow: str) -> float:
-    """Of five seeds at 95 % to those at 90 %, with the black border."""
-    return m.accuracy(grow, **m.BLACK) - m.accuracy(grow, sparsity=0.9, **m.BLACK)
+def gains(grow: str, **changes: Any) -> float:
+    """Of five seeds at 95 % to those at 90 %."""
+    return m.accuracy(grow, sparsity=0.9, **changes) - m.accuracy(grow, **changes)
 
 
-def below() -> list[float]:
-    """How much our cells at 90 % with the black border are below the paper's."""
-    return [m.printed(rule, table=7, sparsity=0.9).mean - m.accuracy(rule, sparsity=0.9, **m.BLACK)
+def printed_gains(dataset: str = "cifar10") -> list[float]:
+    """The same of the paper's numbers, by rule."""
+    return [m.printed(rule, table=7, sparsity=0.9, dataset=dataset).mean - m.printed(rule, dataset=dataset).mean
             for rule in m.STRATEGIES]
 
 
@@ -61,8 +63,13 @@ SAID = [
     Said("trains the {} runs or goes on with them", lambda: (m.planned("table7"),)),
     Said("{} of its cells have a standard deviation above five points at {95} per cent, {} at {90}, {} at {80}",
          lambda: (wide(0.95), wide(0.9), wide(0.8))),
-    Said("random growth loses {} points, gradient growth loses {} and momentum growth gains {}: the paper's plateau, "
-         "{} to {} points lower",
-         lambda: (loses("random"), loses("gradient"), -loses("momentum"), *m.low_high(below()))),
+    Said("On CIFAR-10 random growth gains {} points over five seeds at {95} per cent, gradient growth gains {} and "
+         "momentum growth gains {}, where the paper's plateau rises by {} to {}",
+         lambda: (*(gains(rule) for rule in m.STRATEGIES), *m.low_high(printed_gains()))),
+    Said("random growth loses {} points, gradient growth loses {} and momentum growth gains {}. On MNIST the paper's "
+         "MLP gains a whole point and ours less than {0.1}",
+         lambda: (-gains("random", **m.BLACK), -gains("gradient", **m.BLACK), gains("momentum", **m.BLACK),
+                  max(gains(rule, dataset="mnist") for rule in m.STRATEGIES) < 0.1,
+                  all(0.8 < gain < 1.2 for gain in printed_gains("mnist")))),
     Said("on MNIST a network that learns ends near {} per cent", lambda: (max(learned()),)),
 ]

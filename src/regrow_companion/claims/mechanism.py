@@ -22,6 +22,7 @@ from regrow_companion.claims.judgement import Claim, Predicate
 INCOMING = (("fc1", "hidden 1"), ("fc2", "hidden 2"))  # layers of weights and the neurons that they lead to
 KINDS = {"grown": "attachment", "lasting": "lasting"}
 EARLY = 0.1  # of the updates
+MORE = 0.1  # an exponent: ten times the connections bring a quarter more
 FIRST, CORE = "first update", 10  # the phase and the tenth of the highest shell that tables of shells call so
 
 
@@ -54,7 +55,7 @@ def correlations(evidence: Evidence, rule: str, column: str, when: float) -> Ite
 
 def connected_gain(evidence: Evidence, rule: str, what: str) -> Iterator[Effect]:
     for layer, values in exponents(evidence, rule, KINDS[what]):
-        yield effect(f"exponent of connections {what}, {rule}{layer}", values)
+        yield effect(f"exponent of connections {what}, {rule}{layer}", values, MORE)
 
 
 def linear_attachment(evidence: Evidence, rule: str) -> Iterator[Effect]:
@@ -119,8 +120,8 @@ def watched(id: str, section: str, text: str, predicate: Predicate, keys: tuple[
 SIGN = "an exponent of incoming connections, 0 where their number plays no part"
 CLAIMS = (
     watched("rich-get-richer", "1, 2", "Neurons with more connections gain more connections.", connected_gain,
-            tuple(product(study.STRATEGIES, KINDS)), f"{SIGN}, above 0: of connections grown, and of those among them "
-            "that outlive the next pruning", main=True),
+            tuple(product(study.STRATEGIES, KINDS)), f"{SIGN}, above {MORE:g}, where ten times the connections bring "
+            "a quarter more: of connections grown, and of those among them that outlive the next pruning", main=True),
     watched("barabasi-albert", "1", "The mechanism is that of the Barabási-Albert model, whatever the growth rule.",
             linear_attachment, EACH_RULE, "there a neuron's chance of a new connection is proportional to its degree: "
             "an exponent of 1, here from 0.5 to 1.5"),
