@@ -282,8 +282,8 @@ class SparseTraining:
                 raise RegrowError(f"The model has been moved to {weight.device} since it was sparsified: call "
                                   "sparsify after model.to(...).")
             if weight.dtype != self._topology.factors[name].dtype:
-                raise RegrowError(f"The weight of {name} has become {weight.dtype} since the model was sparsified: call "
-                                  "sparsify after model.to(...), half() or double(), with an optimizer made after it.")
+                raise RegrowError(f"The weight of {name} has become {weight.dtype} since the model was sparsified: "
+                                  "call sparsify after model.to(...), half() or double(), with a new optimizer.")
 
     def _check_momentum(self, optimizer: Optimizer) -> None:
         states = optimizer_state(optimizer, self._topology.weights).values()

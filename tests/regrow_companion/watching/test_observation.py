@@ -532,7 +532,8 @@ def test_masks_are_refused_for_what_is_wrong_with_them() -> None:
     for masks, sentence in (
             (lambda: None, "function given as masks returned None"), (square, "one mask, and 3 layers"),
             ({"0": square, "0.weight": torch.eye(5)}, "names 0 twice"), ([square, square], "not clear which is whose"),
-            ({"0": square * float("nan")}, "holds NaN"), ({"0": torch.eye(5).log()}, "or infinities"), ({"0": torch.ones(25)}, r"is \(25,\), but its weight is"),
+            ({"0": square * float("nan")}, "holds NaN"), ({"0": torch.eye(5).log()}, "or infinities"),
+            ({"0": torch.ones(25)}, r"is \(25,\), but its weight is"),
             (iter([square] * 3), "not a list_iterator"), ({}, "no mask of a layer")):
         with pytest.raises(DataError, match=sentence):
             regrow.observe(model, masks)
