@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import re
 import sys
 import warnings
@@ -227,6 +228,9 @@ def _unknown(name: str, word: str, argv: Sequence[str]) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     warnings.showwarning = _say_warning
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that knows no ± shows a ? there
+            stream.reconfigure(errors="replace")
     try:
         study.load_own_rules()
         arguments = parsed(argv)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -390,3 +391,11 @@ def test_a_file_is_no_store(command, tmp_path, capsys):
     (tmp_path / "runs").write_text("")
     code, out, err = said(capsys, command, "--store", tmp_path / "runs")
     assert code == 2 and "is a file, so a folder there cannot" in err and out == ""
+
+
+def test_a_terminal_that_knows_no_plus_minus_gets_the_rest(tmp_path):
+    """The numbers of an ASCII locale, or of a redirected old code page."""
+    (tmp_path / "k.txt").write_text("\n".join(map(str, range(1, 60))))
+    done = subprocess.run([sys.executable, "-m", "regrow", "tails", "k.txt", "--xmin", "3", "--sets", "5"],
+                          capture_output=True, cwd=tmp_path, env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0 and re.search(rb"alpha +[0-9.]+ \? [0-9.]+", done.stdout), done.stderr
