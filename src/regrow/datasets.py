@@ -278,7 +278,8 @@ def _checked(facts: Facts, arrays: Mapping[str, np.ndarray], source: Path) -> Ra
         if y.min() < 0 or y.max() >= facts.classes:
             raise DataError(f"y_{part} in {source} has labels from {y.min()} to {y.max()}: "
                             f"the classes are numbered 0 to {facts.classes - 1}.")
-    return RawArrays(*(arrays[key].astype(np.int64) if key.startswith("y") else arrays[key] for key in KEYS))
+    return RawArrays(*(np.ascontiguousarray(arrays[key], np.int64 if key.startswith("y") else np.uint8)
+                       for key in KEYS))  # an array saved in Fortran's order is read in it, which no loop takes
 
 
 def _reason(error: Exception) -> str:

@@ -443,6 +443,12 @@ def load_own() -> None:
             raise
 
 
+def _of_files() -> dict[tuple[str, str], Callable[..., Any]]:
+    """The functions behind the rules that files have registered, by kind and name."""
+    return {(kind, rule): PRUNING[rule] if kind == "prune" else GROWTH[rule].score
+            for kind, listed in OWN.items() for rule in listed}
+
+
 def _run_own(path: Path) -> None:
     try:
         name = f"regrow_rules_{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
@@ -450,6 +456,7 @@ def _run_own(path: Path) -> None:
         raise ConfigError(f"{OWN_RULES} names {path}, which cannot be read ({error.strerror}): mend or unset "
                           "it.") from None
     before = {kind: set(CHOICES[kind]) for kind in OWN}
+    known = _of_files()
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"{OWN_RULES} names {path}, which is not a Python file.")
@@ -458,8 +465,12 @@ def _run_own(path: Path) -> None:
         spec.loader.exec_module(module)
     except RegrowError:
         raise
-    except Exception as error:
-        raise ConfigError(f"{path}, named by {OWN_RULES}, fails: {type(error).__name__}: {error}.") from error
+    except (Exception, SystemExit) as error:  # the latter from a script that wants arguments, say
+        told = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}".rstrip(".: ")
+        raise ConfigError(f"{path}, named by {OWN_RULES}, fails with {told}: mend it.") from error
+    if taken := [rule for (kind, rule), code in known.items() if _of_files()[kind, rule] is not code]:
+        raise ConfigError(f"{path}, named by {OWN_RULES}, registers {taken[0]!r}, as another file there does: give one "
+                          "of both rules another name, or leave one of the files out.")
     new = {kind: [rule for rule in CHOICES[kind] if rule not in before[kind]] for kind in OWN}
     if not any(new.values()):
         raise ConfigError(f"{path}, named by {OWN_RULES}, registers no rule: add @regrow.growth(\"name\") or "

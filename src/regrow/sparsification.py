@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -144,6 +144,12 @@ class SparseTraining:
         self._hooks = ()
         _trainings.discard(self)
 
+    def __reduce__(self) -> NoReturn:
+        """Raise RegrowError: a copy, by copy, deepcopy or pickle, would hang on the optimizer of the original."""
+        raise RegrowError("What sparsify returned cannot be copied or pickled, as it belongs to one optimizer: keep it "
+                          "outside of the model that is copied, save state_dict(), and call sparsify with state= for "
+                          "the copy.")
+
     @property
     def masks(self) -> Mapping[str, Tensor]:
         """Layer -> bool tensor, True where a connection is: a view that is always as the wiring is now."""
@@ -175,6 +181,8 @@ class SparseTraining:
 
         Raises ConfigError for a model that lacks a layer.
         """
+        if not isinstance(copy, nn.Module):
+            raise ConfigError(f"apply_to needs a copy of the model, a torch.nn.Module, not a {type(copy).__name__}.")
         found = find(copy, embeddings=True)
         for name, mask in self.masks.items():
             layer = found.named(name)
@@ -273,6 +281,9 @@ class SparseTraining:
             if weight.device != self._topology.masks[name].device:
                 raise RegrowError(f"The model has been moved to {weight.device} since it was sparsified: call "
                                   "sparsify after model.to(...).")
+            if weight.dtype != self._topology.factors[name].dtype:
+                raise RegrowError(f"The weight of {name} has become {weight.dtype} since the model was sparsified: "
+                                  "call sparsify after model.to(...), half() or double(), with a new optimizer.")
 
     def _check_momentum(self, optimizer: Optimizer) -> None:
         states = optimizer_state(optimizer, self._topology.weights).values()

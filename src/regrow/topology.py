@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -172,17 +172,18 @@ class Topology:
 
     @torch.no_grad()
     def update(self, step: int, total_steps: int, gradients: Mapping[str, Tensor],
-               states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Rewiring]:
+               states: Mapping[str, Mapping[str, Tensor]], frozen: Collection[str] = ()) -> dict[str, Rewiring]:
         """Prune and grow in every layer, each in isolation (Section 4.3), and say what has changed.
 
         `states` is what the optimizer remembers of every weight, see `optimizer_state`. A layer whose gradient the
-        rules read and that got none, as it took no part in the step, stays as it is.
+        rules read and that got none, as it took no part in the step, stays as it is; so do layers that are `frozen`,
+        where what grows would stay at 0.
         """
         config, changes = self.config, {}
         rate, rule = schedule.prune_rate(config, step, total_steps), schedule.growth_rule(config, step, total_steps)
         reads = read_by(config.prune, rule)
         for index, (name, weight) in enumerate(self.weights.items()):
-            if "gradient" in reads and name not in gradients:
+            if name in frozen or ("gradient" in reads and name not in gradients):
                 continue
             state = states.get(name, {})
             momentum = next((state[key] for key in MOMENTA if key in state), None)
@@ -244,7 +245,8 @@ class MaskedOptimizer:
     def update(self, step: int) -> dict[str, Rewiring]:
         """Prune and grow in every layer; what the optimizer remembers of grown connections begins at 0."""
         states = optimizer_state(self.optimizer, self.topology.weights)
-        changes = self.topology.update(step, self.total_steps, self.gradients, states)
+        frozen = [name for name, weight in self.topology.weights.items() if not weight.requires_grad]
+        changes = self.topology.update(step, self.total_steps, self.gradients, states, frozen)
         self.gradients = {}
         return changes
 

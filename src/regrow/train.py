@@ -285,6 +285,9 @@ def check_connections(config: RunConfig, dataset: Dataset) -> None:
     if empty := [name for name, count in counts.items() if count == 0]:
         raise ConfigError(f"sparsity={config.sparsity:g} leaves {', '.join(empty)} without a connection, so nothing "
                           "could be learned: lower it.")
+    if config.is_dynamic and all(count == math.prod(shapes[name]) for name, count in counts.items()):
+        raise ConfigError(f"The wiring would never change, as sparsity={config.sparsity:g} leaves no place empty: "
+                          "raise it, or write preset=dense.")
     if config.is_dynamic and round(config.prune_rate * max(counts.values())) == 0:
         raise ConfigError(f"The wiring would never change, as prune_rate={config.prune_rate:g} of at most "
                           f"{max(counts.values())} connections in a layer is none: raise it, or add prune=none "

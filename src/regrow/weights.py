@@ -96,7 +96,7 @@ class Weight:
         Of a sparse tensor all that it stores counts. Raises DataError as `value` does.
         """
         value = self.value()
-        masks = [mask for mask in self._masks() if mask.shape == value.shape]
+        masks = [mask.expand(value.shape) for mask in self._masks() if _spreads_over(mask, value)]
         if masks:
             return torch.stack([mask.detach().to(value.device) != 0 for mask in masks]).all(0)
         if value.layout in STRUCTURED:
@@ -288,6 +288,11 @@ def _numbers(parameter: Tensor) -> object:
     if parameter.is_meta or parameter.layout != torch.strided or type(parameter).__name__ == "DTensor":
         return id(parameter)
     return parameter.device, parameter.data_ptr(), parameter.numel()
+
+
+def _spreads_over(mask: Tensor, value: Tensor) -> bool:
+    """Whether a mask has the weight's shape, or length 1 along an axis: one entry for a whole unit, say."""
+    return mask.ndim == value.ndim and all(m in (1, n) for m, n in zip(mask.shape, value.shape, strict=True))
 
 
 def _stored(value: Tensor) -> Tensor:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import re
 import sys
 import warnings
@@ -59,7 +60,18 @@ def switch(flag: str, help: str, **how: Any) -> Option:
 def folder(text: str) -> Path:
     if not text:  # as from a shell variable that is not set; it would mean the current folder
         raise argparse.ArgumentTypeError("the name of the folder is empty")
-    return Path(text)
+    path = place(text)
+    if path.exists() and not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is a file, so a folder there cannot be written or read; name another")
+    return path
+
+
+def place(text: str) -> Path:
+    """A path as typed. Shells leave the ~ of --store=~/runs as it is."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # nobody is called so, or HOME is not known
+        raise argparse.ArgumentTypeError(f"the home in {text} is not known; write the path in full") from None
 
 
 _ENGINES = [f"{name}: {what}" for name, what in ENGINES.items()]
@@ -85,7 +97,7 @@ COMMANDS = (
         option("--device", "cpu or cuda[:N] (default: cuda if there is one, else cpu, where checks that need a GPU are "
                "skipped)", default=""),
         switch("--quick", "small cases alone: no sweep and no times"),
-        option("--out", "keep versions, checks and times as JSON, which plan --hardware FILE reads too", type=Path,
+        option("--out", "keep versions, checks and times as JSON, which plan --hardware FILE reads too", type=place,
                metavar="FILE")),
         lambda: SELFTEST),
     Command("models", "parameters, maskable weights and connections per layer of every network", "commands:models", (
@@ -101,7 +113,7 @@ COMMANDS = (
         option("--hardware", "cpu (default) or cuda[:N], measured here in under a minute; or what --save-times, or "
                "selftest --out, wrote on another machine", default="cpu", metavar="DEVICE|FILE"),
         switch("--no-measure", "count runs and arithmetic only, at once"),
-        option("--save-times", "keep the measured step times as JSON", type=Path, metavar="FILE"),
+        option("--save-times", "keep the measured step times as JSON", type=place, metavar="FILE"),
         option("--workers", "also simulate the schedule on so many cores or GPUs: 1,4,16", metavar="N,N"))),
     Command("run", "train what a profile's figures and tables lack; resumes", "commands:run",
             (PROFILE, NEED, STORE, DATA, DEVICE, *SWEEP)),
@@ -119,7 +131,7 @@ COMMANDS = (
     Command("ship", "write compact copies of finished full-scale records to results/", "shipping:ship", (
         NEED, STORE, switch("--accuracy-only", "leave the wiring out: a few kilobytes a run"))),
     Command("report", "write the site, build/PROFILE/site, from what is there", "regenerate:write_report", (
-        PROFILE, option("--build", "folder of executed notebooks and figures, by profile (default build)", type=Path,
+        PROFILE, option("--build", "folder of executed notebooks and figures, by profile (default build)", type=place,
                         metavar="DIR"))),
     Command("claims", "every testable statement of the paper, with its verdict from full-scale records",
             "commands:judge", (
@@ -127,7 +139,7 @@ COMMANDS = (
     Command("tails", "fit a power law to the tail of whole numbers, test it, compare it with other laws",
             "commands:tails", (
         option("file", "text file of whole numbers, one a line or all in one row; .gz, .bz2 and .xz are unpacked; what "
-               "follows # is left out, and so are lines that begin with %% or //", type=Path, metavar="FILE"),
+               "follows # is left out, and so are lines that begin with %% or //", type=place, metavar="FILE"),
         option("--column", "which column of a table: its number from 1, or its name in the first line",
                metavar="N|NAME"),
         switch("--counts", "a table of values and counts: values in --column (default: the first), counts in the next, "
@@ -137,7 +149,7 @@ COMMANDS = (
         option("--xmax", "the largest value possible (default: no end)", type=int, metavar="N"),
         option("--sets", "synthetic sets behind p (default: 2,500, fewer for more than some ten thousand values)",
                type=int, metavar="N"),
-        option("--picture", "also draw it: PATH.svg .png .csv .json", type=Path, metavar="PATH"), JSON)),
+        option("--picture", "also draw it: PATH.svg .png .csv .json", type=place, metavar="PATH"), JSON)),
     Command("beyond", "watch training runs for a question of Section 8 and write the tables of its notebook",
             "section8.command:beyond", (
         option("name", "mechanism: who gains and loses connections, who is active; layers: connections move between "
@@ -145,7 +157,7 @@ COMMANDS = (
                "ConvNets break, and on what that depends", metavar="NAME"),
         option("--runs", "only the first N cases: one seed of each, then the next", type=int, metavar="N"),
         option("--out", "folder of tables (default: STORE/beyond/tables, or results/beyond in profile paper)",
-               type=Path, metavar="DIR"),
+               type=place, metavar="DIR"),
         PROFILE, STORE, DATA)),
     Command("torture", "kill, damage, starve and mislead regrow for a while and count what was lost: nothing",
             "commands:torture", (
@@ -216,6 +228,9 @@ def _unknown(name: str, word: str, argv: Sequence[str]) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     warnings.showwarning = _say_warning
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that knows no ± shows a ? there
+            stream.reconfigure(errors="replace")
     try:
         study.load_own_rules()
         arguments = parsed(argv)

@@ -43,7 +43,7 @@ def save_figure(fig: Figure, stem: str, *, data: pd.DataFrame, alt: str, out: Pa
     the runs it was drawn from. A figure of the quick profile gets QUICK_MARK below its bottom right corner. Raises
     FigureError for an empty alt, data or figure and for axes without labels.
     """
-    _check_stem(stem)
+    check_stem(stem)
     if len(alt.strip()) < MIN_ALT:
         raise FigureError(f"{stem} needs an alt text of at least {MIN_ALT} characters that says what the figure shows.")
     if data.empty:
@@ -89,7 +89,7 @@ def _picture(fig: Figure, kind: str, texts: dict[str, Any]) -> bytes:
 def save_table(frame: pd.DataFrame, stem: str, *, out: Path, profile: str, caption: str,
                records: Sequence[Record] = ()) -> Path:
     """Write out/stem.csv .md .json, each one atomically, and return the path of the md. Raises FigureError if empty."""
-    _check_stem(stem)
+    check_stem(stem)
     if frame.empty or not caption.strip():
         raise FigureError(f"{stem} needs at least one row and a caption.")
     files = {"csv": _csv(frame), "md": _markdown(frame, caption, profile)}
@@ -113,7 +113,8 @@ def _markdown(frame: pd.DataFrame, caption: str, profile: str) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
-def _check_stem(stem: str) -> None:
+def check_stem(stem: str) -> None:
+    """Raise FigureError for what cannot be the name of a figure's files."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", stem):
         raise FigureError(f"{stem!r} is no name for a file; use letters, digits, - and _, as in fig05.")
 

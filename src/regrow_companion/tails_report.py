@@ -98,7 +98,12 @@ def text(report: dict[str, Any]) -> str:
 
 
 def check_picture(path: Path, source: Path) -> None:
-    """Raise ConfigError if one of the four files of a picture would replace `source`, the file of numbers."""
+    """Raise ConfigError if one of the four files of a picture would replace `source`, the file of numbers, and
+    FigureError if they cannot be called so: before the half minute that a test may take.
+    """
+    from regrow_companion.figures import check_stem  # matplotlib, for those who ask for a picture
+
+    check_stem(_stem(path))
     for target in (path.parent / f"{_stem(path)}{ending}" for ending in PICTURES):
         try:
             same = target.samefile(source)

@@ -297,6 +297,14 @@ def _npy():
     return file.getvalue()
 
 
+def test_images_saved_in_fortrans_order_are_laid_out_like_any_others(tmp_path):
+    """As of a transposed or a Matlab array; the compiled loops take C's order alone."""
+    arrays = _arrays("mnist")
+    np.savez(tmp_path / "mnist.npz", **arrays | {"x_train": np.asfortranarray(arrays["x_train"])})
+    read = datasets.read("mnist", tmp_path)
+    assert read.x_train.flags.c_contiguous and np.array_equal(read.x_train, arrays["x_train"])
+
+
 @pytest.mark.parametrize("content", [b"", b"hello", _npz_bytes()[:-300], _npz_bytes()[:5000], _flipped_in_the_middle(),
                                      _zip_of_text(), _npy(), None],
                          ids=["empty", "text", "tail cut", "half", "flipped bytes", "zip of text", "npy", "folder"])

@@ -88,6 +88,8 @@ def test_the_key_of_a_rule_from_a_file_covers_what_the_file_uses(tmp_path: Path)
 @pytest.mark.parametrize(("text", "sentence"), [
     ("x = 1", "registers no rule"),
     ("1 / 0", "ZeroDivisionError: division by zero"),
+    ("raise ValueError('two\\nlines')", "ValueError: two lines"),
+    ("import sys\nsys.exit('usage: mine.py FILE')", "SystemExit: usage: mine.py FILE"),
     ("import regrow\n@regrow.growth('random')\ndef f(layer): ...", "built-in rule 'random' already"),
     ("import regrow\n@regrow.growth('a>b')\ndef f(layer): ...", "cannot be called 'a>b'"),
     (None, "cannot be read"),
@@ -108,6 +110,18 @@ def test_a_bad_file_is_a_sentence_also_where_it_is_met_first(tmp_path: Path) -> 
     """In a fresh process the file runs while the built-in rules are being imported."""
     done = run(tmp_path / "missing.py", "-m", "regrow", "status")
     assert done.returncode == 2 and "cannot be read" in done.stderr and len(done.stderr.strip().splitlines()) == 1
+
+
+def test_two_files_with_a_rule_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
+    """The second one would replace the first in silence, also where it brings another rule as well."""
+    for name, more in (("first", ""), ("second", "other"), ("third", "")):
+        lines = [f"@regrow.growth('{rule}')\ndef f(layer): return layer.weight" for rule in ("same", more) if rule]
+        (tmp_path / f"{name}.py").write_text("\n".join(["import regrow", *lines]))
+    for other in ("second", "third"):
+        both = Path(f"{tmp_path / 'first.py'}{os.pathsep}{tmp_path / other}.py")
+        done = run(both, "-m", "regrow", "status", "--store", str(tmp_path))
+        assert done.returncode == 2 and f"{other}.py, named by" in done.stderr
+        assert "registers 'same', as another file there does" in done.stderr
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import io
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -601,6 +602,22 @@ def test_a_layer_that_took_no_part_in_an_update_step_is_left_alone() -> None:
     assert changes is not None and list(changes) == ["fc1"] and sparse.masks["fc2"] is before["fc2"]
 
 
+@pytest.mark.parametrize("grow", ["random", "momentum"])
+def test_a_layer_that_is_frozen_later_keeps_its_connections(grow: str) -> None:
+    """Half of them would be exchanged for zeros that never learn."""
+    model, _optimizer, sparse = begun(grow=grow)
+    trained(model, sparse, steps=1)
+    weight = model.get_parameter("fc1.weight").requires_grad_(False)
+    before = weight.clone()
+    trained(model, sparse, steps=5)
+    assert torch.equal(weight, before) and is_sparse(sparse)
+    weight.requires_grad_(True)
+    passed(model)
+    sparse.step()
+    trained(model, sparse, steps=2)
+    assert not torch.equal(weight != 0, before != 0)  # it goes on
+
+
 def test_momentum_growth_may_rank_the_optimizers_own_momentum() -> None:
     for kind in ("momentum", "adamw"):
         model, _optimizer, sparse = begun(kind=kind, preset="snfs", grow="momentum")
@@ -803,6 +820,24 @@ def test_a_model_that_was_moved_or_changed_is_noticed() -> None:
         passed(moved[0])
         with pytest.raises(RegrowError, match="has been moved to cpu"):
             moved[2].step()
+
+
+def test_a_model_of_another_precision_is_noticed() -> None:
+    model, _optimizer, sparse = begun(kind="sgd", grow="momentum")
+    model.double()
+    cross_entropy(model(batch()[0].double()), batch()[1]).backward()
+    with pytest.raises(RegrowError, match="fc1 has become torch.float64 .* call sparsify after"):
+        sparse.step()
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_sparse_training_is_no_part_of_a_copy(copied: Callable[[Any], Any]) -> None:
+    """As when it is an attribute of the model that an average of weights copies."""
+    model, _optimizer, sparse = begun()
+    with pytest.raises(RegrowError, match="keep it outside of the model"):
+        copied(sparse)
+    with pytest.raises(ConfigError, match="not a OrderedDict"):
+        sparse.apply_to(model.state_dict())  # type: ignore[arg-type]
 
 
 def test_an_optimizer_that_cannot_step_the_model_sparsely_is_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -144,6 +145,7 @@ MISTAKES = [  # command line, what the sentence must name
     (["train", *WORDS, "epochs=3"], "epochs is given twice"),
     (["train", *WORDS, "--store", "a", "--store", "b"], "--store is given twice"),
     (["train", *WORDS, "sparsity=0.99999"], "fc1, fc2, fc3 without a connection"),
+    (["train", *WORDS, "sparsity=1e-9"], "leaves no place empty: raise it"),
     (["train", *WORDS, "prune_rate=0"], "prune_rate=0 of at most"),
     (["train", "--only", "table4"], "train has no option --only; plan, run"),
     (["run", "--epochs", "3"], "'train epochs=3' trains one"),
@@ -368,3 +370,32 @@ def test_as_a_program(tmp_path):
                           capture_output=True, text=True, timeout=60)
     assert good.returncode == 0 and json.loads(good.stdout)["total"]["done"] == 0 and good.stderr == ""
     assert not (tmp_path / "s").exists(), "looking writes nothing"
+
+
+# ---- paths ----
+
+
+def test_a_tilde_after_an_equals_sign_is_home(tmp_path, monkeypatch, capsys):
+    """Shells leave it as it is, and a folder called ~ is a trap."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    code, _, err = said(capsys, "train", *WORDS, "--store=~/runs")
+    assert code == 0 and list((tmp_path / "runs" / "records").glob("*.npz")) and not (tmp_path / "~").exists(), err
+    code, _, err = said(capsys, "status", "--store", "~nobody-is-called-so/runs")
+    assert code == 2 and "write the path in full" in err
+
+
+@pytest.mark.parametrize("command", ["status", "claims", "ship"])
+def test_a_file_is_no_store(command, tmp_path, capsys):
+    """Nothing is found in it, which would look like a store without runs."""
+    (tmp_path / "runs").write_text("")
+    code, out, err = said(capsys, command, "--store", tmp_path / "runs")
+    assert code == 2 and "is a file, so a folder there cannot" in err and out == ""
+
+
+def test_a_terminal_that_knows_no_plus_minus_gets_the_rest(tmp_path):
+    """The numbers of an ASCII locale, or of a redirected old code page."""
+    (tmp_path / "k.txt").write_text("\n".join(map(str, range(1, 60))))
+    done = subprocess.run([sys.executable, "-m", "regrow", "tails", "k.txt", "--xmin", "3", "--sets", "5"],
+                          capture_output=True, cwd=tmp_path, env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0 and re.search(rb"alpha +[0-9.]+ \? [0-9.]+", done.stdout), done.stderr

@@ -176,6 +176,8 @@ MISTAKES = [  # content, options, what the sentence must name
     (b"3\n4\n5\n6\n", ["--xmn", "3"], "--xmin"),
     (b"3\n4\n5\n6\n", ["--picture", "/dev/null/x.png"], "cannot be written to /dev/null"),
     (b"3\n4\n5\n6\n", ["--picture", "a b.png"], "'a b'"),
+    (b"5\n5\n5\n", [], "a test needs a tail of several different values"),
+    (b"0\n0\n", [], "a power law needs values of 1 and more"),
 ]
 
 

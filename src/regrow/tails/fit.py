@@ -185,7 +185,8 @@ def _candidates(values: NDArray[np.int64], xmax: int | None) -> tuple[NDArray[np
     end = ends(1, xmax)[1]
     distinct, counts = np.unique(values[(values >= 1) & (values < end)], return_counts=True)
     if not distinct.size:
-        raise DataError(f"The tail is empty: none of {values.size} values lies in {_range(1, xmax)}.")
+        raise DataError(f"The tail is empty: none of {values.size} values lies in {_range(1, xmax)}; a power law needs "
+                        "values of 1 and more.")
     return distinct, counts, end
 
 
@@ -201,7 +202,7 @@ def check_fitted(values: NDArray[np.int64], fit: TailFit) -> None:
                           f"{type(fit).__name__}.")
     for flag, remark in zip(fit.flags, fit.remarks, strict=True):
         if flag in ("empty", "degenerate"):
-            raise DataError(remark)
+            raise DataError(f"{remark.removesuffix('.')}; a test needs a tail of several different values.")
     if values.size != fit.n:
         raise DataError(f"The fit is of {fit.n} values, but {values.size} were given; pass those that were fitted.")
     start, end = ends(*bounds(fit.xmin, fit.xmax))

@@ -70,6 +70,10 @@ def print_plan(arguments: Namespace) -> int:
     A run that several need counts where it is first needed.
     """
     workers = _workers(arguments.workers)
+    if arguments.jobs < 0:
+        raise ConfigError(f"--jobs must be 1 or more, not {arguments.jobs}.")
+    if arguments.no_measure and (arguments.save_times or workers):
+        raise ConfigError("--no-measure leaves no step times for --save-times or --workers: leave it out.")
     needs, store = needs_of(arguments), store_of(arguments)
     every = study.distinct(needs, arguments.profile)
     stand = dict(zip(every, statuses(store, every, heartbeat.read(store.root)), strict=True))
@@ -118,8 +122,6 @@ def print_plan(arguments: Namespace) -> int:
 def _measured(arguments: Namespace, left: Sequence[RunConfig]) -> StepTimes:
     """Step times of this machine, or those of a file."""
     hardware = str(arguments.hardware)
-    if arguments.jobs < 0:
-        raise ConfigError(f"--jobs must be 1 or more, not {arguments.jobs}.")
     if not re.fullmatch(r"cpu|cuda(:[0-9]+)?", hardware):
         return step_times.load(Path(hardware))
     jobs = arguments.jobs or (default_jobs() if hardware == "cpu" else 1)

@@ -115,8 +115,9 @@ def _array(mask: Any, weight: Weight) -> NDArray[Any]:
         array = np.asarray(None)
     if array.dtype.kind not in "biufc":
         raise DataError(f"The mask of {weight.name} must be an array of zeros and ones, not {_kind(mask)}.")
-    if array.dtype.kind in "fc" and np.isnan(array).any():
-        raise DataError(f"The mask of {weight.name} holds NaN: where a connection is, is not clear.")
+    if array.dtype.kind in "fc" and not np.isfinite(array).all():  # infinities: as of a mask that is added
+        raise DataError(f"The mask of {weight.name} holds NaN or infinities, so that it is not clear where a "
+                        "connection is: give zeros and ones.")
     return array
 
 

@@ -133,7 +133,7 @@ def _input(fig: Figure, ax: Axes, watch: Seen, image_shape: tuple[int, int, int]
     inputs = next(iter(watch.out_degree.values()))[-1]
     try:
         heat = input_heat_map(inputs, image_shape)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise DataError(f"No heat map for image_shape={image_shape}: {error}") from None
     fig.colorbar(style.heat_map(ax, heat), ax=ax, label="connections")
     ax.set_title("connections per pixel, last look")

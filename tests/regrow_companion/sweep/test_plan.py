@@ -66,6 +66,14 @@ def test_what_was_not_measured_has_no_hours(tmp_path, times, capsys):
     assert re.search(r"fig12 .* not measured", out) and "step times" not in out
 
 
+@pytest.mark.parametrize(("options", "sentence"), [
+    (("--save-times", "times.json"), "leaves no step times for --save-times"),
+    (("--workers", "4"), "leaves no step times for"), (("--jobs", "-1"), "--jobs must be 1 or more, not -1")])
+def test_options_that_would_do_nothing_are_refused(options, sentence, tmp_path, capsys):
+    argv = ["plan", "--only", "fig12", "--store", str(tmp_path), "--no-measure", *options]
+    assert cli.main(argv) == 2 and sentence in capsys.readouterr().err
+
+
 def test_gpus_that_runs_share(tmp_path, capsys):
     """Two at once on a GPU halve the GPU-hours of each."""
     configs = study.runs("table3", "paper")

@@ -485,6 +485,21 @@ def test_a_model_is_traced_without_being_changed() -> None:
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
+def test_a_layers_mask_of_whole_units_is_spread_over_their_weights() -> None:
+    """As layers have it that switch neurons or channels off: one entry for each."""
+    for layer, shape in ((nn.Linear(6, 4), (4, 1)), (nn.Linear(6, 4), (1, 6)), (nn.Conv2d(6, 4, 3), (4, 1, 1, 1))):
+        mask = torch.ones(shape)
+        mask.view(-1)[1] = 0
+        layer.register_buffer("mask", mask)
+        watch, there = regrow.observe(layer), np.broadcast_to(mask.numpy() != 0, layer.weight.shape)
+        assert np.array_equal(watch.last["weight"], there)
+
+
+def test_no_heat_map_without_the_shape_of_an_image() -> None:
+    with pytest.raises(DataError, match="No heat map for image_shape=28"):
+        regrow.observe(sparse_mlp()).figure(28)  # type: ignore[arg-type]
+
+
 # ---- files of somebody else's ----
 
 
@@ -517,7 +532,8 @@ def test_masks_are_refused_for_what_is_wrong_with_them() -> None:
     for masks, sentence in (
             (lambda: None, "function given as masks returned None"), (square, "one mask, and 3 layers"),
             ({"0": square, "0.weight": torch.eye(5)}, "names 0 twice"), ([square, square], "not clear which is whose"),
-            ({"0": square * float("nan")}, "holds NaN"), ({"0": torch.ones(25)}, r"is \(25,\), but its weight is"),
+            ({"0": square * float("nan")}, "holds NaN"), ({"0": torch.eye(5).log()}, "or infinities"),
+            ({"0": torch.ones(25)}, r"is \(25,\), but its weight is"),
             (iter([square] * 3), "not a list_iterator"), ({}, "no mask of a layer")):
         with pytest.raises(DataError, match=sentence):
             regrow.observe(model, masks)
