@@ -22,7 +22,7 @@ COLOURS = {"sparse": style_of("gradient").colour, "dense": style_of("dense").col
            "torch CSR": style_of("random").colour, "scipy": style_of("momentum").colour}
 MARKERS = {"sparse": "o", "dense": "s", "dense, oneDNN": "P", "torch CSR": "^", "scipy": "D"}
 LABELS = {"sparse": "sparse engine", "dense": "masked-dense PyTorch",
-          "dense, oneDNN": "the same, products by oneDNN", "torch CSR": "PyTorch CSR", "scipy": "scipy.sparse"}
+          "dense, oneDNN": "masked-dense, products by oneDNN", "torch CSR": "PyTorch CSR", "scipy": "scipy.sparse"}
 
 
 def plot(folder: Path = RESULTS) -> Path:
@@ -47,7 +47,7 @@ def plot(folder: Path = RESULTS) -> Path:
 
 def figure(table: pd.DataFrame, hardware: str) -> Figure:
     """Milliseconds per step against connections, both logarithmic, with quartiles, the fit and the break-even."""
-    fig = Figure(figsize=(7.0, 3.8), layout="constrained")
+    fig = Figure(figsize=(7.0, 4.3), layout="constrained")
     ax = fig.add_subplot()
     for name, part in table.groupby("engine", sort=False):
         part = part.sort_values("connections")
@@ -69,7 +69,7 @@ def figure(table: pd.DataFrame, hardware: str) -> Figure:
            title=f"A training step of the 3072-1024-512-10 MLP, batch 128, one thread\n{hardware}")
     ax.set_ylim(top=1.6 * table["ms_q3"].max())  # room for the label above the dense line
     _logarithmic(ax)
-    ax.legend(loc="lower right", frameon=True, framealpha=1, edgecolor="none")
+    fig.legend(loc="outside lower center", ncols=2)
     return fig
 
 

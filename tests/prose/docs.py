@@ -132,7 +132,7 @@ BENCH = Page("bench/README.md", (
          lambda: (about(bench_minutes(), 5), bench_minutes("notebooks") > bench_minutes() / 2)),
     Said("batch {}, at {} densities: batch (gather",
          lambda: (RunConfig.batch_size, m.bench("engines")["density"].nunique())),
-    Said("torch CSR and scipy.sparse at {} and {}",
+    Said("at {} and {} also torch CSR, scipy.sparse, and the dense engine",
          lambda: sorted(m.bench("engines").query("engine in ('torch CSR', 'scipy')")["density"].unique())[::-1]),
     Said("the first topology update, p = {}, per", lambda: (RunConfig.prune_rate,)),
     Said("the {} steps before it", lambda: (RunConfig.update_interval,)),
