@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from regrow_companion import study
-from regrow_companion.claims.degrees import EACH_FAST, EACH_RULE
+from regrow_companion.claims.degrees import EACH_RULE, FAST
 from regrow_companion.claims.effects import Effect, NotMeasured, effect, paired
 from regrow_companion.claims.evidence import PAPER, Evidence
 from regrow_companion.claims.judgement import Claim, Predicate
@@ -64,11 +64,10 @@ def linear_attachment(evidence: Evidence, rule: str) -> Iterator[Effect]:
         yield effect(f"exponent of connections grown, {rule}{layer}", values, 1.5, above=False)
 
 
-def attach_faster(evidence: Evidence, rule: str) -> Iterator[Effect]:
-    both = (exponents(evidence, name, "attachment", EARLY) for name in (rule, "random"))
-    for (layer, ours), (_, random) in zip(*both, strict=True):
-        yield effect(f"exponent of connections grown in the first tenth of training, {rule} - random{layer}",
-                     paired(ours, random))
+def attach_faster(evidence: Evidence, rule: str, nodes: str) -> Iterator[Effect]:
+    ours, random = (dict(exponents(evidence, name, "attachment", EARLY))[f", {nodes}"] for name in (rule, "random"))
+    yield effect(f"exponent of connections grown in the first tenth of training, {rule} - random, {nodes}",
+                 paired(ours, random))
 
 
 def correlated(evidence: Evidence, rule: str, column: str, label: str) -> Iterator[Effect]:
@@ -126,7 +125,8 @@ CLAIMS = (
             linear_attachment, EACH_RULE, "there a neuron's chance of a new connection is proportional to its degree: "
             "an exponent of 1, here from 0.5 to 1.5"),
     watched("accelerate", "1, 7", "Gradient and momentum growth drive preferential attachment more strongly.",
-            attach_faster, EACH_FAST, "a larger exponent of connections grown, in the first tenth of training"),
+            attach_faster, tuple(product(FAST, (nodes for _, nodes in INCOMING))), "a larger exponent of connections "
+            "grown, in the first tenth of training without the very first update"),
     watched("activation", "7", "Neurons with more connections are more active.", connected_are_active, EACH_RULE,
             "rank correlation above 0.5 at the end, larger than before training"),
     watched("updates", "7", "Neurons with fewer connections receive smaller gradient updates.", connected_learn_more,
