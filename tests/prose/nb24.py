@@ -100,8 +100,8 @@ SAID = [
     Said("ConvNet ends at {} to {}. Random growth goes on, to {} to {}",
          lambda: (*m.low_high(value for rule in m.SCORES for value in unequal(LONG, rule)),
                   *m.low_high(unequal(LONG, "random")))),
-    Said("{} to {} % under gradient growth, {} to {} % under momentum growth, {} to {} % under random growth",
-         lambda: [100 * end for rule in ("gradient", "momentum", "random") for end in m.low_high(dead(LONG, rule))]),
+    Said("{} % under gradient growth, {} % under momentum growth, {} % under random growth",
+         lambda: [100 * float(np.mean(list(dead(LONG, rule)))) for rule in ("gradient", "momentum", "random")]),
     Said("The network with the fewest dead ones is the most accurate: {} % of validation images with random growth, "
          "{} % with momentum and {} % with gradient growth",
          lambda: (*(validation(LONG, rule).mean() for rule in ("random", "momentum", "gradient")),
