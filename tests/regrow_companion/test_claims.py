@@ -760,8 +760,8 @@ def test_exponents_are_weighted_and_leave_the_first_update_out() -> None:
     def found(name: str) -> dict[str, list[float]]:
         return {part.name: [one.mean for one in part.effects] for part in BY_ID[name].parts(evidence)}
 
-    assert found("rich-get-richer")["random, grown"] == [1.75, 1.75]
-    assert found("rich-get-richer")["momentum, lasting"] == [3, 3]
+    assert found("rich-get-richer")["random, grown, hidden 1"] == [1.75]
+    assert found("rich-get-richer")["momentum, lasting, hidden 2"] == [3]
     assert found("barabasi-albert")["gradient"] == [1.75] * 4
     assert found("newborns")["random"] == pytest.approx([-7 / 5] * 2)
     assert {one.above for part in BY_ID["newborns"].parts(evidence) for one in part.effects} == {False}

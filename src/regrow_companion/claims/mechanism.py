@@ -20,6 +20,7 @@ from regrow_companion.claims.evidence import PAPER, Evidence
 from regrow_companion.claims.judgement import Claim, Predicate
 
 INCOMING = (("fc1", "hidden 1"), ("fc2", "hidden 2"))  # layers of weights and the neurons that they lead to
+HIDDEN = tuple(nodes for _, nodes in INCOMING)
 KINDS = {"grown": "attachment", "lasting": "lasting"}
 EARLY = 0.1  # of the updates
 MORE = 0.1  # an exponent: ten times the connections bring a quarter more
@@ -53,9 +54,9 @@ def correlations(evidence: Evidence, rule: str, column: str, when: float) -> Ite
         yield f", {nodes}", group.set_index("seed")[column]
 
 
-def connected_gain(evidence: Evidence, rule: str, what: str) -> Iterator[Effect]:
-    for layer, values in exponents(evidence, rule, KINDS[what]):
-        yield effect(f"exponent of connections {what}, {rule}{layer}", values, MORE)
+def connected_gain(evidence: Evidence, rule: str, what: str, nodes: str) -> Iterator[Effect]:
+    values = dict(exponents(evidence, rule, KINDS[what]))[f", {nodes}"]
+    yield effect(f"exponent of connections {what}, {rule}, {nodes}", values, MORE)
 
 
 def linear_attachment(evidence: Evidence, rule: str) -> Iterator[Effect]:
@@ -119,14 +120,15 @@ def watched(id: str, section: str, text: str, predicate: Predicate, keys: tuple[
 SIGN = "an exponent of incoming connections, 0 where their number plays no part"
 CLAIMS = (
     watched("rich-get-richer", "1, 2", "Neurons with more connections gain more connections.", connected_gain,
-            tuple(product(study.STRATEGIES, KINDS)), f"{SIGN}, above {MORE:g}, where ten times the connections bring "
-            "a quarter more: of connections grown, and of those among them that outlive the next pruning", main=True),
+            tuple(product(study.STRATEGIES, KINDS, HIDDEN)), f"{SIGN}, above {MORE:g}, where ten times the connections "
+            "bring a quarter more: of connections grown, and of those among them that outlive the next pruning",
+            main=True),
     watched("barabasi-albert", "1", "The mechanism is that of the Barabási-Albert model, whatever the growth rule.",
             linear_attachment, EACH_RULE, "there a neuron's chance of a new connection is proportional to its degree: "
             "an exponent of 1, here from 0.5 to 1.5"),
     watched("accelerate", "1, 7", "Gradient and momentum growth drive preferential attachment more strongly.",
-            attach_faster, tuple(product(FAST, (nodes for _, nodes in INCOMING))), "a larger exponent of connections "
-            "grown, in the first tenth of training without the very first update"),
+            attach_faster, tuple(product(FAST, HIDDEN)), "a larger exponent of connections grown, in the first tenth "
+            "of training without the very first update"),
     watched("activation", "7", "Neurons with more connections are more active.", connected_are_active, EACH_RULE,
             "rank correlation above 0.5 at the end, larger than before training"),
     watched("updates", "7", "Neurons with fewer connections receive smaller gradient updates.", connected_learn_more,
