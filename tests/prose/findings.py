@@ -59,7 +59,7 @@ SAID = [
     Said("dense, all {} million weights | {} ± {} | not trained yet with this border | | {} |",
          lambda: (m.topology("random")[0].total_weights / 1e6, m.printed("dense", table=3).mean,
                   m.printed("dense", table=3).std, m.trained(**study.DENSE))),
-    Said("each mean lies within a point of its: {} to {} higher on the test images",
+    Said("our means are close to its: {} to {} points higher on the test images",
          lambda: m.low_high(m.each(m.above_paper))),
     Said("as JPEG, {} to {} higher on lossless validation images",
          lambda: m.low_high(m.above_paper(rule, part="validation") for rule in m.STRATEGIES)),
