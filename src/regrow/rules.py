@@ -468,7 +468,8 @@ def _run_own(path: Path) -> None:
     except (Exception, SystemExit) as error:  # the latter from a script that wants arguments, say
         told = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}".rstrip(".: ")
         raise ConfigError(f"{path}, named by {OWN_RULES}, fails with {told}: mend it.") from error
-    if taken := [rule for (kind, rule), code in known.items() if _of_files()[kind, rule] is not code]:
+    now = _of_files()
+    if taken := [name[1] for name, code in known.items() if now[name] is not code]:
         raise ConfigError(f"{path}, named by {OWN_RULES}, registers {taken[0]!r}, as another file there does: give one "
                           "of both rules another name, or leave one of the files out.")
     new = {kind: [rule for rule in CHOICES[kind] if rule not in before[kind]] for kind in OWN}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 
 import yaml
@@ -64,9 +65,7 @@ def beyond_section_8() -> list[str]:
 
 def watched() -> dict[str, int]:
     """Watched runs in results/beyond, by growth rule."""
-    heads = [json.loads(path.read_text()) for path in (m.SHIPPED / "beyond").glob("*.json")]
-    rules = [head["config"]["grow"] for head in heads if "config" in head and "experiment" not in head]
-    return {rule: rules.count(rule) for rule in rules}
+    return Counter(run.config.grow for run in nb18.seen().runs)
 
 
 def same_end(run: Performed) -> bool:

@@ -18,28 +18,26 @@ from regrow_companion.claims.degrees import EACH_RULE, FAST
 from regrow_companion.claims.effects import Effect, NotMeasured, effect, paired
 from regrow_companion.claims.evidence import PAPER, Evidence
 from regrow_companion.claims.judgement import Claim, Predicate
+from regrow_companion.section8 import nb18_attachment as attachment
 
-INCOMING = (("fc1", "hidden 1"), ("fc2", "hidden 2"))  # layers of weights and the neurons that they lead to
-HIDDEN = tuple(nodes for _, nodes in INCOMING)
+INCOMING = {"hidden 1": "fc1", "hidden 2": "fc2"}  # neurons and the layer of weights that leads to them
 KINDS = {"grown": "attachment", "lasting": "lasting"}
 EARLY = 0.1  # of the updates
 MORE = 0.1  # an exponent: ten times the connections bring a quarter more
-FIRST, CORE = "first update", 10  # the phase and the tenth of the highest shell that tables of shells call so
 
 
-def exponents(evidence: Evidence, rule: str, kind: str, until: float = 1.0) -> Iterator[tuple[str, pd.Series]]:
-    """By hidden layer: the mean exponent of incoming connections by seed, weighted by information."""
+def exponents(evidence: Evidence, rule: str, kind: str, nodes: str, until: float = 1.0) -> pd.Series:
+    """The mean exponent of a hidden layer's incoming connections by seed, weighted by information."""
     every = evidence.watched("exponents")
     of_rule = every[(every["strategy"] == rule) & (every["side"] == "in")]
     if of_rule.empty:
         raise NotMeasured("watched", PAPER[rule])
-    for layer, nodes in INCOMING:
-        found = {}
-        for seed, run in of_rule[of_rule["layer"] == layer].groupby("seed"):
-            late = run.sort_values("step").iloc[1:1 + round(until * (len(run) - 1))]
-            known = late[np.isfinite(late[kind]) & (late[f"{kind}_information"] > 0)]
-            found[seed] = float(np.average(known[kind], weights=known[f"{kind}_information"])) if len(known) else np.nan
-        yield f", {nodes}", pd.Series(found)
+    found = {}
+    for seed, run in of_rule[of_rule["layer"] == INCOMING[nodes]].groupby("seed"):
+        late = run.sort_values("step").iloc[1:1 + round(until * (len(run) - 1))]
+        known = late[np.isfinite(late[kind]) & (late[f"{kind}_information"] > 0)]
+        found[seed] = float(np.average(known[kind], weights=known[f"{kind}_information"])) if len(known) else np.nan
+    return pd.Series(found)
 
 
 def correlations(evidence: Evidence, rule: str, column: str, when: float) -> Iterator[tuple[str, pd.Series]]:
@@ -55,18 +53,19 @@ def correlations(evidence: Evidence, rule: str, column: str, when: float) -> Ite
 
 
 def connected_gain(evidence: Evidence, rule: str, what: str, nodes: str) -> Iterator[Effect]:
-    values = dict(exponents(evidence, rule, KINDS[what]))[f", {nodes}"]
+    values = exponents(evidence, rule, KINDS[what], nodes)
     yield effect(f"exponent of connections {what}, {rule}, {nodes}", values, MORE)
 
 
 def linear_attachment(evidence: Evidence, rule: str) -> Iterator[Effect]:
-    for layer, values in exponents(evidence, rule, "attachment"):
-        yield effect(f"exponent of connections grown, {rule}{layer}", values, 0.5)
-        yield effect(f"exponent of connections grown, {rule}{layer}", values, 1.5, above=False)
+    for nodes in INCOMING:
+        values = exponents(evidence, rule, "attachment", nodes)
+        yield effect(f"exponent of connections grown, {rule}, {nodes}", values, 0.5)
+        yield effect(f"exponent of connections grown, {rule}, {nodes}", values, 1.5, above=False)
 
 
 def attach_faster(evidence: Evidence, rule: str, nodes: str) -> Iterator[Effect]:
-    ours, random = (dict(exponents(evidence, name, "attachment", EARLY))[f", {nodes}"] for name in (rule, "random"))
+    ours, random = (exponents(evidence, name, "attachment", nodes, EARLY) for name in (rule, "random"))
     yield effect(f"exponent of connections grown in the first tenth of training, {rule} - random, {nodes}",
                  paired(ours, random))
 
@@ -93,21 +92,22 @@ def active_gain(evidence: Evidence, rule: str) -> Iterator[Effect]:
 
 
 def core_keeps(evidence: Evidence, rule: str) -> Iterator[Effect]:
-    every = evidence.watched("shells")
-    of_rule = every[(every["strategy"] == rule) & (every["side"] == "in") & (every["phase"] != FIRST)]
+    incoming = attachment.later_incoming(evidence.watched("shells"))
+    of_rule = incoming[incoming["strategy"] == rule]
     if of_rule.empty:
         raise NotMeasured("watched", PAPER[rule])
-    for layer, nodes in INCOMING:
+    for nodes, layer in INCOMING.items():
         of_layer = of_rule[of_rule["layer"] == layer]
         core, below = (part.groupby("seed")[["kept", "degree"]].sum() for part in
-                       (of_layer[of_layer["tenth"] == CORE], of_layer[of_layer["tenth"] < CORE]))
+                       (of_layer[of_layer["tenth"] == attachment.CORE], of_layer[of_layer["tenth"] < attachment.CORE]))
         yield effect(f"share of connections that an update leaves, core - below, {rule}, {nodes}",
                      paired(core["kept"] / core["degree"], below["kept"] / below["degree"]))
 
 
 def newborns_die(evidence: Evidence, rule: str) -> Iterator[Effect]:
-    for layer, values in exponents(evidence, rule, "infancy"):
-        yield effect(f"exponent of connections pruned one update after they grew, {rule}{layer}", values, above=False)
+    for nodes in INCOMING:
+        yield effect(f"exponent of connections pruned one update after they grew, {rule}, {nodes}",
+                     exponents(evidence, rule, "infancy", nodes), above=False)
 
 
 def watched(id: str, section: str, text: str, predicate: Predicate, keys: tuple[tuple[str, ...], ...], reading: str, *,
@@ -120,14 +120,14 @@ def watched(id: str, section: str, text: str, predicate: Predicate, keys: tuple[
 SIGN = "an exponent of incoming connections, 0 where their number plays no part"
 CLAIMS = (
     watched("rich-get-richer", "1, 2", "Neurons with more connections gain more connections.", connected_gain,
-            tuple(product(study.STRATEGIES, KINDS, HIDDEN)), f"{SIGN}, above {MORE:g}, where ten times the connections "
-            "bring a quarter more: of connections grown, and of those among them that outlive the next pruning",
-            main=True),
+            tuple(product(study.STRATEGIES, KINDS, INCOMING)), f"{SIGN}, above {MORE:g}, where ten times the "
+            "connections bring a quarter more: of connections grown, and of those among them that outlive the next "
+            "pruning", main=True),
     watched("barabasi-albert", "1", "The mechanism is that of the Barabási-Albert model, whatever the growth rule.",
             linear_attachment, EACH_RULE, "there a neuron's chance of a new connection is proportional to its degree: "
             "an exponent of 1, here from 0.5 to 1.5"),
     watched("accelerate", "1, 7", "Gradient and momentum growth drive preferential attachment more strongly.",
-            attach_faster, tuple(product(FAST, HIDDEN)), "a larger exponent of connections grown, in the first tenth "
+            attach_faster, tuple(product(FAST, INCOMING)), "a larger exponent of connections grown, in the first tenth "
             "of training without the very first update"),
     watched("activation", "7", "Neurons with more connections are more active.", connected_are_active, EACH_RULE,
             "rank correlation above 0.5 at the end, larger than before training"),

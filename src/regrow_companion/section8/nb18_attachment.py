@@ -30,6 +30,8 @@ from regrow_companion.section8.watched import COUNTS, Watched
 # Parts of training and where they end, as a share of the updates. The first update finds the wiring that chance made;
 # "late" begins where the learning rate drops.
 PHASES = {"first update": 0.0, "early": 0.1, "middle": 0.5, "late": 1.0}
+FIRST = next(iter(PHASES))
+CORE = 10  # the tenth of the network's highest shell, see by_shell
 EDGES = np.unique(np.round(10 ** np.arange(0, 4, 0.1))).astype(int)  # ten bins of degrees to a factor of ten
 # Of what an exponent is: connections gained; those of them that outlive the next pruning; connections lost, of all, of
 # those grown one update ago, and of older ones.
@@ -187,7 +189,7 @@ def by_shell(seen: Watched) -> pd.DataFrame:
     rows = []
     for (layer, side), nodes in names(seen).items():
         of = seen.of(layer, side)
-        tenths = 10 * seen.shells[f"{layer}/{side}"].astype(int) // np.maximum(core, 1)[:, None]
+        tenths = CORE * seen.shells[f"{layer}/{side}"].astype(int) // np.maximum(core, 1)[:, None]
         for phase, updates in phase_updates(len(seen.steps)).items():
             for tenth in np.unique(tenths[updates]):
                 inside = tenths[updates] == tenth
@@ -195,6 +197,11 @@ def by_shell(seen: Watched) -> pd.DataFrame:
                              "neurons": int(inside.sum())} | {count: int(of[count][updates][inside].sum(dtype=int))
                                                               for count in ("degree", "kept", "young", "young_lost")})
     return pd.DataFrame(rows)
+
+
+def later_incoming(shells: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `by_shell` on incoming connections at all updates after the first."""
+    return shells[(shells["side"] == "in") & (shells["phase"] != FIRST)]
 
 
 def ratio_error(events: ArrayLike, expected: ArrayLike) -> float:

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from regrow_companion import style
-from regrow_companion.section8.nb18_attachment import BLOCK, KINDS, exponent, pooled
+from regrow_companion.section8.nb18_attachment import BLOCK, KINDS, exponent, later_incoming, pooled
 from regrow_companion.study import STRATEGIES
 from regrow_companion.style import Style
 
@@ -88,7 +88,7 @@ def pooled_exponents(exponents: pd.DataFrame, kinds: tuple[str, ...] = KINDS) ->
     for (layer, side), group in GROUPS.items():
         for phase, when in phases.items():
             chosen = exponents[when & (exponents["layer"] == layer) & (exponents["side"] == side)]
-            for strategy in _present(exponents):
+            for strategy in present(exponents):
                 of = chosen[chosen["strategy"] == strategy]
                 for kind in kinds:
                     found = pooled(of, kind, f"{kind}_information", draws=1000)
@@ -125,7 +125,7 @@ def figure_b2(exponents: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     for (layer, side), _ in GROUPS.items():
         group = exponents[(exponents["layer"] == layer) & (exponents["side"] == side)]
         order = group["step"].rank(method="dense").astype(int) - 1
-        for strategy in _present(exponents):
+        for strategy in present(exponents):
             mine = group[group["strategy"] == strategy]
             for _, block in mine.groupby(order[mine.index] // BLOCK):
                 for kind in ("attachment", "lasting"):
@@ -141,7 +141,7 @@ def figure_b2(exponents: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
             panel = frame[(frame["layer"] == group_key[0]) & (frame["side"] == group_key[1]) & (frame["kind"] == kind)]
             ax.axhline(1, color="#595959", linestyle=(0, (4, 3)), linewidth=1, label="linear: power law")
             ax.axhline(0, color="#595959", linewidth=0.8)
-            for strategy in _present(exponents):
+            for strategy in present(exponents):
                 line = panel[(panel["strategy"] == strategy) & (panel["high"] - panel["low"] < WIDEST)]
                 how = style.style_of(strategy)
                 ax.fill_between(line["epoch"], line["low"], line["high"], color=how.colour, alpha=0.2, linewidth=0)
@@ -173,7 +173,7 @@ def figure_b3(kernel: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         panel = table[table["layer"] == layer]
         for ax, (kind, title) in zip(row, heads.items(), strict=True):
             if kind == "net":
-                for strategy in _present(kernel):
+                for strategy in present(kernel):
                     line = panel[(panel["strategy"] == strategy) & (panel["neurons"] >= MIN_EVENTS)]
                     ax.plot(line["k"], line["net"], label=_label(kernel, strategy), markersize=3.5,
                             **style.style_of(strategy).line)
@@ -199,8 +199,8 @@ def figure_b3(kernel: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
 def kept_by_shell(shells: pd.DataFrame) -> pd.DataFrame:
     """Incoming connections that an update leaves, percent, all updates after the first; a row per strategy, seed, nodes
     and tenth of the network's highest shell (10: the core) whose neurons have had FEWEST_KEPT in all."""
-    inner = shells[(shells["side"] == "in") & (shells["phase"] != "first update")]
-    sums = inner.groupby(["strategy", "seed", "nodes", "tenth"])[["kept", "degree"]].sum().reset_index()
+    points = later_incoming(shells).groupby(["strategy", "seed", "nodes", "tenth"])
+    sums = points[["kept", "degree"]].sum().reset_index()
     sums["percent"] = 100 * sums["kept"] / sums["degree"].where(sums["degree"] >= FEWEST_KEPT)
     return sums.dropna(subset="percent").reset_index(drop=True)
 
@@ -211,7 +211,7 @@ def figure_b22(shells: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     frame = kept_by_shell(shells)
     fig, axes = plt.subplots(1, 2, figsize=(7, 3.0), sharex=True, sharey=True)
     for ax, letter, nodes in zip(axes, "ab", LAYERS, strict=True):
-        for rule in _present(frame):
+        for rule in present(frame):
             panel = frame[(frame["strategy"] == rule) & (frame["nodes"] == nodes)]
             style.seed_lines(ax, panel, "tenth", "percent", rule, markevery=1)
         ax.set(title=f"({letter}) {nodes}", xlabel="shell, share of the highest", xticks=range(0, 11, 2), ylim=(0, 100),
@@ -223,10 +223,6 @@ def figure_b22(shells: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
 
 def _of(table: pd.DataFrame, group: tuple[str, str], phase: str) -> pd.DataFrame:
     return table[(table["layer"] == group[0]) & (table["side"] == group[1]) & (table["phase"] == phase)]
-
-
-def _present(frame: pd.DataFrame) -> list[str]:
-    return [strategy for strategy in STRATEGIES if strategy in set(frame["strategy"])]
 
 
 def _label(frame: pd.DataFrame, strategy: str) -> str:
