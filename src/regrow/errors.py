@@ -26,6 +26,10 @@ class StoreError(RegrowError):
     """The store cannot be written, or holds something that is not a record of ours."""
 
 
+class UnwritableError(StoreError):
+    """The store's disk is full, read-only or closed to us: no run is to blame, so a sweep ends and fails none."""
+
+
 def left_alone(path: object, by: str = "regrow") -> str:
     """The sentence for a file of somebody else's that writing would replace; `by` is what writes such files."""
     return f"{path} is there already and was not written by {by}, so it is left alone: choose another name."

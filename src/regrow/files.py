@@ -23,7 +23,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from regrow.errors import RegrowError, StoreError, left_alone
+from regrow.errors import RegrowError, StoreError, UnwritableError, left_alone
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,9 +58,10 @@ def write(path: Path, content: bytes) -> None:
 
 
 def unwritable(path: Path, error: OSError) -> StoreError:
-    """What a user reads when a store's file cannot be written."""
-    return StoreError(f"Cannot write {path}: {error.strerror or error}; free some space, mend the permissions, "
-                      "or choose another folder with --store.")
+    """What a user reads when a store's file cannot be written. A folder in its place says nothing of other files."""
+    kind = StoreError if os.path.isdir(path) else UnwritableError  # is_dir raises for some names
+    return kind(f"Cannot write {path}: {error.strerror or error}; free some space, mend the permissions, or choose "
+                "another folder with --store.")
 
 
 def digest(arrays: Mapping[str, np.ndarray], head: Mapping[str, Any]) -> str:
@@ -173,7 +174,7 @@ def read_table(path: Path) -> pd.DataFrame:
 def move_aside(path: Path, root: Path, error: Exception) -> None:
     """Move a damaged file of the store at `root` to its folder `damaged`; a file of another store is left alone.
 
-    Warns with the error's sentence and what was done. Raises StoreError if it cannot be moved.
+    Warns with the error's sentence and what was done. Raises UnwritableError if it cannot be moved.
     """
     if root not in path.parents:
         warnings.warn(f"{error} It is not used.", stacklevel=4)
@@ -187,5 +188,5 @@ def move_aside(path: Path, root: Path, error: Exception) -> None:
     except FileNotFoundError:
         return  # another process was faster
     except OSError as blocked:
-        raise StoreError(f"{error} It could not be moved aside ({blocked.strerror}).") from blocked
+        raise UnwritableError(f"{error} It could not be moved aside ({blocked.strerror}).") from blocked
     warnings.warn(f"{error} It was moved to {target}.", stacklevel=4)

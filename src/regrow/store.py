@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from regrow import compact, datasets, files
 from regrow.config import RunConfig, same_keys
-from regrow.errors import NotRecorded, StoreError, in_a_sentence
+from regrow.errors import NotRecorded, StoreError, UnwritableError, in_a_sentence
 from regrow.files import move_aside
 from regrow.record import Record
 
@@ -169,18 +169,18 @@ class Store:
         try:
             files.write(path, text.encode())
         except OSError as error:
-            raise StoreError(f"Cannot write {path}: {error.strerror}; free space or mend the permissions.") from error
+            raise files.unwritable(path, error) from error
 
     def check_writable(self) -> None:
-        """Raise StoreError, in one sentence, if nothing can be written here."""
+        """Raise UnwritableError, in one sentence, if nothing can be written here."""
         probe = self.root / f".probe-{os.getpid()}"
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             probe.write_bytes(b"regrow")
             probe.unlink()
         except OSError as error:
-            raise StoreError(f"The store {self.root} cannot be written ({error.strerror}): mend its permissions or "
-                             "choose another folder with --store.") from error
+            raise UnwritableError(f"The store {self.root} cannot be written ({error.strerror}): free some space, mend "
+                                  "its permissions, or choose another folder with --store.") from error
 
     def find(self, key: str) -> Path | None:
         """The file of a record, its own first; None if there is none."""
@@ -217,8 +217,8 @@ class Store:
                     held.enter_context(FileLock(path))
                 except (OSError, NotImplementedError) as error:
                     reason = getattr(error, "strerror", None) or error
-                    raise StoreError(f"Cannot lock {path} ({reason}): free some space, mend the permissions, or choose "
-                                     "another folder with --store.") from error
+                    raise UnwritableError(f"Cannot lock {path} ({reason}): free some space, mend the permissions, or "
+                                          "choose another folder with --store.") from error
             yield
 
 

@@ -187,7 +187,7 @@ def check_store(folder: Path) -> Check:
             os.fsync(file.fileno())
     except OSError as error:
         return Check("store", False, f"{folder} cannot be written ({_one_line(error)})",
-                     "mend its permissions, or put the store elsewhere with --store DIR")
+                     "free some space, mend its permissions, or put the store elsewhere with --store DIR")
     return Check("store", True, f"{folder} can be written")
 
 

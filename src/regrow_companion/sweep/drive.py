@@ -12,13 +12,13 @@ import torch
 
 from regrow.config import RunConfig
 from regrow.engines import chosen_engine
-from regrow.errors import RegrowError
+from regrow.errors import RegrowError, UnwritableError
 from regrow.store import Store
 from regrow.train import check_device
 from regrow_companion.console import Progress
 from regrow_companion.sweep import heartbeat, local, step_times
 from regrow_companion.sweep.local import default_jobs
-from regrow_companion.sweep.task import Ended, How, Task, divided, work
+from regrow_companion.sweep.task import DISK, Ended, How, Task, divided, work
 
 __all__ = ["RAY", "Result", "default_jobs", "run"]
 
@@ -42,7 +42,8 @@ def run(configs: Sequence[RunConfig], store: Store, *, jobs: int = 0, device: st
     """Make sure that the store has a sound record of every config. The longest runs start first, unless `in_order`.
 
     A run that fails, or whose process is killed again and again, leaves its error in store/failed and never blocks the
-    rest; its checkpoint stays. Ctrl-C stops at once and loses nothing but the seconds since the last checkpoints.
+    rest; its checkpoint stays. Ctrl-C stops at once and loses nothing but the seconds since the last checkpoints. So
+    does a store that can no longer be written, with UnwritableError, since every other run would fail as well.
     With engine="ray" the runs go to the Ray cluster at `address`, or to a new one on this machine. Raises RegrowError,
     with nothing written, for a device that is not here or an engine that cannot train one of the runs.
     """
@@ -121,6 +122,9 @@ def _collected(tasks: Sequence[Task], weights: dict[RunConfig, float], how: How,
             share = 1.0 if isinstance(event, Ended) else event.share
             progressed |= {config: share * weights[config] for config in event.task}
             if isinstance(event, Ended):
+                if event.trouble == DISK:
+                    raise UnwritableError(f"{event.error} {finished} of {runs} runs had ended; none counts as failed "
+                                          "for this, and the same command goes on.")
                 finished += len(event.task)
                 if event.error:
                     for config in event.task:

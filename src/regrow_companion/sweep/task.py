@@ -12,10 +12,11 @@ from regrow import cost
 from regrow.config import RunConfig
 from regrow.engines import chosen_engine
 from regrow.engines.batched import groups
-from regrow.errors import DEVICE, MEMORY, RegrowError, sentence_of, trouble_of
+from regrow.errors import DEVICE, MEMORY, RegrowError, UnwritableError, sentence_of, trouble_of
 from regrow.store import Store
 
 Task = tuple[RunConfig, ...]  # one run, or several that train together
+DISK = "disk"  # a trouble beside those of `errors`: nothing can be written, for this run or any other
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Ended:
     error: str = ""
     where: str = ""  # machine and process, device and engine
     reached: float = 0.0  # the share that was done
-    trouble: str = ""  # MEMORY or DEVICE, if that is why
+    trouble: str = ""  # MEMORY, DEVICE or DISK, if that is why
 
     def log(self, config: RunConfig) -> str:
         """What is kept of a run that failed."""
@@ -63,6 +64,8 @@ def told(error: Exception, device: str, runs: int) -> tuple[str, str]:
 
     A run that does not fit into memory has nothing to be traced; a GPU that fails may do so by an error of ours.
     """
+    if isinstance(error, UnwritableError):
+        return str(error), DISK
     trouble = trouble_of(error)
     sentence = str(error) if isinstance(error, RegrowError) else sentence_of(error, device, runs) if trouble else ""
     if trouble == MEMORY or (sentence and not trouble):

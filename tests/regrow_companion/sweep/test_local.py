@@ -5,10 +5,12 @@ Workers are forks, which take what is patched here with them; what would train w
 
 from __future__ import annotations
 
+import errno
 import faulthandler
 import multiprocessing
 import os
 import signal
+import socket
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -20,12 +22,13 @@ from typing import Any
 import pytest
 import torch
 
+from regrow import files
 from regrow.config import RunConfig
-from regrow.errors import DEVICE, MEMORY, RegrowError
+from regrow.errors import DEVICE, MEMORY, RegrowError, UnwritableError
 from regrow.store import Store
 from regrow_companion.sweep import cluster, drive, local, step_times
 from regrow_companion.sweep.step_times import StepTimes, Times
-from regrow_companion.sweep.task import Ended, How, Task, again
+from regrow_companion.sweep.task import DISK, Ended, How, Task, again
 
 TINY = RunConfig(hidden=(20, 10), train_limit=256, epochs=2, batch_size=64, update_interval=2)
 CONV = TINY.but(model="convnet", hidden=(1024, 512))
@@ -81,6 +84,34 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 def seeds(config: RunConfig, n: int) -> list[RunConfig]:
     return [config.but(seed=seed) for seed in range(n)]
+
+
+# ---- a store that can no longer be written ----
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_full_disk_ends_the_sweep_and_fails_no_run(machine: Machine, device: str) -> None:
+    """Every other run would train for nothing and count as failed, too."""
+    def full(task: Task, before: list[Attempt]) -> None:
+        if len(before) == 2:
+            raise files.unwritable(machine.root / "records" / "x.npz", OSError(errno.ENOSPC, "No space left on device"))
+
+    machine.behaviour = full
+    with pytest.raises(UnwritableError, match=r"No space left on device.*\. 2 of 6 runs had ended; none counts as f"):
+        machine.run(seeds(CONV, 6), jobs=1, device=device)
+    assert len(machine.attempts()) == 3 and not list(machine.root.glob("failed/*"))
+
+
+def test_a_folder_in_a_record_s_place_costs_that_run_alone(machine: Machine) -> None:
+    def blocked(task: Task, before: list[Attempt]) -> None:
+        if task[0].seed == 0:
+            path = machine.root / "records" / "x.npz"
+            path.mkdir(parents=True)
+            raise files.unwritable(path, OSError(errno.EISDIR, "Is a directory"))
+
+    machine.behaviour = blocked
+    result = machine.run(seeds(CONV, 3), jobs=1)
+    assert result.trained == 2 and len(result.failed) == 1
 
 
 # ---- failures of the GPU ----
@@ -335,6 +366,17 @@ def test_a_node_sends_halves_and_second_tries(tmp_path: Path, monkeypatch: pytes
               if isinstance(event, Ended)]
     assert sorted(tried) == [1, 1, 2, 2, 4] and not any(event.error for event in events)
     assert sorted(len(event.task) for event in events) == [1, 2, 2] and set(kept) == {CONV, *seeds(TINY, 4)}
+
+
+def test_a_node_whose_disk_is_full_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the variable that moves its folder, as --store is the driver's."""
+    monkeypatch.setenv("REGROW_SCRATCH", str(tmp_path / "scratch"))
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "scratch" / "home").write_text("in the way")
+    answer = cluster.trained(cluster.Order((TINY,), 0, "home", "cpu", "auto", None), FakeActor())
+    assert answer.trouble == DISK and answer.files == ()
+    assert answer.error.startswith(f"On {socket.gethostname()}, where REGROW_SCRATCH may name another folder: The ")
+    assert "\n" not in answer.error and answer.error.endswith(".")
 
 
 class FakeRay:
