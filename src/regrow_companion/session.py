@@ -49,15 +49,15 @@ class Session:
             return self.records(need)
         return [record for config in study.runs(need, self.profile) if (record := self.store.get(config))]
 
-    def tails(self, need: str = "fig07") -> pd.DataFrame:
-        """Power-law statistics along the runs of a figure, a row per time and layer (see `tail_tables.tables`).
+    def tails(self, records: Sequence[Record]) -> pd.DataFrame:
+        """Power-law statistics along these runs, a row per time and layer (see `tail_tables.tables`).
 
         They are computed where they are not kept already, which takes minutes at the paper's scale.
         """
         from regrow_companion import tail_tables  # pandas and torch, for the few notebooks that need them
         from regrow_companion.sweep import drive
 
-        return tail_tables.tails(self.records(need), self.profile, self.store, jobs=drive.default_jobs())
+        return tail_tables.tails(records, self.profile, self.store, jobs=drive.default_jobs())
 
     def check(self, number: int | str, answer: Any) -> exercises.Verdict:
         """What is to be said of an answer to an exercise of this notebook: right, or what is off. Never raises."""

@@ -39,7 +39,7 @@ def ship(arguments: Namespace) -> int:
         if record is not None and not (arguments.accuracy_only and target.is_file()):
             compact.save(record, target, topology=not arguments.accuracy_only)
             copied += 1
-    shipped = [record for config in study.runs("fig07", "paper") if (record := store.get(config)) is not None]
+    shipped = [record for config in study.distinct(tail_tables.NEEDS, "paper") if (record := store.get(config))]
     tables = tail_tables.ship(shipped, store, SHIPPED)
     print(f"{copied} records, {tables} tables of statistics and the tables of {short} short runs copied; "
           f"{write_list(SHIPPED)} lists all records that are there.")

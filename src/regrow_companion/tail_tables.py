@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from regrow import files
+from regrow.config import RunConfig
 from regrow.determinism import one_thread_each
 from regrow.errors import StoreError
 from regrow.files import move_aside
@@ -174,14 +175,19 @@ def find(record: Record, settings: Settings, folders: Iterable[Path]) -> Path | 
 
 
 FOLDER = "tails"
-NEEDS = ("fig07",)  # what reads them
+NEEDS = ("fig07", "sec5.3")  # what reads them
 
 
 def tail_settings(record: Record, profile: str) -> Settings:
-    """The paper's xmin of 110, scaled like the dormancy threshold for other networks; fewer synthetic sets in quick."""
+    """The paper's xmin of 110, scaled like the dormancy threshold for other networks; fewer synthetic sets in quick.
+
+    A run with more updates than the paper's is looked at as often, at the same steps.
+    """
     xmin = record.thresholds.high
-    quick = Settings(xmin, n_sets=500, matched_n=50, every=5, layers_every=10)
-    return quick if profile == "quick" else Settings(xmin)
+    if profile == "quick":
+        return Settings(xmin, n_sets=500, matched_n=50, every=5, layers_every=10)
+    every = max(1, RunConfig().update_interval // record.config.update_interval)
+    return Settings(xmin, every=every, layers_every=4 * every)
 
 
 def tails(records: Sequence[Record], profile: str, store: Store, *, jobs: int = 1) -> pd.DataFrame:

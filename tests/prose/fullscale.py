@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 
 from prose import measures as m
-from prose.said import Said, down, up
+from prose.said import Said, about, down, up
 from prose.speed import minutes
 from regrow_companion import study
 from regrow_companion.plots.nb08_accuracy import HOURS
@@ -115,6 +115,8 @@ SAID = [
     Said("{} runs of {} steps an hour instead of {}, an efficiency of {} %",
          lambda: (sweep("runs_per_hour", 2), 85 * study.QUICK_MLP["epochs"], sweep("runs_per_hour", 1),
                   100 * sweep("efficiency", 2))),
+    Said("A dense MLP takes some {} minutes",
+         lambda: (about(m.runs(**study.DENSE)[0].provenance["seconds"] / 60, 10),)),
     Said("takes {} to {} minutes on one core of a quiet AMD EPYC, {} to {} with momentum growth",
          lambda: (*m.low_high(minutes("random", "gradient")), down(min(minutes("momentum"))),
                   up(max(minutes("momentum"))))),

@@ -288,6 +288,14 @@ def tails(border: str = "mirrored") -> pd.DataFrame:
     return tail_tables.tails(records, "replay", store(), jobs=1)
 
 
+@cache
+def often() -> pd.DataFrame:
+    """The same along the runs with a shorter interval."""
+    records = of_need("sec5.3")
+    assert tail_tables.complete(records, "replay", store())
+    return tail_tables.tails(records, "replay", store(), jobs=1)
+
+
 def tail(layer: str = tail_tables.POOLED, grows: str | Iterable[str] = STRATEGIES, since: int = 0,
          update: int | None = None, border: str = "mirrored") -> pd.DataFrame:
     """Its rows of a layer ("hidden" for each alone) and some rules, from an update on or at one; -1 is the last."""

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from prose import measures as m
-from prose.said import Said, about
+from prose.said import Said, about, up
 from regrow.tails.fit import PAPER_XMIN, fit_tail, select_xmin
 from regrow.tails.goodness import goodness_of_fit
 from regrow_companion.plots import nb10_hypothesis
 from regrow_companion.plots.nb06_power_law import largest_possible
-from regrow_companion.tail_tables import Settings
+from regrow_companion.tail_tables import POOLED, Settings
 
 PAGE = "notebooks/10_hypothesis.ipynb"
 COMPUTED = "printed by the cell above, from the records"
@@ -127,6 +127,12 @@ def chosen() -> tuple[float, ...]:
             *m.low_high(fit.n_tail for _, fit in passing))
 
 
+def often_at_the_end() -> pd.DataFrame:
+    """Random growth with a shorter interval, both hidden layers together, a row a seed."""
+    table = m.often()
+    return table[(table["layer"] == POOLED) & (table["update"] == table["update"].max())]
+
+
 LAWS = ("truncated power law", "stretched exponential", "negative binomial", "exponential", "power law", "log-normal")
 SAID = [
     Said("About once in {}", lambda: (about(factorial(5) / (5 * 0.05)**5, 10_000),)),
@@ -171,6 +177,17 @@ SAID = [
                   set(m.tail()[m.tail()["best"] == "power law"]["update"]) == {1})),
     Said("the weight of the pure law stays below one in a million",
          lambda: (m.tail(since=2)["weight"].max() < 1e-6, decided_by_truncated())),
+    Said("every {400}: exponent {}, D {}, p {} at most; every {100}: exponent {}, D {}, p {} at most",
+         lambda: [value for end in (m.tail(grows="random", update=-1), often_at_the_end())
+                  for value in (end["alpha"].mean(), end["D"].mean(), end["p"].max())]),
+    Said("N = {} seeds of the latter", lambda: (len(m.of_need("sec5.3")),)),
+    Said("Lines of p are shifted by {} from each other", lambda: (nb10_hypothesis.SHIFT,)),
+    Said("These have an update every {} steps instead of every {}",
+         lambda: (m.of_need("sec5.3")[0].config.update_interval, m.topology("random")[0].config.update_interval)),
+    Said("Exponents end at {} to {}, below the {} to {} of the usual interval, but no p of any seed at any time "
+         "exceeds {}, so neither rule keeps the law",
+         lambda: (*m.low_high(often_at_the_end()["alpha"]), *end_span("all hidden", "random"),
+                  up(m.often()["p"][m.often()["layer"] == POOLED].max()))),
     Said("The paper fixed $x_{min}$ at {}", lambda: (PAPER_XMIN,)),
     Said("at the paper's scale to {}, {} and {}", lambda: m.each(cut)),
     Said("{} seeds pass, {} of them of random growth, but with exponents of {} to {} on {} to {} neurons", chosen),

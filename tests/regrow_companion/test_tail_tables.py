@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,15 @@ def test_tables_are_shipped_beside_the_records(records: list[Record], tmp_path: 
     files.write_table(store.root / "tails" / name, pd.DataFrame({"n_tail": [1]}))
     assert tail_tables.ship(records, store, tmp_path / "results") == 1
     assert files.read_table(tmp_path / "results" / "tails" / name)["n_tail"].tolist() == [1]
+
+
+def test_a_run_with_more_updates_is_looked_at_at_the_same_steps(records: list[Record]) -> None:
+    def settings(interval: int) -> Settings:
+        return tail_tables.tail_settings(replace(records[0], config=RunConfig(update_interval=interval)), "paper")
+
+    assert (settings(400).every, settings(400).layers_every) == (1, 4)
+    assert (settings(100).every, settings(100).layers_every) == (4, 16)
+    assert settings(800) == settings(400)  # there are no more
 
 
 @pytest.mark.parametrize("place", [0, 12, 200, -3])
