@@ -6,9 +6,9 @@ import numpy as np
 
 from prose import measures as m
 from prose import nb21, nb22, nb23
-from prose.said import Said, about, down
+from prose.said import Said, about, down, up
 from regrow.store import Store
-from regrow_companion import claims, study
+from regrow_companion import claims, study, tail_tables
 from regrow_companion.claims.printed import Printed
 from regrow_companion.plots.nb11_border import outermost
 
@@ -122,6 +122,10 @@ SAID = [
                   set(m.tail(grows=m.SCORES, since=2)["best"]) <= m.BENDING)),
     Said("With a black border of the random crop the exponents end between {} and {} under all three rules",
          lambda: m.wired("black", m.STRATEGIES, "alpha")),
+    Said("With an update every {} steps instead of {}, where the paper saw random growth pass as well, no p of its {} "
+         "seeds exceeds {} at any time",
+         lambda: (m.of_need("sec5.3")[0].config.update_interval, m.topology("random")[0].config.update_interval,
+                  len(m.of_need("sec5.3")), up(m.often()["p"][m.often()["layer"] == tail_tables.POOLED].max()))),
     Said("{} of {} seeds pass after the first update",
          lambda: (int((m.tail(grows=m.SCORES, update=1, border="black")["p"] > 0.1).sum()),
                   len(m.tail(grows=m.SCORES, update=1, border="black")))),
