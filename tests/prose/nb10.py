@@ -182,7 +182,7 @@ SAID = [
                   for value in (end["alpha"].mean(), end["D"].mean(), end["p"].max())]),
     Said("N = {} seeds of the latter", lambda: (len(m.of_need("sec5.3")),)),
     Said("Lines of p are shifted by {} from each other", lambda: (nb10_hypothesis.SHIFT,)),
-    Said("These have an update every {} steps instead of every {}",
+    Said("The runs below have an update every {} steps instead of every {}",
          lambda: (m.of_need("sec5.3")[0].config.update_interval, m.topology("random")[0].config.update_interval)),
     Said("Exponents end at {} to {}, below the {} to {} of the usual interval, but no p of any seed at any time "
          "exceeds {}, so neither rule keeps the law",
