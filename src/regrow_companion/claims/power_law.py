@@ -101,7 +101,7 @@ def settles(evidence: Evidence, column: str) -> Iterator[Effect]:
 
 
 def shorter_interval(evidence: Evidence, threshold: str) -> Iterator[Effect]:
-    """Tested here, at the end alone: tables along these runs would take hours."""
+    """At the end alone, from the degrees there: it needs no table along these runs, of which notebook 10 has the p."""
     config = PAPER["random"].but(update_interval=100)
     yield effect("p at the end, random, an update every 100 steps", _p_at_the_end(evidence, config), RULES[threshold])
 

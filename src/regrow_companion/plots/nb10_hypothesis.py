@@ -73,10 +73,10 @@ def figure7(series: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
 
 # -------------------------------------------------------------------------------------------- updates more often
 
-def interval_figure(usual: pd.DataFrame, often: pd.DataFrame, steps: Mapping[str, int]) -> tuple[Figure, pd.DataFrame]:
+def interval_figure(series: Mapping[int, pd.DataFrame]) -> tuple[Figure, pd.DataFrame]:
     """Exponent, D, p and tail size under random growth with two update intervals, a line for each seed.
 
-    `usual` and `often` are tables of such runs; `steps` says how many steps lie between their updates, in this order.
+    `series` has a table of such runs for each number of steps between updates, the paper's first.
     Epochs are logarithmic, as in Figure 7 (d); lines of p are shifted by one percent. Frame: steps between updates,
     seed, epoch, quantity, value.
     """
@@ -84,21 +84,20 @@ def interval_figure(usual: pd.DataFrame, often: pd.DataFrame, steps: Mapping[str
     looks: tuple[dict[str, Any], ...] = ({"color": style_of("random").colour}, {"color": "#000000", "linestyle": "--"})
     rows = []
     for ax, (letter, quantity) in zip(axes.flat, zip("abcd", ("alpha", "D", "p", "n_tail"), strict=True), strict=True):
-        for i, (series, look, between) in enumerate(zip((usual, often), looks, steps.values(), strict=True)):
-            pooled = series[series["layer"] == POOLED]
-            for seed, part in pooled.groupby("seed"):
+        for i, ((steps, table), look) in enumerate(zip(series.items(), looks, strict=True)):
+            for seed, part in table[table["layer"] == POOLED].groupby("seed"):
                 shift = SHIFT * i if quantity == "p" else 0
                 ax.plot(part["epoch"], part[quantity] + shift, linewidth=0.9, alpha=0.8, **look)
-                rows.append(pd.DataFrame({"steps between updates": between, "seed": seed, "epoch": part["epoch"],
+                rows.append(pd.DataFrame({"steps between updates": steps, "seed": seed, "epoch": part["epoch"],
                                           "quantity": quantity, "value": part[quantity]}))
         ax.set(title=f"({letter}) {QUANTITIES[quantity]}", ylabel=QUANTITIES[quantity].split(" (")[0])
         ax.set_ylim(bottom=None if quantity == "alpha" else 0)
     _p_axis(axes[1, 0])
-    _log_axis(axes[0, 0], int(usual["epoch"].max()))
+    _log_axis(axes[0, 0], int(max(table["epoch"].max() for table in series.values())))
     for ax in axes[1]:
         ax.set_xlabel("epoch (0, then logarithmic)")
-    handles = [Line2D([], [], linewidth=1.2, label=f"{name} (N={series['seed'].nunique()}), a line a seed", **look)
-               for name, series, look in zip(steps, (usual, often), looks, strict=True)]
+    labels = [f"an update every {n} steps (N={_n(table, 'random')}), a line a seed" for n, table in series.items()]
+    handles = [Line2D([], [], linewidth=1.2, label=label, **look) for label, look in zip(labels, looks, strict=True)]
     _legend(fig, handles + _rule_handles())
     plt.close(fig)
     return fig, pd.concat(rows, ignore_index=True).round({"epoch": 3, "value": 4})

@@ -23,7 +23,7 @@ from typing import Any
 from regrow import __version__, cost, files, train
 from regrow.config import RunConfig
 from regrow.engines import chosen_engine
-from regrow.errors import RegrowError, StoreError, UnwritableError
+from regrow.errors import RegrowError, StoreError
 from regrow.store import Store
 from regrow_companion.sweep import heartbeat
 from regrow_companion.sweep.local import default_jobs
@@ -86,11 +86,10 @@ def trained(order: Order, board: Any) -> Answer:
                                    progress=report)
         paths = [store.path_for(record.config, record.provenance.get("data_sha256")) for record in records]
         return Answer(tuple(path.read_bytes() for path in paths), "", where)
-    except UnwritableError as error:
-        text = f"On {socket.gethostname()}, where REGROW_SCRATCH may name another folder: {error}"
-        return Answer((), text, where, DISK)
     except Exception as error:
         text, trouble = told(error, order.device, len(order.task))
+        if trouble == DISK:
+            text = f"On {socket.gethostname()}, where REGROW_SCRATCH may name another folder: {text}"
         return Answer((), text, where, trouble)
 
 
