@@ -82,18 +82,23 @@ def probe(kind: StepKind, device: str) -> Times:
         engine.backward(*next(data), number)
         engine.step()
 
-    def evaluate() -> object:
-        return engine.measures() if isinstance(engine, Measured) else engine.accuracy(dataset.validation)
+    def evaluate(images: ImageSet) -> object:
+        return engine.measures() if isinstance(engine, Measured) else engine.accuracy(images)
 
-    step(1)  # compiles, and fills caches
+    # The first call of everything compiles and fills caches, which would count as often as a run makes it: not timed.
+    step(1)
     plain = averaged = _each(step, 1, device)
     update = 0.0
     if config.is_dynamic:
         if config.grow == "momentum":
+            step(max(1, interval - 1))
             averaged = _each(step, max(1, interval - 1), device)
-        step(interval)
-        update = _timed(lambda: engine.update(interval), device)
-    return Times(plain, averaged, update, _timed(evaluate, device) / len(dataset.validation))
+        for _ in range(2):
+            step(interval)
+            update = _timed(lambda: engine.update(interval), device)
+    held = dataset.validation
+    evaluate(ImageSet(held.images[:8], held.labels[:8]))
+    return Times(plain, averaged, update, _timed(lambda: evaluate(held), device) / len(held))
 
 
 def _each(step: Callable[[int], None], number: int, device: str) -> float:

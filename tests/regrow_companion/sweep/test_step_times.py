@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -95,6 +96,32 @@ def test_a_step_whose_gradients_are_averaged_is_timed_by_itself(monkeypatch):
                         for rule in ("random", "momentum"))
     assert (random.step, random.averaged_step) == (1, 1) and (momentum.step, momentum.averaged_step) == (1, 2)
     assert numbers == [1, 1, 2]
+
+
+@pytest.mark.parametrize("rule", ["random", "momentum"])
+def test_what_compiles_the_first_time_is_not_timed(rule, monkeypatch):
+    """On a fresh machine the kernels of an evaluation compile for seconds, once: not for every image of every epoch."""
+    clock, done = [0.0], set()
+
+    class Compiles:
+        def work(self, what: str) -> None:
+            clock[0] += 1 if what in done else 100
+            done.add(what)
+
+        def batches(self, epoch, start):
+            return iter([("images", "labels")] * 1000)
+
+        def backward(self, images, labels, number):
+            self.work("dense gradients" if number > 1 and rule == "momentum" else "gradients")
+
+        def step(self): pass
+        def update(self, number): self.work("update")
+        def accuracy(self, images): self.work("evaluation")
+
+    monkeypatch.setattr(step_times.train, "start", lambda *_: SimpleNamespace(engine=Compiles()))
+    monkeypatch.setattr(step_times.time, "process_time", lambda: clock[0])
+    times = step_times.probe(StepKind(TINY.but(grow=rule, update_interval=4), "sparse"), "cpu")
+    assert times == Times(step=1, averaged_step=1, update=1, evaluated_image=1 / step_times.EVALUATED)
 
 
 def test_a_batch_really_steps(monkeypatch):
