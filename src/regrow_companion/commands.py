@@ -75,7 +75,7 @@ def train(arguments: Namespace) -> int:
     store = Store(arguments.store or default_store("quick"))
     check_trainable(config, arguments.device)
     with Progress(total_steps(config), f"{config.model} {config.method}") as bar, heartbeat.of_task(
-            store.root, [config], arguments.device, arguments.engine, bar.set) as beat:
+            store.root, [config], arguments.device, arguments.engine, bar.step) as beat:
         record = store.ensure(config, device=arguments.device, engine=arguments.engine, data_root=arguments.data,
                               progress=beat)
     if arguments.json:

@@ -24,16 +24,20 @@ def clock(seconds: float) -> str:
 
 
 class Progress:
-    """`set(done)` moves it: a tqdm bar on a terminal or in a notebook; in a log a line with the ETA now and then."""
+    """`set(done)` moves it: a tqdm bar on a terminal or in a notebook; in a log a line with the ETA now and then.
 
-    def __init__(self, total: float, label: str, *, done: float = 0, stream: Any = None) -> None:
-        self.total, self.label, self.began, self.at_start, self.stream = total, label, time.monotonic(), done, stream
-        self.said = self.began
+    `before` of what is done was done before this began, and says nothing of the time left.
+    """
+
+    def __init__(self, total: float, label: str, *, stream: Any = None) -> None:
+        self.total, self.label, self.began, self.stream = total, label, time.monotonic(), stream
+        self.said, self.before, self.stepped = self.began, 0.0, False
         self.bar: Any = None
         if interactive():
             from tqdm.auto import tqdm  # in a notebook it brings widgets
 
-            self.bar = tqdm(total=total, desc=label, initial=done, leave=False, mininterval=0.5,
+            self.bar = tqdm(total=total, desc=label, leave=False, mininterval=0.5,
+                            smoothing=0,  # the rate is that of all steps since `initial`
                             bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left{postfix}")
 
     def set(self, done: float, note: str = "") -> None:
@@ -42,14 +46,22 @@ class Progress:
         if self.bar is not None:
             if note:
                 self.bar.set_postfix_str(note, refresh=False)
+            self.bar.initial = self.before
             self.bar.update(done - self.bar.n)
-        elif now - self.said >= LOG_SECONDS and done > self.at_start:
+        elif now - self.said >= LOG_SECONDS and done > self.before:
             self.said = now
             elapsed = now - self.began
-            share = (done - self.at_start) / (self.total - self.at_start)
-            left = f"about {clock(elapsed / share - elapsed)} left" if share > 0.02 else "time left not known yet"
+            share = (done - self.before) / (self.total - self.before)
+            known = share > 0.02 or elapsed > 60
+            left = f"about {clock(elapsed / share - elapsed)} left" if known else "time left not known yet"
             print(f"{self.label}: {100 * done / self.total:.0f} %, {clock(elapsed)} so far, {left}"
                   + (f" ({note})" if note else ""), file=self.stream or sys.stderr, flush=True)
+
+    def step(self, step: int) -> None:
+        """One training is at this step; all before the first that it tells was done by an earlier process."""
+        if not self.stepped:
+            self.stepped, self.before = True, step - 1
+        self.set(step)
 
     def close(self) -> None:
         if self.bar is not None:

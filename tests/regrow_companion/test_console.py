@@ -40,12 +40,23 @@ def test_log_lines_are_rare_and_tell_the_time_left(time_of):
 
 def test_work_done_before_does_not_spoil_the_estimate(time_of):
     stream = io.StringIO()
-    bar = Progress(100, "training", done=50, stream=stream)
+    bar = Progress(100, "training", stream=stream)
+    bar.before = 50
     time_of[0] += 20
     bar.set(50)
     assert stream.getvalue() == "", "nothing done yet, nothing to say"
     bar.set(60)
     assert stream.getvalue() == "training: 60 %, 0:20 so far, about 1:20 left\n"
+
+
+def test_a_training_that_goes_on_from_its_checkpoint(time_of):
+    """Step 51 is the first: half of the time to come would be missing if the first 50 counted."""
+    stream = io.StringIO()
+    bar = Progress(100, "training", stream=stream)
+    for step in range(51, 61):
+        time_of[0] += 2
+        bar.step(step)
+    assert stream.getvalue() == "training: 58 %, 0:16 so far, about 1:24 left\n"
 
 
 def test_no_estimate_from_almost_nothing(time_of):
@@ -54,6 +65,9 @@ def test_no_estimate_from_almost_nothing(time_of):
     time_of[0] += 20
     bar.set(1)
     assert "not known yet" in stream.getvalue()
+    time_of[0] += 60
+    bar.set(4)
+    assert stream.getvalue().endswith("training: 0 %, 1:20 so far, about 5:32:00 left\n"), "long enough"
 
 
 def test_short_work_says_nothing_in_a_log(time_of, capsys):
@@ -76,7 +90,10 @@ def test_a_bar_on_a_terminal_reaches_its_end(monkeypatch):
     with Progress(4, "mlp gradient") as bar:
         for step in (1, 2.5, 4):
             bar.set(step, "half")
-        assert bar.bar.n == 4 and bar.bar.total == 4
+        assert bar.bar.n == 4 and bar.bar.total == 4 and bar.bar.format_dict["initial"] == 0
+    with Progress(4, "mlp gradient") as bar:
+        bar.step(3)
+        assert bar.bar.n == 3 and bar.bar.format_dict["initial"] == 2, "the rate is that of one step"
     assert "mlp gradient" in terminal.getvalue()
 
 

@@ -148,6 +148,8 @@ def perform(experiment: Experiment, cases: Sequence[Any], out: Path, data: Path 
                 more = experiment.about(case) if experiment.about else {"experiment": experiment.name,
                                                                         "labels": case.labels}
                 _write_json(out, case.key, {"key": case.key, "config": case.run.to_dict(), "provenance": made} | more)
+            else:
+                bar.before += experiment.steps(case)
             done += experiment.steps(case)
             bar.set(done)
     return [out / f"{case.key}.json" for case in cases]

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 
 import torch
@@ -18,7 +19,7 @@ from regrow.train import check_device
 from regrow_companion.console import Progress
 from regrow_companion.sweep import heartbeat, local, step_times
 from regrow_companion.sweep.local import default_jobs
-from regrow_companion.sweep.task import DISK, Ended, How, Task, divided, work
+from regrow_companion.sweep.task import DISK, Ended, How, Share, Task, divided, work
 
 __all__ = ["RAY", "Result", "default_jobs", "run"]
 
@@ -110,6 +111,7 @@ def _collected(tasks: Sequence[Task], weights: dict[RunConfig, float], how: How,
     """Follow the events of a sweep to its end; the errors by key."""
     failed: dict[str, str] = {}
     progressed = dict.fromkeys(weights, 0.0)  # by run, since a batch may be halved
+    before = dict[RunConfig, float]()  # what earlier sweeps left of them in checkpoints
     finished, runs = 0, sum(map(len, tasks))
     if address is None:
         events = local.sweep(tasks, how)
@@ -121,7 +123,10 @@ def _collected(tasks: Sequence[Task], weights: dict[RunConfig, float], how: How,
         for event in events:
             share = 1.0 if isinstance(event, Ended) else event.share
             progressed |= {config: share * weights[config] for config in event.task}
-            if isinstance(event, Ended):
+            if isinstance(event, Share):
+                before |= {config: min(before.get(config, inf), progressed[config]) for config in event.task}
+                bar.before = sum(before.values())
+            else:
                 if event.trouble == DISK:
                     raise UnwritableError(f"{event.error} {finished} of {runs} runs had ended; none counts as failed "
                                           "for this, and the same command goes on.")

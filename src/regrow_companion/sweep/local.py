@@ -63,8 +63,8 @@ class _Worker:
 
 
 @dataclass(frozen=True)
-class _Unfit:
-    """A worker cannot use its place, in one sentence."""
+class _Here:
+    """A worker's first words: in one sentence why it cannot use its place, '' if it can."""
 
     error: str
 
@@ -123,7 +123,8 @@ def sweep(tasks: Sequence[Task], how: How) -> Generator[Event]:
             ready = wait([worker.connection for worker in workers], timeout=0.5)
             for worker in [worker for worker in workers if worker.connection in ready]:
                 task, answer = worker.task, _answer(worker)
-                if not isinstance(answer, float) and (answer is None or isinstance(answer, _Unfit) or answer.trouble):
+                if answer is None or (isinstance(answer, _Here) and answer.error) or (
+                        isinstance(answer, _End) and answer.trouble):
                     _end(worker, workers)
                 if task is None:  # one that had nothing to do was killed
                     continue
@@ -133,7 +134,9 @@ def sweep(tasks: Sequence[Task], how: How) -> Generator[Event]:
                 if isinstance(answer, float):
                     worker.share = answer
                     yield Share(task, answer)
-                elif isinstance(answer, _Unfit):
+                elif isinstance(answer, _Here):
+                    if not answer.error:
+                        continue
                     waiting.appendleft(task)  # which is not to blame
                     worker.place.room -= 1
                     if not any(place.room for place in where):
@@ -206,10 +209,10 @@ def _send(worker: _Worker) -> None:
         return
 
 
-def _answer(worker: _Worker) -> float | _End | _Unfit | None:
+def _answer(worker: _Worker) -> float | _End | _Here | None:
     """The share of the task that is done, or how it ended; None from a worker that is dead."""
     try:
-        said: float | _End | _Unfit = worker.connection.recv()
+        said: float | _End | _Here = worker.connection.recv()
     except (EOFError, ConnectionError):
         worker.process.join()
         return None
@@ -232,10 +235,10 @@ def _serve(connection: Connection, how: How, place: str) -> None:
     """A worker's life: a task in, shares of it and then its end out. Ctrl-C is left to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     warnings.filterwarnings("ignore", message=".* made of other data")  # the parent has said it
-    if error := _unfit(how.device, place):
-        connection.send(_Unfit(error))
+    here = _Here(_unfit(how.device, place))
+    connection.send(here)
+    if here.error:
         return
-    connection.send(0.0)  # here I am
     while True:
         try:
             task = connection.recv()
@@ -270,13 +273,17 @@ def _give_back(device: str) -> None:
 
 
 def _ensure(task: Task, how: How, connection: Connection, place: str = "") -> _End:
-    total, last = cost.total_steps(task[0]), time.monotonic()
+    total, last = cost.total_steps(task[0]), 0.0
 
     def report(step: int) -> None:
         nonlocal last
-        if time.monotonic() - last > 0.5:
+        if last == 0.0:
+            connection.send((step - 1) / total)  # where the checkpoint was
+        elif time.monotonic() - last > 0.5:
             connection.send(step / total)
-            last = time.monotonic()
+        else:
+            return
+        last = time.monotonic()
 
     try:
         with heartbeat.of_task(how.store.root, task, how.device, how.engine, report, place) as beat:

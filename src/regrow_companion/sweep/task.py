@@ -32,7 +32,7 @@ class How:
 
 @dataclass(frozen=True)
 class Share:
-    """So much of a task is done, between 0 and 1."""
+    """So much of a task is done, between 0 and 1; the first one says what was done when it began."""
 
     task: Task
     share: float

@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from regrow import determinism
+from regrow import cost, determinism
 from regrow.config import RunConfig
 from regrow.errors import ConfigError, RegrowError, StoreError
 from regrow.store import Store
 from regrow_companion.console import Progress
 from regrow_companion.sweep import cluster, drive, local
-from regrow_companion.sweep.task import How
+from regrow_companion.sweep.task import Ended, How, Share
 
 TINY = RunConfig(hidden=(20, 10), train_limit=256, epochs=2, batch_size=64, update_interval=2)
 LONG = TINY.but(epochs=5_000, seed=9)
@@ -200,6 +200,40 @@ def test_the_longest_run_starts_first_unless_the_order_is_kept(tmp_path, monkeyp
     drive.run([short[0], LONG, short[1]], Store(tmp_path), in_order=in_order)
     assert [config for task in begun for config in task] == (
         [short[0], LONG, short[1]] if in_order else [LONG, *short])
+
+
+def test_what_checkpoints_held_says_nothing_of_the_time_left(tmp_path, monkeypatch):
+    """A run goes on at half, another begins, dies and begins anew from the start."""
+    first, second = (TINY.but(seed=seed) for seed in (1, 2))
+    seen = []
+
+    class Watched(Progress):
+        def set(self, done: float, note: str = "") -> None:
+            seen.append((done / self.total, self.before / self.total))
+
+    def sweeping(tasks, how):
+        yield from (Share((first,), 0.5), Share((first,), 0.75), Share((second,), 0.25), Ended((first,)),
+                    Share((second,), 0.0), Share((second,), 0.5), Ended((second,)))
+
+    monkeypatch.setattr(local, "sweep", sweeping)
+    monkeypatch.setattr(drive, "Progress", Watched)
+    drive.run([first, second], Store(tmp_path))
+    assert seen == [(0.25, 0.25), (0.375, 0.25), (0.5, 0.375), (0.625, 0.375), (0.5, 0.25), (0.75, 0.25), (1.0, 0.25)]
+
+
+@pytest.mark.slow
+def test_the_first_share_says_where_a_run_goes_on(tmp_path):
+    store, config = Store(tmp_path), TINY.but(epochs=20, seed=5)
+
+    def stop(step: int) -> None:
+        if step == 30:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.ensure(config, checkpoint_seconds=0, progress=stop)
+    (task,) = drive.divided([config], "cpu", "auto")
+    first, *_, last = local.sweep([task], How(store, "cpu", "auto", None, 1))
+    assert (first, last.error) == (Share(task, 30 / cost.total_steps(config)), "")
 
 
 def test_a_damaged_record_counts_as_missing(swept, tmp_path):

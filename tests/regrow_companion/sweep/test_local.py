@@ -291,7 +291,7 @@ def test_memory_is_given_back_between_tasks(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: happened.append("given back"))
     with warnings.catch_warnings():  # for it leaves a filter behind
         local._serve(Parent(), How(Store(tmp_path), "cuda", "auto", None), "cuda:0")  # type: ignore[arg-type]
-    assert happened == ["float", "_End", "given back", "_End", "given back"]
+    assert happened == ["_Here", "_End", "given back", "_End", "given back"]
 
 
 # ---- before a sweep ----
