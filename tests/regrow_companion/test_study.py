@@ -220,6 +220,7 @@ def test_the_convnets_queue_has_a_seed_of_every_cell_that_can_be_had() -> None:
                   if run.model == "convnet" and run.dataset in datasets and run.seed == 0}
         assert wanted <= set(queue), need
     assert len(queue) == 30 + 6 + 12 + 6 + 6 + 2
+    assert {run.seed for run in queue[:len(cells)]} == {0}, "no second seed before a cell that is empty"
 
 
 def test_quick_compares_the_same_things_as_the_paper() -> None:
