@@ -17,7 +17,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 COMPANION = "regrow_companion"
 # From the ground up. A module may import from its own floor and from those below.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("regrow.errors",),
+    ("regrow.errors", "regrow.jit"),
     ("regrow.tails", "regrow.fingerprint"),
     ("regrow",),
     ("console", "style", "study", "paper", "number_files"),
@@ -31,8 +31,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("cli",),
 )
 FACADE = {("regrow", f"{COMPANION}.watching.observation"), ("regrow.__main__", f"{COMPANION}.cli")}
-MOST_MODULES = 25  # in a folder
-CORE_FILES, CORE_LINES = 31, 7_040  # of regrow without the rooms below: conv, tails, fingerprints
+MOST_MODULES = 26  # in a folder
+CORE_FILES, CORE_LINES = 32, 7_130  # of regrow without the rooms below: conv, tails, fingerprints
 CONV_FILES, CONV_LINES, CONV_FILE = 14, 2_050, 300  # the last one is lines of a file
 FINGERPRINT_LINES = 300
 TAILS_FILES, TAILS_LINES = 7, 1_800
@@ -103,7 +103,7 @@ def test_there_is_no_circle_of_imports() -> None:
 
 def test_tails_and_fingerprints_know_nothing_of_networks() -> None:
     targets = {target for name, target in arrows().edges if name.startswith(("regrow.tails", "regrow.fingerprint"))}
-    assert {target for target in targets if not target.startswith("regrow.tails")} == {"regrow.errors"}
+    assert {target for target in targets if not target.startswith("regrow.tails")} == {"regrow.errors", "regrow.jit"}
 
 
 def test_hidden_imports_have_their_reason_beside_them() -> None:

@@ -17,8 +17,10 @@ from typing import Any
 import numpy as np
 import torch
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
+
+from regrow.jit import kernel
 
 TILE = 64  # images
 VECTOR_BYTES = 64
@@ -169,7 +171,7 @@ def _sum(_typing, values):
     return values.dtype(values), generate
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def multiply(indptr, indices, weight, x, y):
     """y[t, i] += sum over the connections (i, j) of weight * x[t, j]; x [tiles, n_in, 64], y [tiles, n_out, 64]."""
     for t in range(x.shape[0]):
@@ -177,7 +179,7 @@ def multiply(indptr, indices, weight, x, y):
             add_weighted(y[t, i], weight, indices, np.int64(indptr[i]), np.int64(indptr[i + 1]), x[t], TILE)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def sampled_product(indptr, indices, dy, x, gradient):
     """gradient[p] = sum over images of dy[i] * x[j] for every connection p = (i, j), and for no other position.
 
@@ -200,7 +202,7 @@ def sampled_product(indptr, indices, dy, x, gradient):
                     gradient[p + k] += rest[k]
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def sum_images(dy, total):
     """total[i] = sum over all images of dy[:, i, :]."""
     total[:] = 0
@@ -219,7 +221,7 @@ def aligned(shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
     return raw[start:start + size].view(dtype).reshape(shape)
 
 
-@njit(fastmath=True, cache=True, nogil=True)
+@kernel(fastmath=True)
 def fill_bias(bias, y):
     """y[t, i, :] = bias[i]."""
     for t in range(y.shape[0]):
@@ -227,7 +229,7 @@ def fill_bias(bias, y):
             y[t, i, :] = bias[i]
 
 
-@njit(fastmath=True, cache=True, nogil=True)
+@kernel(fastmath=True)
 def relu(y):
     """max(y, 0), in place."""
     zero = y.dtype.type(0)
@@ -238,7 +240,7 @@ def relu(y):
                 row[b] = row[b] if row[b] > zero else zero
 
 
-@njit(fastmath=True, cache=True, nogil=True)
+@kernel(fastmath=True)
 def relu_backward(y, dy):
     """dy = 0 where the unit did not fire, in place."""
     zero = y.dtype.type(0)
@@ -249,7 +251,7 @@ def relu_backward(y, dy):
                 d[b] = d[b] if row[b] > zero else zero
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def cross_entropy(logits, labels, dlogits):
     """Mean loss over the images and its gradient; images past len(labels) get gradient 0."""
     count = labels.shape[0]
@@ -273,14 +275,14 @@ def cross_entropy(logits, labels, dlogits):
     return loss / count
 
 
-@njit(fastmath=True, cache=True, nogil=True)
+@kernel(fastmath=True)
 def gather(values, order, out):
     """out = values[order]."""
     for p in range(order.shape[0]):
         out[p] = values[order[p]]
 
 
-@njit(fastmath=True, cache=True, nogil=True)
+@kernel(fastmath=True)
 def sgd(weight, gradient, buffer, lr, momentum, weight_decay, nesterov):
     """One step of SGD with momentum on the connections that exist, as torch.optim.SGD defines it. In place.
 
@@ -293,7 +295,7 @@ def sgd(weight, gradient, buffer, lr, momentum, weight_decay, nesterov):
         weight[p] -= step * (g + mu * buffer[p] if nesterov else buffer[p])
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def transpose(indptr, indices, n_in):
     """The same structure by input: indptr [n_in + 1], row of every entry, and its place in CSR order."""
     n_out = indptr.shape[0] - 1
@@ -339,7 +341,7 @@ def add_outer_products(total: np.ndarray, dy: np.ndarray, x: np.ndarray) -> None
         _add(total, first, neurons, starts, image, number, firing, x, _active(x), swapped, sums)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _entries(dy):
     """What is not zero in dy [tiles, n_out, images], as first, neurons, starts, image and number.
 
@@ -365,7 +367,7 @@ def _entries(dy):
     return first, neurons[:r], starts[:r + 1], image[:p], number[:p]
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _active(x):
     """The columns j with something in x[:, j]; x [tiles, n_in, images]."""
     columns, count = np.empty(x.shape[1], np.int64), 0
@@ -378,7 +380,7 @@ def _active(x):
     return columns[:count]
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _add(total, first, neurons, starts, image, number, firing, x, columns, swapped, sums):
     """The sum over entries as from `_entries`, for `columns` of x alone; swapped [64, 96], sums [n_out, 96]."""
     for c in range(0, len(columns), COLUMNS):
@@ -457,7 +459,7 @@ def _copy(_typing, target, to, source, start, flip):
     return types.void(target, to, source, start, flip), generate
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _put(images, n, flip, pad, room, b):
     """Image n, flipped or not, into the middle of place b of room [64, C, H + 2 pad, W + 2 pad]."""
     _, channels, height, width = images.shape
@@ -474,7 +476,7 @@ def _put(images, n, flip, pad, room, b):
                 _copy(places, to + (width - SIDE - x if flip else x), pixels, start + x, flip)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _mirror(room, pad):
     """Fill the border of one image [C, H + 2 pad, W + 2 pad] with its reflection."""
     channels, height, width = room.shape
@@ -489,7 +491,7 @@ def _mirror(room, pad):
             image[height - 1 - y] = image[height - 1 - (2 * pad - y)]
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def stage_tile(images, chosen, offsets, flips, pad, mirrored, staged, t, starts):
     """Put the chosen images number 64 t and following where `transpose_bytes` finds them; return how many there are.
 
@@ -511,7 +513,7 @@ def stage_tile(images, chosen, offsets, flips, pad, mirrored, staged, t, starts)
     return filled
 
 
-@njit(fastmath=True, cache=True, nogil=True)
+@kernel(fastmath=True)
 def load_tiles(images, chosen, offsets, flips, pad, mirrored, scale, shift, staged, tiles):
     """Chosen images into tiles, as data.drawn and data.normalise would make them.
 

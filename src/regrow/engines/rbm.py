@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor, nn
 
 from regrow import rbm
@@ -25,6 +24,7 @@ from regrow.determinism import tensor_float
 from regrow.engines.dense import MaskedEngine
 from regrow.engines.kernels import TILE, aligned
 from regrow.engines.sparse import LinearNetwork
+from regrow.jit import kernel
 from regrow.rbm import EXAMPLES, FINAL, LAYER, Rbm
 from regrow.topology import Topology, momentum_buffers
 
@@ -178,7 +178,7 @@ class SparseRbmEngine(LinearNetwork):
         self.visible_buffer[:] = state["visible_buffer"].numpy()
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def sigmoid(y, count):
     """1 / (1 + exp(-y)) of the first `count` images, in place; 0 in empty places. y [1, units, 64]."""
     one = y.dtype.type(1)
@@ -188,7 +188,7 @@ def sigmoid(y, count):
         row[count:] = 0
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def sample(probabilities, uniform, out):
     """out[0, i, b] = 1 where uniform[b, i] is below the probability; uniform [images, units], the others tiles."""
     for b in range(uniform.shape[0]):
@@ -196,7 +196,7 @@ def sample(probabilities, uniform, out):
             out[0, i, b] = uniform[b, i] < probabilities[0, i, b]
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def differences(v0, v1, count, mean):
     """Mean of (v1 - v0)^2 over units and images; `mean` [units] becomes that of v1 - v0 over the images."""
     total = 0.0

@@ -12,7 +12,8 @@ logarithm (110 ** -200 is 0 in double precision) and no upper end.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from regrow.jit import kernel
 
 STEEP = 30.0  # exponents above may end a sum early, where nothing further shows in double precision
 TERMS = 6  # of the Euler-Maclaurin series, enough for 1e-16 beyond `asymptotic_from`
@@ -20,13 +21,13 @@ TERMS = 6  # of the Euler-Maclaurin series, enough for 1e-16 beyond `asymptotic_
 _BERNOULLI = np.array([1 / 12, -1 / 720, 1 / 30240, -1 / 1209600, 1 / 47900160, -691 / 1307674368000])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def asymptotic_from(s, start):
     """The first integer from which on the series is used; what is below is added up one by one."""
     return max(start, 30.0 + np.ceil(2.0 * abs(s)))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def coefficients(s, out):
     """out[j] = B_2j / (2j)! s (s+1) ... (s+2j-2): the series' terms in x ** -(2j-1), for `correction`."""
     product = s
@@ -35,7 +36,7 @@ def coefficients(s, out):
         product *= (s + 2 * j + 1) * (s + 2 * j + 2)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def correction(out, x):
     """What Euler-Maclaurin adds to the integral of x ** -s, in units of x ** -s."""
     y = 1.0 / (x * x)
@@ -45,7 +46,7 @@ def correction(out, x):
     return 0.5 + total / x
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def integral(s, log_width):
     """The integral of (t / x) ** -s from x to x e**log_width (which may be inf), in units of x."""
     c = s - 1.0
@@ -54,7 +55,7 @@ def integral(s, log_width):
     return -np.expm1(-c * log_width) / c
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def power_sum(s, k, start, end):
     """Sum of (j / start) ** -s over k <= j < end; `start` only sets the scale."""
     if k >= end:
@@ -80,7 +81,7 @@ def power_sum(s, k, start, end):
             - at_end * correction(terms, end))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _jet(s, x):
     """`correction` at x with its first and second derivative in s."""
     product, first, second = s, 1.0, 0.0
@@ -99,7 +100,7 @@ def _jet(s, x):
     return value, slope, bend
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _log_integrals(c, width):
     """Integrals of e**(-c v), v e**(-c v) and v^2 e**(-c v) over 0 <= v <= width."""
     if np.isinf(width):
@@ -117,7 +118,7 @@ def _log_integrals(c, width):
     return (1.0 - e) / c, (1.0 - e * (1.0 + t)) / c**2, (2.0 - e * (2.0 + 2.0 * t + t * t)) / c**3
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def log_moments(s, start, end):
     """Of the law P(k) ~ k ** -s on start <= k < end: log of the sum of (k / start) ** -s, E and Var of log(k / start).
 
@@ -155,7 +156,7 @@ def log_moments(s, start, end):
     return np.log(zero), mean, two / zero - mean * mean
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def exponent(mean_log, start, end):
     """The s at which E log(k / start) is `mean_log`: the maximum-likelihood exponent, by Newton's method.
 
@@ -198,7 +199,7 @@ def exponent(mean_log, start, end):
 FAR = 2**62  # draws beyond this are returned as this; only laws with s < 2 ever get there
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def law_before(k, log_k, s, log_start, end, norm, whole, beyond, terms):
     """P(X < k) and the weight of k, for k from `asymptotic_from` on; the last four are from `law_constants`."""
     weight = np.exp(-s * (log_k - log_start))
@@ -206,7 +207,7 @@ def law_before(k, log_k, s, log_start, end, norm, whole, beyond, terms):
     return 1.0 - (weight * (area + correction(terms, k)) - beyond) / norm, weight
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def law_constants(s, start, end):
     """The sum of all weights, the integral without an end, the sum's part beyond the end, the series' terms."""
     terms = np.empty(TERMS)
@@ -216,7 +217,7 @@ def law_constants(s, start, end):
     return power_sum(s, start, start, end), whole, beyond, terms
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def weights_between(below, j, k, s, start):
     """`below` and the weights of j ... k - 1, added one by one until they no longer show."""
     while j < k:
@@ -228,7 +229,7 @@ def weights_between(below, j, k, s, start):
     return below
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def distances(values, counts, logs, s, start, end):
     """(D, D_observed): the largest |data CDF - law's CDF| over all integers, and over k - 1 for observed k only.
 
@@ -257,7 +258,7 @@ def distances(values, counts, logs, s, start, end):
     return everywhere, observed
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def gap_at(seen, k, base, n, before, share, everywhere):
     """How far the data's CDF is from the law's just before values[k] and, if `everywhere`, at it as well.
 
@@ -270,7 +271,7 @@ def gap_at(seen, k, base, n, before, share, everywhere):
 HALVINGS = 64  # more than any array has
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def farthest(values, seen, logs, at, s, start, end, everywhere, limit, hints):
     """D (`everywhere`) or D_observed of the tail values[at:], to the last bit as `distances`, and an index of it.
 
@@ -338,7 +339,7 @@ def farthest(values, seen, logs, at, s, start, end, everywhere, limit, hints):
     return most, place
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def scan(values, counts, logs, end, alphas, everywhere, observed):
     """Fit the tail from every distinct value on; return the index of the smallest D_observed (the first if equal).
 
@@ -354,7 +355,7 @@ def scan(values, counts, logs, end, alphas, everywhere, observed):
     return best
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def tail_sums(counts, logs):
     """For every distinct value how many are there from it on, and the sum of their logarithms."""
     total, log_total = 0, 0.0
@@ -366,7 +367,7 @@ def tail_sums(counts, logs):
     return tails, log_sums
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def nearest(values, counts, logs, end):
     """Index, alpha and D_observed of the candidate that `scan` finds, in far less than the square of the values.
 
@@ -396,7 +397,7 @@ def nearest(values, counts, logs, end):
     return best, best_alpha, smallest
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def survival_table(s, start, end, size):
     """P(X >= start + i) for i = 0 ... size, summed from the far end so that small numbers stay exact."""
     table = np.empty(size + 1)
@@ -410,7 +411,7 @@ def survival_table(s, start, end, size):
     return table
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def guide_table(table, size):
     """guide[j] = the largest i with table[i] >= (j + 1) / size: where the search for a u in that cell may begin."""
     guide = np.empty(size, np.int64)
@@ -422,7 +423,7 @@ def guide_table(table, size):
     return guide
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def draw(u, table, guide, s, start, end):
     """The largest k with P(X >= k) >= u, for 0 < u <= 1: one exact draw by inversion."""
     cell = int(u * guide.shape[0])
@@ -471,14 +472,14 @@ def draw(u, table, guide, s, start, end):
     return low
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def draws(us, table, guide, s, start, end, out):
     """out[i] = draw(us[i]), in place."""
     for i in range(us.shape[0]):
         out[i] = draw(us[i], table, guide, s, start, end)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _collect(tally, tallied, tallied_logs, big, m, values, counts, logs):
     """Append the distinct values of a tally (tally[i] of tallied[i]; it is emptied) and of the sorted list `big` to the
     m that are there already; return how many there are.
@@ -501,7 +502,7 @@ def _collect(tally, tallied, tallied_logs, big, m, values, counts, logs):
     return m
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def refit_sets(us, sizes, table, guide, s, start, end, alphas, everywhere):
     """Draw, refit and measure: set i takes sizes[i] numbers of `us` on end, at the same start; out alphas and D.
 
@@ -536,7 +537,7 @@ def refit_sets(us, sizes, table, guide, s, start, end, alphas, everywhere):
                                         no_hints)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def reselect_sets(us, sizes, n, rest, table, guide, s, start, end, alphas, observed, xmins):
     """As refit_sets for whole data sets of n: n - sizes[i] values are drawn from `rest` (all outside the tail, with
     replacement), and xmin is chosen anew. Out: alphas, D_observed and xmins.

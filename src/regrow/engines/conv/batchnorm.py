@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from torch import nn
 
 from regrow.engines.conv.vectors import WIDE
+from regrow.jit import kernel
 
 
 class Norm:
@@ -48,7 +48,7 @@ class Norm:
         return self.affine
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _of_batch(totals, count, momentum, running_mean, running_var, epsilon, mean, inverse):
     for c in range(mean.shape[0]):
         mean[c] = totals[0, c] / count
@@ -58,7 +58,7 @@ def _of_batch(totals, count, momentum, running_mean, running_var, epsilon, mean,
         inverse[c] = 1 / np.sqrt(variance + epsilon)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _scale(gamma, beta, mean, inverse, scale, shift):
     for c in range(mean.shape[0]):
         factor = gamma[c] * inverse[c]
@@ -66,7 +66,7 @@ def _scale(gamma, beta, mean, inverse, scale, shift):
         shift[c] = beta[c] - mean[c] * factor
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _coefficients(totals, count, lanes, gamma, mean, inverse, gamma_gradient, beta_gradient, affine):
     for c in range(mean.shape[0]):
         total = totals[0, c]

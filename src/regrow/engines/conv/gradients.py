@@ -14,12 +14,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 from torch import Tensor
 
 from regrow.engines.conv.vectors import LANES, load, plus, repeated, splat, store, vectors_at, zeros
 from regrow.engines.kernels import INT64, data_of
+from regrow.jit import kernel
 
 
 class Wanted(NamedTuple):
@@ -102,7 +103,7 @@ def _add_rows(_typing, vectors, total, to, number, start, count, x, shift):
     return types.void(vectors, total, to, number, start, count, x, shift), generate
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def add_dense_gradient(wanted, k, x, dy, border, height, width, step=1, skip=0):
     """totals[k][o, y, x, c] += the gradient of every weight, from a tile's inputs x and output gradients dy.
 
@@ -115,7 +116,7 @@ def add_dense_gradient(wanted, k, x, dy, border, height, width, step=1, skip=0):
         _add_of_eight(wanted, k, x, dy, border, height, width, step, skip, first)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _add_of_eight(wanted, k, x, dy, border, height, width, step, skip, first):
     """The same of the eight images from number `first` of the tile on: so many fit the cache."""
     total, room, number, start = wanted.totals[k], wanted.room, wanted.number, wanted.start

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from regrow.engines.conv.gradients import add_dense_gradient
 from regrow.engines.conv.layer import Layer
 from regrow.engines.conv.passes import cross_entropy
 from regrow.engines.conv.rows import add_up, make_row, pass_row
 from regrow.engines.conv.vectors import WIDE
+from regrow.jit import kernel
 
 
 class Head(NamedTuple):
@@ -24,7 +24,7 @@ class Head(NamedTuple):
     dmean: np.ndarray
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def classify(source, head, t):
     """The logits of tile t."""
     height, width = source.y.shape[1], source.y.shape[3]
@@ -41,7 +41,7 @@ def classify(source, head, t):
     multiply(head.layer.forward, head.layer.bias, mean, head.logits)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def multiply(wiring, bias, x, y):
     """y = bias + what the connections make of x, both [1, n, 1, WIDE]."""
     for o in range(y.shape[1]):
@@ -52,7 +52,7 @@ def multiply(wiring, bias, x, y):
                 y[0, o, 0, b] += wiring.weight[p] * x[0, wiring.offsets[p], 0, b]
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def add_gradients(wiring, sums, bias_sums, x, dy):
     """To the sums of connections and of the bias."""
     for o in range(dy.shape[1]):
@@ -63,7 +63,7 @@ def add_gradients(wiring, sums, bias_sums, x, dy):
                 sums[p, b] += dy[0, o, 0, b] * x[0, wiring.offsets[p], 0, b]
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def classified(source, head, count):
     """Logits [tiles, classes, WIDE] of so many images."""
     tiles = -(-count // WIDE)
@@ -74,7 +74,7 @@ def classified(source, head, count):
     return logits
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def turn(source, head, labels, dx, target, wanted, k):
     """Mean loss; its gradient in the sums of the last layer and, as in `backward`, where `target` has it."""
     loss, count = 0.0, labels.shape[0]

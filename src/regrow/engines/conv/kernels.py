@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
 from regrow.engines.conv.vectors import (
@@ -33,6 +33,7 @@ from regrow.engines.conv.vectors import (
     zeros,
 )
 from regrow.engines.kernels import INT64, data_of
+from regrow.jit import kernel
 
 COLUMNS = 4
 WIDER = 6  # columns of a block where blocks of four would leave two over
@@ -177,7 +178,7 @@ def _finish(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequ
 
 # ---- whole maps ----
 
-@njit(cache=True, nogil=True)
+@kernel()
 def convolve(wiring, bias, x, height, width, y, border):
     """y[h + border, o, w + border] = bias[o] + what the connections of o make of x from [h, :, w] on.
 
@@ -188,7 +189,7 @@ def convolve(wiring, bias, x, height, width, y, border):
         convolve_rows(wiring, bias, x, h, width, y, border)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def convolve_rows(wiring, bias, x, h, width, y, border):
     """Rows h and h + 1 of `convolve`."""
     row, y_row = np.int64(x.shape[1] * x.shape[2]), np.int64(y.shape[1] * y.shape[2])
@@ -206,7 +207,7 @@ def convolve_rows(wiring, bias, x, h, width, y, border):
         w += WIDER if wider else COLUMNS
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def convolve_and_pool(wiring, bias, x, height, width, y, border, codes):
     """The same with ReLU and 2 x 2 max-pooling; height and width, both even, are those before it.
 
@@ -222,7 +223,7 @@ def convolve_and_pool(wiring, bias, x, height, width, y, border, codes):
                                    wiring.starts[o + 1], bias[o], y, to, codes, code, w + 2 < width)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def add_gradients(wiring, sums, bias_sums, x, dy, border, height, width):
     """sums[p] += the gradient of connection p and bias_sums[o] += that of the bias, from the output gradients
     dy[h + border, o, w + border]; sums [connections, 8], bias_sums [outputs, 8]. Past the outputs dy is 0."""
@@ -234,7 +235,7 @@ def add_gradients(wiring, sums, bias_sums, x, dy, border, height, width):
                           dy_row, x, np.int64(h * row + w), row, wiring.offsets, wiring.starts[o], wiring.starts[o + 1])
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def add_gradients_of_pooled(wiring, sums, bias_sums, x, dp, codes, height, width, keep, dy, border):
     """The same from the gradient dp [H, outputs, W, 8] of the pooled map; if `keep`, dy is written."""
     row, dy_row = np.int64(x.shape[1] * x.shape[2]), np.int64(dy.shape[1] * dy.shape[2])
@@ -253,7 +254,7 @@ def add_gradients_of_pooled(wiring, sums, bias_sums, x, dp, codes, height, width
                                         wiring.starts[o], wiring.starts[o + 1], 0, dy, to, dy_row)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def reduce(sums, order, total):
     """total[order[p]] = sum of the numbers of sums[p], which are eight or twice as many."""
     for p in range(total.shape[0]):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
 from regrow.engines.conv.vectors import LANES, load, store, vectors_at, zeros
+from regrow.jit import kernel
 
 
 @intrinsic
@@ -37,7 +38,7 @@ def _where_positive(_typing, dy, to, y, at, gradient, whose):
     return types.void(dy, to, y, at, gradient, whose), generate
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def average(y, height, width, mean):
     """mean[0, c, 0] = mean of max(y, 0) over height x width places; maps [H, C, W, 8]."""
     part = y.dtype.type(1) / y.dtype.type(height * width)
@@ -50,7 +51,7 @@ def average(y, height, width, mean):
             mean[0, c, 0, b] *= part
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def spread(y, height, width, gradient, dy, border):
     """dy[h + border, c, w + border] = gradient[0, c, 0] / places where y is above 0, and 0 elsewhere.
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from regrow.engines.conv.gradients import add_dense_gradient
 from regrow.engines.conv.kernels import add_gradients, add_gradients_of_pooled, convolve, convolve_and_pool
 from regrow.engines.conv.means import average, spread
 from regrow.engines.conv.vectors import LANES
 from regrow.engines.kernels import SIDE, TILE, stage_tile, transpose_bytes
+from regrow.jit import kernel
 
 
 class Memory(NamedTuple):
@@ -26,7 +26,7 @@ class Memory(NamedTuple):
     sizes: np.ndarray  # int64 [layers, 6]: height and width of inputs and of outputs, borders of input and of delta
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def load_images(images, chosen, offsets, flips, pad, mirrored, scale, shift, staged, border, tiles):
     """Chosen images into maps [tiles, H, C, W, lanes] with a border; the other arguments as in kernels.load_tiles.
 
@@ -58,7 +58,7 @@ def load_images(images, chosen, offsets, flips, pad, mirrored, scale, shift, sta
             tiles[last, :, :, :, left:] = 0
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def forward(layers, image, memory):
     """Logits of a tile of images."""
     x, sizes = image, memory.sizes
@@ -73,7 +73,7 @@ def forward(layers, image, memory):
     convolve(layers[k + 1].forward, layers[k + 1].bias, memory.maps[k], 1, 1, memory.logits, 0)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def cross_entropy(logits, labels, scale, dlogits):
     """Sum of the losses of the images that the labels are of, and in dlogits `scale` times its gradient, 0 elsewhere.
 
@@ -96,7 +96,7 @@ def cross_entropy(logits, labels, scale, dlogits):
     return loss
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def backward(layers, image, memory, wanted):
     """Add to every layer's sums, from the gradient of the logits, and to the dense gradients if they are wanted."""
     sizes, maps, deltas, averaged = memory.sizes, memory.maps, memory.deltas, len(memory.codes)
@@ -116,7 +116,7 @@ def backward(layers, image, memory, wanted):
                 add_dense_gradient(wanted, k - 1, x, dy, border, height, width)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def train(layers, tiles, labels, memory, wanted):
     """Mean loss over the images of a batch; its gradients are in every layer's sums, and in wanted.totals if `yes`."""
     loss, count = 0.0, labels.shape[0]
@@ -128,7 +128,7 @@ def train(layers, tiles, labels, memory, wanted):
     return loss / count
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def classify(layers, tiles, memory, logits):
     """logits [tiles, classes, 8] of a batch."""
     for t in range(tiles.shape[0]):

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from regrow.engines.conv.gradients import add_dense_gradient
 from regrow.engines.conv.kernels import COLUMNS
@@ -23,6 +22,7 @@ from regrow.engines.conv.norms import (
     unpool,
 )
 from regrow.engines.conv.vectors import ROWS, TALL, WIDE
+from regrow.jit import kernel
 
 READY, NORMALISED, JOINED, POOLED = range(4)  # how a unit's inputs are made
 FIRST, CUT, ADDED, UNPOOLED, KEPT = range(5)  # what becomes of their gradient
@@ -65,7 +65,7 @@ class Sizes(NamedTuple):
     delta_border: int
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def make_row(source, t, r):
     """Row r of the inputs of tile t."""
     x, y = source.maps[t % source.maps.shape[0]], source.y[t]
@@ -89,7 +89,7 @@ def make_row(source, t, r):
                       ahead, far)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _convolve_rows(wiring, x, h, sizes, width, y, sums, squares):
     """Rows h and h + 1 of the outputs y, `width` wide, and what they add up to."""
     row, y_row, n_out = np.int64(x.shape[1] * x.shape[2]), np.int64(y.shape[1] * y.shape[2]), sums.shape[0]
@@ -111,7 +111,7 @@ def _convolve_rows(wiring, x, h, sizes, width, y, sums, squares):
                                      g == groups - 1, y, to, y_row, sums, squares, o)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _cut_rows(wiring, dy, h, source, target, t, sums, products):
     """Rows h and h + 1 of the gradient of the inputs of tile t, on the way as in `pass_row`."""
     y, x, dz = source.y[t], source.maps[t % source.maps.shape[0]], target.dz[t]
@@ -136,7 +136,7 @@ def _cut_rows(wiring, dy, h, source, target, t, sums, products):
                                      beside, x_row, other, y, dz, to, y_row, sums, products, c)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _gradient_rows(wiring, sums, x, h, sizes, dy):
     """What TALL rows from h on of the output gradients, or the only two, add to the sums of connections."""
     row, dy_row, step = np.int64(x.shape[1] * x.shape[2]), np.int64(dy.shape[1] * dy.shape[2]), sizes.step
@@ -155,7 +155,7 @@ def _gradient_rows(wiring, sums, x, h, sizes, dy):
                     gradient(TALL, COLUMNS, 1, sums, dy, to, dy_row, 1, x, at, row, wiring.offsets, start, end)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def add_up(sums, lanes, total):
     """total[c] += the numbers of the first `lanes` images of sums[c], which become 0."""
     for c in range(sums.shape[0]):
@@ -164,7 +164,7 @@ def add_up(sums, lanes, total):
     sums[:] = 0
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def forward(wiring, source, sizes, y, count, totals):
     """Outputs y [tiles, H, C, W, WIDE]; totals float64 [2, C], sums of them and of their squares over all images."""
     sums = np.zeros((y.shape[2], WIDE), y.dtype)
@@ -184,7 +184,7 @@ def forward(wiring, source, sizes, y, count, totals):
         add_up(squares, lanes, totals[1])
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def backward(layer, source, sizes, y, dz, coefficients, dy, dx, target, count, wanted, k):
     """From the gradient dz of the normalised outputs: what it adds to layer.sums, and the gradient of the inputs.
 
@@ -234,7 +234,7 @@ def backward(layer, source, sizes, y, dz, coefficients, dy, dx, target, count, w
         add_up(products, WIDE, target.totals[1])
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def pass_row(source, target, t, r, dx, sums, products):
     """The gradient dx of row r of the inputs of tile t becomes that of what they were made from, and is added up."""
     y, x, dz = source.y[t], source.maps[t % source.maps.shape[0]], target.dz[t]
@@ -250,7 +250,7 @@ def pass_row(source, target, t, r, dx, sums, products):
         cut(np.int64(width), dx, whose, x, beside, y, at, dz, sums, products, c)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def add_products(dz, y, count, totals):
     """totals float64 [2, C] = sums of dz and of dz * y; both [tiles, H, C, W, WIDE]."""
     totals[:] = 0
