@@ -497,6 +497,9 @@ def _check_images(config: RunConfig) -> None:
                           f"{config.dataset}.")
     if config.is_rbm and config.normalise != "own":
         raise ConfigError("The RBMs take grey levels between 0 and 1 as they are: leave normalise out.")
+    if config.normalise == "cifar10" and config.image_format == "native" and not config.dataset.startswith("cifar"):
+        raise ConfigError("normalise=cifar10 has constants for three channels, and a grey image as the data set has it "
+                          "has one: add image_format=rgb32, or use normalise=own or half.")
     if config.evaluation == "as_training" and config.augment == "none":
         raise ConfigError("evaluation=as_training with augment=none changes nothing: set augment, or leave evaluation "
                           "out.")

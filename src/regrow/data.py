@@ -108,8 +108,14 @@ def load_for(config: RunConfig, *, root: Path | str | None = None) -> Dataset:
 
 
 def normalised_as(dataset: Dataset, normalise: str) -> Dataset:
-    """The same images, to be normalised with other constants: see `datasets.constants`."""
+    """The same images, to be normalised with other constants: see `datasets.constants`.
+
+    Raises DataError if there are more of them than channels that the network sees.
+    """
     mean, std = constants(dataset.name, normalise)
+    if len(mean) > dataset.image_shape[0]:
+        raise DataError(f"normalise={normalise} has constants for {len(mean)} channels, and the network sees "
+                        f"{dataset.image_shape[0]}: use image_format=rgb32, or normalise=own or half.")
     return replace(dataset, mean=mean, std=std)
 
 

@@ -393,6 +393,7 @@ def test_a_word_without_equals_sign() -> None:
     (["padding=none"], "model=convnet"),
     (["normalise=snfs"], "own, half or cifar10"),
     (["model=rbm-big", "normalise=half"], "leave normalise out"),
+    (["hidden=20", "normalise=cifar10"], "image_format=rgb32"), (["model=rbm-big", "normalise=cifar10"], "leave norm"),
     (["evaluation=as_training"], "set augment"),
     (["crop_pad=8"], "augment=crop_flip"), (["crop_pad=8", "augment=flip"], "augment=crop_flip"),
     (["model=rbm-big", "augment=flip", "evaluation=as_training"], "leave evaluation out"),

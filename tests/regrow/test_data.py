@@ -248,6 +248,13 @@ def test_a_grey_image_can_have_three_constants():
     assert data.load_for(run.but(normalise="own")).mean == datasets.DATASETS[run.dataset].mean
 
 
+def test_a_grey_image_that_stays_grey_cannot():
+    """The sparse engine wrote three images where there is room for one."""
+    images = data.load("fashion_mnist_small", image_format="native", train_limit=10)
+    with pytest.raises(DataError, match="3 channels, and the network sees 1"):
+        data.normalised_as(images, "cifar10")
+
+
 def test_batches_leave_the_stored_images_alone(colour):
     before = colour.train.images.clone()
     for x, _ in _epoch(colour, augment="crop_flip"):
