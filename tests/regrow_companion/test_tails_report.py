@@ -157,7 +157,7 @@ MISTAKES = [  # content, options, what the sentence must name
     (b"", [], "empty"),
     (b"0\n0\n", [], "empty"),
     (b"1\n2\n3\n", ["--xmin", "110"], "the largest of 3 values is 3"),
-    (b"7\n7\n7\n", [], "All 3 values of the tail are equal"),
+    (b"7\n7\n7\n", [], "All 3 values of the tail are equal"), (b"7\n", [], "The tail holds a single value, which no"),
     (b"7\n7\n7\n", ["--xmin", "5"], "All 3 values of the tail are equal"),
     (b"3\n-4\n5\n", [], "-4"),
     (b"3\n4.5\n5\n", [], "4.5"),

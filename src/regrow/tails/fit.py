@@ -49,11 +49,13 @@ class TailFit:
     @property
     def remarks(self) -> tuple[str, ...]:
         """A sentence for each flag."""
+        number = "a single value" if self.n_tail == 1 else f"{self.n_tail} values"
         said = {"empty": f"No value lies in {_range(self.xmin, self.xmax)}.",
-                "few": f"The tail holds {self.n_tail} values; with fewer than {FEW}, alpha and p say little.",
-                "degenerate": f"All {self.n_tail} values of the tail are equal, so no exponent describes them."
-                if not np.isnan(self.D) else
-                f"The {self.n_tail} values of the tail crowd at its upper end, so no exponent describes them.",
+                "few": f"The tail holds {number}; with fewer than {FEW}, alpha and p say little.",
+                "degenerate": f"The {self.n_tail} values of the tail crowd at its upper end, so no exponent describes "
+                              "them." if np.isnan(self.D) else
+                f"All {number} of the tail are equal, so no exponent describes them." if self.n_tail > 1 else
+                f"The tail holds {number}, which no exponent describes.",
                 "outside": f"alpha = {self.alpha:.4g} lies outside {USUAL[0]:g} to {USUAL[1]:g}, "
                            "where power laws are found."}
         return tuple(said[flag] for flag in self.flags)
