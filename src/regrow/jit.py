@@ -64,6 +64,13 @@ def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     return compiled
 
 
+def kept_in() -> Path | None:
+    """The folder where this package's compiled kernels are; None if none can be written."""
+    with suppress(RuntimeError):
+        return Path(KernelCache(kept_in).cache_path)
+    return None
+
+
 @cache  # said once, and not by every worker
 def _say_not_kept() -> None:
     if multiprocessing.parent_process() is None:

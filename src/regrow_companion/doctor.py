@@ -45,8 +45,8 @@ def checks(store: Path | None = None, data_root: Path | None = None) -> list[Che
     data_root: folder of the data sets (default: $REGROW_DATA, else ~/.cache/regrow/data).
     """
     folder = store or Path(os.environ.get("REGROW_STORE") or "build/quick/store")
-    return [check_python(), check_packages(), check_device(), check_data(data_root), check_disk(folder),
-            check_store(folder)]
+    return [check_python(), check_packages(), check_device(), check_kernels(), check_data(data_root),
+            check_disk(folder), check_store(folder)]
 
 
 def report(found: Iterable[Check]) -> str:
@@ -144,6 +144,20 @@ def nvidia_gpu() -> str:
         return ""
     name = answer.stdout.strip().partition("\n")[0].partition(" (UUID")[0]
     return name or "a GPU (nvidia-smi)"
+
+
+def check_kernels() -> Check:
+    """Can compiled kernels be kept? Where not, every process, a notebook or a worker, compiles them anew."""
+    try:
+        from regrow import jit  # numba may be missing
+
+        folder = jit.kept_in()
+    except Exception as error:
+        return Check("kernels", False, f"Numba does not import ({_one_line(error)})", INSTALL)
+    if folder is None:
+        return Check("kernels", False, "compiled kernels cannot be kept: every process takes up to a minute longer",
+                     "set NUMBA_CACHE_DIR to a folder that can be written")
+    return Check("kernels", True, f"kept in {folder} once they are compiled")
 
 
 def check_data(root: Path | None = None) -> Check:

@@ -82,6 +82,7 @@ def test_no_folder_that_can_be_written(folder):
     for name in ("__pycache__", "home"):
         (folder / name).write_text("")
     home, code = str(folder / "home"), ASKED.replace("simplefilter('error')", "simplefilter('always')")
+    code += "; from regrow import jit; assert jit.kept_in()"  # beside its own file
     printed, said = ask(folder, code, NUMBA_CACHE_DIR="", HOME=home, XDG_CACHE_HOME=home)
     assert printed == "20 0" and said.count("Compiled kernels cannot be kept") == 1
 

@@ -352,7 +352,8 @@ def test_claims_are_judged_on_shipped_records(tmp_path, capsys, monkeypatch):
 def test_doctor_as_json(tmp_path, capsys):
     code, out, _ = said(capsys, "doctor", "--store", tmp_path / "s", "--json")
     checks = json.loads(out)
-    assert {check["name"] for check in checks} == {"python", "packages", "device", "data", "disk", "store"}
+    assert {check["name"] for check in checks} == {"python", "packages", "device", "kernels", "data", "disk",
+                                                    "store"}
     assert code == (0 if all(check["ok"] for check in checks) else 2)
     assert all(check["remedy"] for check in checks if not check["ok"])
 

@@ -14,7 +14,7 @@ import pytest
 from regrow_companion import doctor
 from regrow_companion.doctor import Check
 
-NAMES = ["python", "packages", "device", "data", "disk", "store"]
+NAMES = ["python", "packages", "device", "kernels", "data", "disk", "store"]
 
 
 def broken(message: str):
@@ -48,6 +48,17 @@ def test_versions_below_the_bounds_and_missing_packages_are_named() -> None:
     wrong = doctor.wrong_versions(["numpy>=999", "no-such-package-of-ours", "scipy",
                                    'also-absent; extra == "test"', 'only-there; sys_platform == "amiga"'])
     assert wrong == [f"numpy {np.__version__} is not >=999", "no-such-package-of-ours is missing"]
+
+
+def test_kernels_that_cannot_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert doctor.check_kernels().detail.startswith("kept in /")
+    monkeypatch.setattr("regrow.jit.kept_in", lambda: None)
+    check = doctor.check_kernels()
+    assert not check.ok and "NUMBA_CACHE_DIR" in check.remedy
+    monkeypatch.setitem(sys.modules, "regrow.jit", None)
+    monkeypatch.delattr("regrow.jit")
+    check = doctor.check_kernels()
+    assert not check.ok and "does not import" in check.detail
 
 
 def test_an_uninstalled_regrow_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
