@@ -105,6 +105,12 @@ def ablated(option: str, column: str = "change") -> list[float]:
     return list(ablations().loc[option, column])
 
 
+def costs_of_snfs_constants() -> tuple[float, float, float]:
+    """Of seed 0, in points: random, momentum and gradient growth."""
+    random, gradient, momentum = (-change for change in ablated("constants of SNFS's code"))
+    return random, momentum, gradient
+
+
 UPDATES = ("black border, update instead of a step", "black border, regrown weights kept",
            "black border, momentum of regrown weights kept")
 

@@ -29,11 +29,11 @@ CELLS: list[Cell] = [
                                             ("cifar10", "cifar100", "fashion_mnist"))),
 ]
 SIZES = {"table3": 100, "table4": 300, "table7": 600, "table8": 360, "fig13": 225, "fig15": 9, "fig16": 9, "sec5.3": 5,
-         "baselines": 10, "ablations": 31, "l3": 5, "black_border": 35, "grey": 48, "mlp": 194, "convnet": 62,
-         "topology": 15, "fig02": 15, "fig05": 15, "fig06": 15, "fig07": 15,
+         "baselines": 10, "ablations": 31, "l3": 5, "black_border": 35, "constants": 15, "grey": 48, "mlp": 206,
+         "convnet": 62, "topology": 15, "fig02": 15, "fig05": 15, "fig06": 15, "fig07": 15,
          "fig08": 15, "fig09": 15, "fig12": 15, "fig18": 15, "fig19": 15, "fig20": 15, "set_legacy": 3,
          "schedules": 63, "batches": 27, "cnn": 12, "cnn300": 5 * 3, "schedules300": 105, "batches300": 45}
-UNNUMBERED = ("baselines", "black_border", "grey", "mlp", "convnet", "topology")
+UNNUMBERED = ("baselines", "black_border", "constants", "grey", "mlp", "convnet", "topology")
 QUICK_STEPS = steps_per_epoch(10_800, 128)  # 12,000 images less a tenth for validation
 
 
@@ -63,14 +63,15 @@ def test_group_sizes() -> None:
     assert {need: len(study.runs(need, "paper")) for need in study.NEEDS} == SIZES
 
 
-def test_1862_distinct_runs_and_none_double() -> None:
+def test_1874_distinct_runs_and_none_double() -> None:
     """1360 for the tables, 150 for two more pruning rules, 18 RBMs, 5 of Section 5.3, 5 static networks, 35 with a
-    black border, 28 ablations beside three of those, 48 of grey images, 5 of a rule from elsewhere; the rest of Figure
-    13, the topology figures and the dense baselines are runs of the tables. For Section 8: 63 of other schedules, 18
-    more of other batches, as many at 300 epochs as are not there already (85 and 30), 12 of convolutional networks."""
+    black border, 28 ablations beside three of those, 12 more seeds of other constants, 48 of grey images, 5 of a rule
+    from elsewhere; the rest of Figure 13, the topology figures and the dense baselines are runs of the tables. For
+    Section 8: 63 of other schedules, 18 more of other batches, as many at 300 epochs as are not there already (85 and
+    30), 12 of convolutional networks."""
     runs = study.distinct(study.NEEDS, "paper")
-    assert len(runs) == 1862 == 1360 + 150 + 18 + 5 + 5 + 35 + 28 + 48 + 5 + 63 + 18 + 85 + 30 + 12
-    assert len(set(runs)) == len({config.key for config in runs}) == 1862
+    assert len(runs) == 1874 == 1360 + 150 + 18 + 5 + 5 + 35 + 28 + 12 + 48 + 5 + 63 + 18 + 85 + 30 + 12
+    assert len(set(runs)) == len({config.key for config in runs}) == 1874
     assert set(runs) == {config for need in study.NEEDS for config in study.runs(need, "paper")}
 
 
@@ -179,7 +180,8 @@ def test_quick_ends_with_an_update_on_its_last_step_as_the_paper_does() -> None:
 
 def test_needs_without_a_quick_version_are_empty_there() -> None:
     assert {need for need in study.NEEDS if not study.runs(need, "quick")} == {
-        "sec5.3", "ablations", "black_border", "grey", "mlp", "convnet", "cnn300", "schedules300", "batches300"}
+        "sec5.3", "ablations", "black_border", "constants", "grey", "mlp", "convnet", "cnn300", "schedules300",
+        "batches300"}
 
 
 def test_topology_figures_share_their_quick_runs() -> None:

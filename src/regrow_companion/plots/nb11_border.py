@@ -42,17 +42,30 @@ def complete(records: Sequence[Record]) -> bool:
     return len(list(groups(records))) == len(BORDERS) * len(study.STRATEGIES)
 
 
+def _with_snfs_constants(records: Sequence[Record]) -> Iterator[tuple[str, str, list[Record]]]:
+    """As `groups`: the same runs, mirrored, with the constants of normalisation of SNFS's code."""
+    for rule in study.STRATEGIES:
+        like = RunConfig(dataset="cifar10", grow=rule, normalise="snfs")
+        group = [record for record in records if record.config.but(seed=0) == like]
+        if group:
+            yield "mirrored, SNFS's constants", rule, group
+
+
 def accuracies(records: Sequence[Record]) -> pd.DataFrame:
-    """A row per growth rule: validation and test accuracy (percent, last epoch) with either border, and the paper's."""
+    """A row per growth rule: validation and test accuracy (percent, last epoch) with either border, and the paper's.
+
+    If there are such runs, with the constants of SNFS's code as well.
+    """
     printed = {cell.method: cell.number for cell in paper.reported(4)
                if (cell.model, cell.dataset) == ("mlp", "cifar10")}
     rows: dict[str, dict[str, str]] = {}
-    for border, rule, group in groups(records):
+    either = ((BORDERS[border], rule, group) for border, rule, group in groups(records))
+    for name, rule, group in (*either, *_with_snfs_constants(records)):
         row = rows.setdefault(rule, {"rule": rule, "the paper, test": printed[rule]})
         last = [record.accuracy("last") for record in group]
         for part in ("validation", "test"):
-            row[f"{BORDERS[border]}, {part}"] = mean_and_std([getattr(accuracy, part) for accuracy in last])
-        row[f"{BORDERS[border]}, seeds"] = str(len(last))
+            row[f"{name}, {part}"] = mean_and_std([getattr(accuracy, part) for accuracy in last])
+        row[f"{name}, seeds"] = str(len(last))
     return pd.DataFrame(list(rows.values()))
 
 

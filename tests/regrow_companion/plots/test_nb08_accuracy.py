@@ -200,7 +200,7 @@ def test_networks_without_runs_are_named_once_with_command_and_hours():
     said = accuracy.untrained("table4", "paper", [])
     assert said == ("ConvNet, MLP, ResNet-50, ResNet-56, VGG-16: not trained here. `python -m regrow run --profile "
                     "paper --only table4` trains the 300 of 300 runs that are missing; the whole table takes about "
-                    "2,200 hours on one CPU core (docs/fullscale.md).")
+                    "1,800 hours on one CPU core (docs/fullscale.md).")
     assert said in accuracy.caption("table4", "paper", [])
     assert "not trained in quick" in accuracy.caption("table3", "quick", [])
     assert "`python -m regrow run --profile paper --only table8`" in accuracy.caption("table8", "quick", [])

@@ -80,7 +80,10 @@ def test_accuracies_are_of_the_last_epoch_beside_the_papers(records: list[Record
     assert row["black, test"] == "61.00 ± 1.41" and row["black, validation"] == "62.00 ± 1.41"
     assert row["black, seeds"] == "2" and row["mirrored, test"] == "60.00 (one seed)"
     assert row["the paper, test"] == "65.83 ± 0.43"
-    assert border.accuracies(records[:1]).empty
+    assert border.accuracies(records[:1]).empty and not any("SNFS" in name for name in row.index)
+    other = replace(records[1], config=records[1].config.but(augment="mirror_crop_flip", normalise="snfs"))
+    row = border.accuracies([*records, other]).set_index("rule").loc["gradient"]
+    assert row["mirrored, SNFS's constants, test"] == "62.00 (one seed)" and row["mirrored, test"] == "60.00 (one seed)"
 
 
 def test_shares_of_edge_and_corners_of_known_maps() -> None:
