@@ -79,8 +79,8 @@ SAID = [
     Said("Flips without crops give {} (random) and {} % (gradient) validation, no augmentation {} and {} %",
          lambda: [m.accuracy(rule, part="validation", augment=augment)
                   for augment in ("flip", "none") for rule in ("random", "gradient")]),
-    Said("Constants of normalisation of {.5} gain {} to {} points, those of SNFS's code, whose standard deviations are a "
-         "fifth smaller, cost random growth {}, momentum {} and gradient growth {} (one seed each)",
+    Said("Constants of normalisation of {.5} gain {} to {} points, those of SNFS's code, whose standard deviations are "
+         "a fifth smaller, cost random growth {}, momentum {} and gradient growth {} (one seed each)",
          lambda: (*m.low_high(m.ablated("constants .5 and .5")), *m.costs_of_snfs_constants())),
     Said("The other options change less than a point on test images",
          lambda: (all(abs(change) < 1 for change in m.options()),)),
