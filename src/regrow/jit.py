@@ -33,7 +33,7 @@ class KernelCache(FunctionCache):
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
         file = self._cache_file  # its stamp is that of the function's own file alone
-        file._source_stamp = (file._source_stamp, digest(_room(Path(function.__code__.co_filename))))
+        file._source_stamp = (file._source_stamp, _digest(_room(Path(function.__code__.co_filename))))
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """What was compiled for a signature; None if nothing was, or if it cannot be read."""
@@ -67,7 +67,7 @@ def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 def kept_in() -> Path | None:
     """The folder where this package's compiled kernels are; None if none can be written."""
     with suppress(RuntimeError):
-        return Path(KernelCache(kept_in).cache_path)
+        return Path(FunctionCache(kept_in).cache_path)
     return None
 
 
@@ -78,7 +78,7 @@ def _say_not_kept() -> None:
 
 
 @cache
-def digest(folder: Path) -> str:
+def _digest(folder: Path) -> str:
     """Of the text of all Python files in a folder and below."""
     texts = (path.read_bytes() for path in sorted(folder.rglob("*.py")))
     return hashlib.blake2b(b"\0".join(texts), digest_size=16).hexdigest()

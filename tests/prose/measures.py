@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,17 @@ def trained(**changes: Any) -> int:
 
 def seeds(grow: str | None = None, **changes: Any) -> int:
     return len(runs(grow, **changes))
+
+
+def convnet(grow: str, part: str = "test", dataset: str = "cifar10") -> float:
+    """The ConvNet's seed 0 at the end, in percent."""
+    return accuracy(grow, part=part, dataset=dataset, model="convnet", seed=0)
+
+
+def above_dense(dataset: str) -> bool:
+    """Whether every sparse run of Table 4's MLP ends above the dense one."""
+    (dense,) = accuracies(dataset=dataset, **study.DENSE)
+    return all(bool((accuracies(rule, dataset=dataset) > dense).all()) for rule in STRATEGIES)
 
 
 def loss(grow: str, seed: int | None = None, part: str = "test", reading: str = "last",
@@ -289,15 +300,16 @@ def small_images() -> Dataset:
 @cache
 def tails(border: str = "mirrored") -> pd.DataFrame:
     """The statistics of Section 4.6 along the topology runs."""
-    records = [record for rule in STRATEGIES for record in topology(rule, border)]
-    assert tail_tables.complete(records, "replay", store())
-    return tail_tables.tails(records, "replay", store(), jobs=1)
+    return _shipped_tails([record for rule in STRATEGIES for record in topology(rule, border)])
 
 
 @cache
 def often() -> pd.DataFrame:
     """The same along the runs with a shorter interval."""
-    records = of_need("sec5.3")
+    return _shipped_tails(of_need("sec5.3"))
+
+
+def _shipped_tails(records: Sequence[Record]) -> pd.DataFrame:
     assert tail_tables.complete(records, "replay", store())
     return tail_tables.tails(records, "replay", store(), jobs=1)
 

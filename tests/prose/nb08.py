@@ -96,11 +96,6 @@ def beside(column: str) -> list[float]:
     return [m.accuracy(rule, part=column) - m.accuracy(rule, part=column, **m.BLACK) for rule in m.STRATEGIES]
 
 
-def convnet(rule: str, part: str = "test", dataset: str = "cifar10") -> float:
-    """Seed 0 at the end, in percent."""
-    return m.accuracy(rule, part=part, dataset=dataset, model="convnet", seed=0)
-
-
 def printed(rule: str, dataset: str) -> tuple[float, float]:
     cell = m.printed(rule, dataset, "convnet")
     return cell.mean, cell.std
@@ -134,13 +129,6 @@ def without_inputs(when: str) -> list[int]:
     return list(collapse()["channels"].query("layer == 'conv3' and when == @when")["without inputs"])
 
 
-def above_dense(dataset: str) -> bool:
-    """Whether every sparse run of Table 4's MLP ends above the dense one."""
-    (dense,) = m.runs(dataset=dataset, **study.DENSE)
-    return all(run.accuracy("last").test > dense.accuracy("last").test
-               for rule in m.STRATEGIES for run in m.runs(rule, dataset=dataset))
-
-
 def with_snfs(measure: Callable[..., float]) -> list[float]:
     """A measure of the runs with the mirrored border and SNFS's constants, by rule."""
     return [measure(rule, normalise="snfs") for rule in m.STRATEGIES]
@@ -155,7 +143,7 @@ SAID = [
     Said("Our dense MLP has {} % on CIFAR-10, {} on MNIST and {} on Fashion-MNIST (one seed each): every sparse run of "
          "Table 4 is above it",
          lambda: (*(m.accuracy(dataset=data, **study.DENSE) for data in DATA),
-                  all(above_dense(data) and m.seeds(dataset=data, **study.DENSE) == 1 for data in DATA))),
+                  all(m.above_dense(data) and m.seeds(dataset=data, **study.DENSE) == 1 for data in DATA))),
     Said("broke after the second topology update, in epoch {}",
          lambda: (collapse()["second"]["epoch"].iloc[0], set(collapse()["second"]["update"]) == {2})),
     Said("({} to {} % eight updates later)",
@@ -169,16 +157,17 @@ SAID = [
                   collapse()["channels"].query("layer == 'conv3'")["channels"].max(),
                   max(without_inputs("before the update")), np.ptp(without_inputs("before the update")) == 0)),
     Said("On MNIST its run with random growth ends at {} % (the paper: {} ± {})",
-         lambda: (convnet("random", dataset="mnist"), *printed("random", "mnist"))),
+         lambda: (m.convnet("random", dataset="mnist"), *printed("random", "mnist"))),
     Said("the same ever since: {} % (the paper: {} ± {} and {} ± {}",
-         lambda: (convnet("gradient", dataset="mnist"), *printed("gradient", "mnist"), *printed("momentum", "mnist"),
-                  convnet("momentum", dataset="mnist") == convnet("gradient", dataset="mnist"), *as_seed_0_ended())),
+         lambda: (m.convnet("gradient", dataset="mnist"), *printed("gradient", "mnist"), *printed("momentum", "mnist"),
+                  m.convnet("momentum", dataset="mnist") == m.convnet("gradient", dataset="mnist"),
+                  *as_seed_0_ended())),
     Said("On Fashion-MNIST they break as well, though with momentum growth the paper's never did ({} ± {})",
          lambda: (*printed("momentum", "fashion_mnist"), *as_seed_0_ended())),
     Said("On CIFAR-10 neither rule broke with seed 0: {} and {} % of validation images (the paper: {} ± {} and {} ± "
          "{})",
-         lambda: (convnet("gradient", "validation"), convnet("momentum", "validation"), *printed("gradient", "cifar10"),
-                  *printed("momentum", "cifar10"))),
+         lambda: (m.convnet("gradient", "validation"), m.convnet("momentum", "validation"),
+                  *printed("gradient", "cifar10"), *printed("momentum", "cifar10"))),
     Said("needs {} runs in `quick`; in `paper` {}, of which",
          lambda: (len(study.distinct(("table3", "table4", "baselines"), "quick")),
                   m.planned("table3", "table4", "baselines"))),

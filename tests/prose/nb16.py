@@ -113,41 +113,27 @@ def against(side: str) -> pd.DataFrame:
     return tests()[tests()["side"] == side]
 
 
-def convnet(grow: str, part: str = "test") -> float:
-    """Seed 0 on CIFAR-10."""
-    return m.accuracy(grow, model="convnet", padding="none", seed=0, part=part)
-
-
-SECOND = {"random": ("gradient", "momentum"), "gradient": ("random", "momentum"), "momentum": ("random", "gradient")}
-
-
-def switched_convnets() -> list[float]:
-    """What the ConvNet's switched runs end with, the first rule's two side by side."""
-    return [convnet(f"{first}>{second}") for first, seconds in SECOND.items() for second in seconds]
-
-
 def beside_first_rule() -> float:
-    """The largest difference of these to the pure run of the first rule."""
-    return max(abs(convnet(f"{first}>{second}") - convnet(first)) for first, seconds in SECOND.items()
-               for second in seconds)
+    """The largest difference of the ConvNet's switched runs to the pure run of their first rule."""
+    return max(abs(m.convnet(switch) - m.convnet(switch.split(">")[0])) for switch in study.SWITCHES)
 
 
 def after_gradient() -> list[float]:
     """The paper's means and standard deviations."""
-    cells = (m.printed(f"gradient>{second}", model="convnet", table=8) for second in SECOND["gradient"])
+    cells = (m.printed(switch, model="convnet", table=8) for switch in study.SWITCHES if switch.startswith("gradient"))
     return [number for cell in cells for number in (cell.mean, cell.std)]
 
 
 def jpeg() -> float:
     """What test images cost the ConvNet in points, mean over rules."""
-    return float(np.mean([convnet(rule, "validation") - convnet(rule) for rule in m.STRATEGIES]))
+    return float(np.mean([m.convnet(rule, "validation") - m.convnet(rule) for rule in m.STRATEGIES]))
 
 
 SAID = [
     Said("**Our ConvNet** (one seed of each switch) never breaks, and ends within {} points of its first rule's run "
          "with the same seed: at {} and {} % after random growth, {} and {} after gradient growth, {} and {} after "
          "momentum growth. The paper has {} ± {} and {} ± {} after gradient growth",
-         lambda: (up(beside_first_rule()), *switched_convnets(), *after_gradient(),
+         lambda: (up(beside_first_rule()), *map(m.convnet, study.SWITCHES), *after_gradient(),
                   all(m.seeds(grow, model="convnet", padding="none") == 1 for grow in study.SWITCHES))),
     Said("which costs this network some four points", lambda: (3.4 < jpeg() < 4.4,)),
     Said("({} short runs in `quick`; in `paper` {} for the figure and {} for the table",

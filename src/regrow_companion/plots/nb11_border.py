@@ -7,6 +7,8 @@ differs between the two groups of runs.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -25,30 +27,27 @@ from regrow_companion.plots.nb11_heat_maps import input_maps
 from regrow_companion.style import cell_ticks, heat_map, style_of
 
 BORDERS = {"crop_flip": "black", "mirror_crop_flip": "mirrored"}
+READINGS = {name: {"augment": border} for border, name in BORDERS.items()} | {
+    "mirrored, SNFS's constants": {"normalise": "snfs"}}
 
 
 def groups(records: Sequence[Record]) -> Iterator[tuple[str, str, list[Record]]]:
     """Border, growth rule and, of these records, the runs of Table 4's MLP on CIFAR-10 with both; none without runs."""
     for border in BORDERS:
         for rule in study.STRATEGIES:
-            like = RunConfig(dataset="cifar10", grow=rule, augment=border)
-            group = [record for record in records if record.config.but(seed=0) == like]
-            if group:
+            if group := _like(records, rule, augment=border):
                 yield border, rule, group
+
+
+def _like(records: Sequence[Record], rule: str, **changes: Any) -> list[Record]:
+    """Those of Table 4's MLP on CIFAR-10 with a growth rule and these changes, whatever their seed."""
+    like = RunConfig(dataset="cifar10", grow=rule, **changes)
+    return [record for record in records if record.config.but(seed=0) == like]
 
 
 def complete(records: Sequence[Record]) -> bool:
     """Whether there is a run for either border and each growth rule, as `figure` and `wiring` need."""
     return len(list(groups(records))) == len(BORDERS) * len(study.STRATEGIES)
-
-
-def _with_snfs_constants(records: Sequence[Record]) -> Iterator[tuple[str, str, list[Record]]]:
-    """As `groups`: the same runs, mirrored, with the constants of normalisation of SNFS's code."""
-    for rule in study.STRATEGIES:
-        like = RunConfig(dataset="cifar10", grow=rule, normalise="snfs")
-        group = [record for record in records if record.config.but(seed=0) == like]
-        if group:
-            yield "mirrored, SNFS's constants", rule, group
 
 
 def accuracies(records: Sequence[Record]) -> pd.DataFrame:
@@ -59,8 +58,10 @@ def accuracies(records: Sequence[Record]) -> pd.DataFrame:
     printed = {cell.method: cell.number for cell in paper.reported(4)
                if (cell.model, cell.dataset) == ("mlp", "cifar10")}
     rows: dict[str, dict[str, str]] = {}
-    either = ((BORDERS[border], rule, group) for border, rule, group in groups(records))
-    for name, rule, group in (*either, *_with_snfs_constants(records)):
+    for (name, changes), rule in product(READINGS.items(), study.STRATEGIES):
+        group = _like(records, rule, **changes)
+        if not group:
+            continue
         row = rows.setdefault(rule, {"rule": rule, "the paper, test": printed[rule]})
         last = [record.accuracy("last") for record in group]
         for part in ("validation", "test"):

@@ -66,7 +66,7 @@ class _Worker:
 class _Here:
     """A worker's first words: in one sentence why it cannot use its place, '' if it can."""
 
-    error: str
+    trouble: str
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,7 @@ def sweep(tasks: Sequence[Task], how: How) -> Generator[Event]:
             ready = wait([worker.connection for worker in workers], timeout=0.5)
             for worker in [worker for worker in workers if worker.connection in ready]:
                 task, answer = worker.task, _answer(worker)
-                if answer is None or (isinstance(answer, _Here) and answer.error) or (
-                        isinstance(answer, _End) and answer.trouble):
+                if answer is None or (not isinstance(answer, float) and answer.trouble):
                     _end(worker, workers)
                 if task is None:  # one that had nothing to do was killed
                     continue
@@ -135,12 +134,12 @@ def sweep(tasks: Sequence[Task], how: How) -> Generator[Event]:
                     worker.share = answer
                     yield Share(task, answer)
                 elif isinstance(answer, _Here):
-                    if not answer.error:
+                    if not answer.trouble:
                         continue
                     waiting.appendleft(task)  # which is not to blame
                     worker.place.room -= 1
                     if not any(place.room for place in where):
-                        raise RegrowError(answer.error)
+                        raise RegrowError(answer.trouble)
                 elif answer is None and not worker.began:
                     waiting.appendleft(task)
                 else:
@@ -237,7 +236,7 @@ def _serve(connection: Connection, how: How, place: str) -> None:
     warnings.filterwarnings("ignore", message=".* made of other data")  # the parent has said it
     here = _Here(_unfit(how.device, place))
     connection.send(here)
-    if here.error:
+    if here.trouble:
         return
     while True:
         try:
@@ -277,13 +276,10 @@ def _ensure(task: Task, how: How, connection: Connection, place: str = "") -> _E
 
     def report(step: int) -> None:
         nonlocal last
-        if last == 0.0:
-            connection.send((step - 1) / total)  # where the checkpoint was
-        elif time.monotonic() - last > 0.5:
-            connection.send(step / total)
-        else:
-            return
-        last = time.monotonic()
+        first = last == 0.0
+        if first or time.monotonic() - last > 0.5:
+            connection.send((step - 1 if first else step) / total)  # first where the checkpoint was
+            last = time.monotonic()
 
     try:
         with heartbeat.of_task(how.store.root, task, how.device, how.engine, report, place) as beat:

@@ -85,13 +85,12 @@ def probe(kind: StepKind, device: str) -> Times:
     def evaluate(images: ImageSet) -> object:
         return engine.measures() if isinstance(engine, Measured) else engine.accuracy(images)
 
-    # The first call of everything compiles and fills caches, which would count as often as a run makes it: not timed.
-    step(1)
+    # The first call of everything compiles and fills caches, which would count as often as a run makes it: not timed,
+    # nor is it in `_each`.
     plain = averaged = _each(step, 1, device)
     update = 0.0
     if config.is_dynamic:
         if config.grow == "momentum":
-            step(max(1, interval - 1))
             averaged = _each(step, max(1, interval - 1), device)
         for _ in range(2):
             step(interval)
@@ -102,7 +101,8 @@ def probe(kind: StepKind, device: str) -> Times:
 
 
 def _each(step: Callable[[int], None], number: int, device: str) -> float:
-    """Seconds per step: as many as fit into the time for a probe, one at least."""
+    """Seconds per step, after one that is not timed: as many as fit into the time for a probe, one at least."""
+    step(number)
     first = _timed(lambda: step(number), device)
     more = min(MOST_STEPS, int(PROBE_SECONDS / max(first, 1e-6)))
 
