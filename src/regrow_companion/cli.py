@@ -84,6 +84,7 @@ JOBS = option("--jobs", "processes at once (default: cores, or one per GPU)", ty
 NEED = option("--only", "figures or tables: table4,fig12", metavar="IDS")
 PROFILE = option("--profile", "quick (default), paper or replay", default="quick", metavar="NAME")
 PROFILE_PAPER = option("--profile", "paper (default) or quick", default="paper", metavar="NAME")
+HAVE_SHIPPED = switch("--shipped", "count what results/ holds as done: to go on with the full-scale runs elsewhere")
 SWEEP = (option("--engine", "; ".join([*_ENGINES, "ray: auto, on a Ray cluster (docs/cluster.md)"]), default="auto"),
          option("--address", "of the Ray cluster: auto, HOST:PORT or ray://HOST:PORT (default: a new one on this "
                 "machine)", default="", metavar="ADDRESS"),
@@ -109,17 +110,17 @@ COMMANDS = (
         commands.train_help),
     Command("plan", "list every run that a profile's figures and tables need, and what is left of them costs",
             "sweep.plan:print_plan", (
-        PROFILE_PAPER, NEED, STORE, JOBS, JSON, switch("--keys", "also list every run, a line each"),
+        PROFILE_PAPER, NEED, STORE, HAVE_SHIPPED, JOBS, JSON, switch("--keys", "also list every run, a line each"),
         option("--hardware", "cpu (default) or cuda[:N], measured here in under a minute; or what --save-times, or "
                "selftest --out, wrote on another machine", default="cpu", metavar="DEVICE|FILE"),
         switch("--no-measure", "count runs and arithmetic only, at once"),
         option("--save-times", "keep the measured step times as JSON", type=place, metavar="FILE"),
         option("--workers", "also simulate the schedule on so many cores or GPUs: 1,4,16", metavar="N,N"))),
     Command("run", "train what a profile's figures and tables lack; resumes", "commands:run",
-            (PROFILE, NEED, STORE, DATA, DEVICE, *SWEEP)),
+            (PROFILE, NEED, STORE, HAVE_SHIPPED, DATA, DEVICE, *SWEEP)),
     Command("status", "done, running, failed and waiting runs with rates and time left, from the store alone",
             "sweep.status:print_status", (
-        PROFILE, NEED, STORE, JSON,
+        PROFILE, NEED, STORE, HAVE_SHIPPED, JSON,
         option("--watch", "again every so many seconds, until all is done", type=float, metavar="SECONDS"))),
     Command("notebooks", "train what is missing, execute the notebooks, check figures, write the site",
             "regenerate:notebooks", (

@@ -416,4 +416,6 @@ def needs_of(arguments: Namespace) -> list[str]:
 
 
 def store_of(arguments: Namespace) -> Store:
-    return Store(arguments.store or default_store(arguments.profile))
+    """The folder of --store; with --shipped the records of results/ are there as well."""
+    read_also = (SHIPPED,) if getattr(arguments, "shipped", False) else ()
+    return Store(arguments.store or default_store(arguments.profile), read_also=read_also)

@@ -282,6 +282,22 @@ def test_plan_knows_what_is_done(tmp_path, capsys):
     assert plan["done"] == 1 and plan["needs"][0]["done"] == 1
 
 
+def test_shipped_records_count_as_done_only_if_asked(trained, tmp_path, capsys, monkeypatch):
+    """To go on with the queue on a machine that has an empty store."""
+    shutil.copytree(trained / "records", tmp_path / "results" / "records")
+    monkeypatch.setattr(study, "SHIPPED", tmp_path / "results")
+    monkeypatch.setattr(study, "runs", lambda need, profile: (TINY,))
+    asked = ("--profile", "quick", "--only", "fig13", "--store", tmp_path / "s", "--json")
+    for command, more in (("status", ()), ("plan", ("--no-measure",))):
+        plain = json.loads(said(capsys, command, *asked, *more)[1])
+        told = json.loads(said(capsys, command, *asked, *more, "--shipped")[1])
+        done = [answer.get("done", answer.get("total", {}).get("done")) for answer in (plain, told)]
+        assert done == [0, 1], command
+    answer = json.loads(said(capsys, "run", *asked, "--shipped")[1])
+    assert (answer["trained"], answer["present"], answer["failed"]) == (0, 1, {})
+    assert not list((tmp_path / "s").rglob("*.npz")), "nothing was trained, nothing copied"
+
+
 def test_models_with_ten_classes(capsys):
     code, out, _ = said(capsys, "models", "--json")
     everything = json.loads(out)
