@@ -12,6 +12,11 @@ fail() {
     exit 2
 }
 
+if [ -z "${HOME:-}" ]; then # as in some services and containers; Jupyter and pip want one
+    export HOME=$root/build/home
+    mkdir -p "$HOME"
+fi
+
 trap 'echo "Interrupted; the same command again starts where it can." >&2; exit 130' INT
 
 supported() { # PYTHON: is it one we support? (A pyenv shim may exist and not run.)

@@ -74,7 +74,7 @@ def load(name: str, *, root: Path | str | None = None, image_format: str = "rgb3
     facts = known(name)
     if image_format not in ("rgb32", "native"):
         raise DataError(f"image_format must be rgb32 or native, not {image_format!r}.")
-    raw = read(name, None if root is None else Path(root).expanduser(), download)
+    raw = read(name, root, download)
     train, validation = split(len(raw.y_train))
     if train_limit > len(train):
         raise DataError(f"train_limit={train_limit} is more than the {len(train)} training images of {name}.")

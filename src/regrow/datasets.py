@@ -21,7 +21,8 @@ import numpy as np
 from filelock import FileLock
 
 from regrow.config import nearest
-from regrow.errors import DataError
+from regrow.errors import ConfigError, DataError
+from regrow.files import place
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 EMBEDDED = "fashion_mnist_small"  # the data set that ships with the package
@@ -110,8 +111,12 @@ class RawArrays:
 
 
 def data_root() -> Path:
-    """Where data sets are looked for and downloaded to: $REGROW_DATA, or ~/.cache/regrow/data."""
-    return Path(os.environ.get("REGROW_DATA") or "~/.cache/regrow/data").expanduser()
+    """Where data sets are looked for and downloaded to: $REGROW_DATA, or ~/.cache/regrow/data.
+
+    Raises ConfigError if the home folder is not known.
+    """
+    return place(os.environ.get("REGROW_DATA") or "~/.cache/regrow/data",
+                 "set REGROW_DATA to the folder with the data sets, written in full")
 
 
 def known(name: str) -> Facts:
@@ -121,16 +126,17 @@ def known(name: str) -> Facts:
     return DATASETS[name]
 
 
-def read(name: str, root: Path | None = None, download: bool = True) -> RawArrays:
+def read(name: str, root: Path | str | None = None, download: bool = True) -> RawArrays:
     """Read a data set: <root>/<name>.npz if there is one, else the official files, downloaded if need be and allowed.
 
     The embedded set always comes from the package. Raises DataError for a missing, truncated or foreign file, and for
     arrays that do not fit the data set.
     """
-    facts, root = known(name), data_root() if root is None else root
+    facts = known(name)
     if name == EMBEDDED:
         with as_file(files("regrow") / "assets" / f"{name}.npz") as path:
             return _checked(facts, _read_npz(path), path)
+    root = data_root() if root is None else place(root)
     brought = root / f"{name}.npz"
     if brought.exists():
         return _checked(facts, _read_npz(brought), brought)
@@ -142,12 +148,13 @@ def stamp(name: str, root: Path | None = None) -> tuple[tuple[str, int, int, int
 
     () where there is none yet, and for the set of the package, which is the same everywhere.
     """
-    facts, root = known(name), (data_root() if root is None else Path(root)).expanduser().absolute()
+    facts = known(name)
     if name == EMBEDDED:
         return ()
-    places = [brought] if (brought := root / f"{name}.npz").exists() else [
-        place for place in root.glob("*") if place.name.lower().replace("-", "").startswith(facts.official.lower())]
-    files_there = [path for place in places for path in (place, *place.rglob("*")) if path.is_file()]
+    root = (data_root() if root is None else place(root)).absolute()
+    tops = [brought] if (brought := root / f"{name}.npz").exists() else [
+        top for top in root.glob("*") if top.name.lower().replace("-", "").startswith(facts.official.lower())]
+    files_there = [path for top in tops for path in (top, *top.rglob("*")) if path.is_file()]
     states = [(str(path), path.stat()) for path in sorted(files_there)]
     return tuple((path, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino) for path, state in states)
 
@@ -159,7 +166,7 @@ def at_hand(name: str, root: Path | None = None) -> str | None:
     """
     try:
         files_there = stamp(name, root)
-    except OSError:
+    except (ConfigError, OSError):
         return None
     return _sha256_of(name, root, files_there) if files_there else None
 
@@ -167,7 +174,7 @@ def at_hand(name: str, root: Path | None = None) -> str | None:
 @lru_cache(maxsize=64)
 def _sha256_of(name: str, root: Path | None, files_there: tuple[tuple[str, int, int, int, int], ...]) -> str | None:
     try:
-        return read(name, None if root is None else Path(root).expanduser(), download=False).sha256()
+        return read(name, root, download=False).sha256()
     except (DataError, OSError, ImportError):
         return None
 

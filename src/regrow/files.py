@@ -23,7 +23,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from regrow.errors import RegrowError, StoreError, UnwritableError, left_alone
+from regrow.errors import ConfigError, RegrowError, StoreError, UnwritableError, left_alone
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +31,17 @@ if TYPE_CHECKING:
 HEAD = "head"
 TABLE = ".csv.gz"
 WRITING = ".writing-"  # begins the name of a file that is not finished
+
+
+def place(path: Path | str, remedy: str = "write the path in full") -> Path:
+    """A path as typed, its ~ replaced; a shell leaves that to us in --store=~/runs, in Python nobody else does it.
+
+    Raises ConfigError with the remedy if the home folder is not known: HOME is not set in some services and containers.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"The home folder in {path} is not known: {remedy}.") from error
 
 
 @contextmanager

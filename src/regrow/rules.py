@@ -31,6 +31,7 @@ from regrow import fingerprint
 from regrow.config import CHOICES, FINGERPRINTS, OWN, OWN_RULES, Strategy, nearest
 from regrow.determinism import global_chance
 from regrow.errors import ConfigError, RegrowError
+from regrow.files import place
 
 
 @dataclass(frozen=True)
@@ -432,7 +433,7 @@ def load_own() -> None:
     nothing.
     """
     for word in filter(None, os.environ.get(OWN_RULES, "").split(os.pathsep)):
-        path = Path(word).expanduser().resolve()
+        path = place(word, f"write it in full in {OWN_RULES}").resolve()
         if path in _loaded:
             continue
         _loaded.add(path)

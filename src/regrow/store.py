@@ -25,8 +25,8 @@ class Store:
     """`root`/records, /checkpoints, /failed and /damaged, each file named after the key of its run."""
 
     def __init__(self, root: Path | str, *, read_also: tuple[Path, ...] = ()) -> None:
-        self.root = Path(root)
-        self.read_also = tuple(Path(path) for path in read_also)
+        self.root = files.place(root)
+        self.read_also = tuple(files.place(path) for path in read_also)
 
     def record_path(self, key: str) -> Path:
         return self.root / "records" / f"{key}.npz"

@@ -16,9 +16,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
-from regrow import __version__
+from regrow import __version__, files
 from regrow.config import ENGINES, RunConfig, nearest
-from regrow.errors import RegrowError
+from regrow.errors import ConfigError, RegrowError
 from regrow_companion import commands, study
 
 EPILOG = """exit codes: 0 fine, 1 something failed, 2 usage or environment, 3 a figure check failed, 130 interrupted"""
@@ -67,11 +67,11 @@ def folder(text: str) -> Path:
 
 
 def place(text: str) -> Path:
-    """A path as typed. Shells leave the ~ of --store=~/runs as it is."""
+    """A path as typed."""
     try:
-        return Path(text).expanduser()
-    except RuntimeError:  # nobody is called so, or HOME is not known
-        raise argparse.ArgumentTypeError(f"the home in {text} is not known; write the path in full") from None
+        return files.place(text)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error).rstrip(".")) from None
 
 
 _ENGINES = [f"{name}: {what}" for name, what in ENGINES.items()]
@@ -249,6 +249,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:  # wherever it comes from, the disk or its permissions are at fault
         print(f"regrow: {error.filename or 'A file'} cannot be read or written ({error.strerror or error}): free some "
               "space, mend the permissions, or choose another folder.", file=sys.stderr)
+        return 2
+    except RuntimeError as error:
+        if "home directory" not in str(error):  # as pathlib says it, for example to Jupyter's packages
+            raise
+        print("regrow: The home folder is not known: set HOME to a folder that can be written.", file=sys.stderr)
         return 2
 
 

@@ -171,7 +171,10 @@ def check_data(root: Path | None = None) -> Check:
         return Check("data", False, str(error), f"restore it with git checkout src/regrow/assets, then {INSTALL}")
     except Exception as error:  # torch or torchvision missing: the package check says more
         return Check("data", False, f"the data sets cannot be read ({_one_line(error)})", INSTALL)
-    root = datasets.data_root() if root is None else root
+    try:
+        root = datasets.data_root() if root is None else root
+    except RegrowError as error:  # the home folder is not known
+        return Check("data", False, *str(error).removesuffix(".").split(": ", 1))
     brought = {name: root / f"{name}.npz" for name in datasets.DATASETS if name != datasets.EMBEDDED}
     for path in brought.values():
         if path.exists() and not zipfile.is_zipfile(path):

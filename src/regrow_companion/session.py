@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from regrow.config import RunConfig
 from regrow.errors import RegrowError
+from regrow.files import place
 from regrow.record import Record
 from regrow.store import Store, require
 from regrow_companion import exercises, figures, study, style
@@ -90,8 +91,8 @@ def start(notebook: str, *, profile: str = "auto", store: str = "", out: str = "
     study.load_own_rules()
     style.use_style()
     shipped = (SHIPPED,) if profile == "replay" else ()
-    root = Path(store) if store else default_store(profile)
-    return Session(notebook, profile, Store(root, read_also=shipped), Path(out) if out else figure_folder(profile))
+    return Session(notebook, profile, Store(store or default_store(profile), read_also=shipped),
+                   place(out) if out else figure_folder(profile))
 
 
 def train_missing(configs: Sequence[RunConfig], store: Store) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 from regrow.config import OWN, OWN_RULES, RunConfig, nearest
 from regrow.errors import ConfigError
+from regrow.files import place
 from regrow.record import Record
 from regrow.store import Store
 
@@ -394,7 +395,8 @@ def by_method(records: Iterable[Record]) -> dict[str, list[Record]]:
 def default_store(profile: str) -> Path:
     """build/quick/store, or build/paper/store for paper and replay; REGROW_STORE overrides it."""
     folder = "quick" if profile == "quick" else "paper"
-    return Path(os.environ.get("REGROW_STORE") or REPOSITORY / "build" / folder / "store")
+    return place(os.environ.get("REGROW_STORE") or REPOSITORY / "build" / folder / "store",
+                 "write it in full in REGROW_STORE")
 
 
 def figure_folder(profile: str) -> Path:

@@ -402,6 +402,41 @@ def test_a_tilde_after_an_equals_sign_is_home(tmp_path, monkeypatch, capsys):
     assert code == 2 and "write the path in full" in err
 
 
+def test_a_tilde_in_a_variable_is_home(tmp_path, monkeypatch, capsys):
+    """Nobody replaces it in a unit file, a container's environment or a quoted export."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("REGROW_STORE", "~/runs")
+    assert json.loads(said(capsys, "status", "--json")[1])["store"] == str(tmp_path / "runs")
+    assert Store("~/runs").root == tmp_path / "runs"
+    for variable in ("REGROW_STORE", "REGROW_DATA", "REGROW_RULES"):
+        with monkeypatch.context() as patch:
+            patch.setenv(variable, "~nobody-is-called-so/x")
+            code, out, err = said(capsys, "train", "dataset=mnist", "hidden=30,10")
+            assert code == 2 and out == "" and err.startswith("regrow: The home folder in ~nobody-is-called-so/x")
+            assert err.count("\n") == 1 and variable in err, variable
+
+
+def test_without_a_home_folder(tmp_path):
+    """As in a service or a container whose user has no entry and no HOME: what needs none works, the rest says so."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import pwd\n\ndef absent(who):\n    raise KeyError(who)\n\npwd.getpwuid = pwd.getpwnam = absent\n")
+    bare = {name: value for name, value in os.environ.items() if name not in ("HOME", "REGROW_DATA", "USERPROFILE")}
+
+    def ask(*words: str) -> subprocess.CompletedProcess[str]:
+        path = os.pathsep.join(filter(None, (str(tmp_path), bare.get("PYTHONPATH"))))
+        return subprocess.run([sys.executable, "-m", "regrow", *words], capture_output=True, text=True, timeout=120,
+                              env=bare | {"PYTHONPATH": path, "MPLCONFIGDIR": str(tmp_path)})
+
+    assert ask("train", *WORDS, "--store", str(tmp_path / "s")).returncode == 0
+    data = ask("train", "dataset=mnist", "hidden=30,10", "--store", str(tmp_path / "s"))
+    assert data.returncode == 2 and data.stderr.endswith("set REGROW_DATA to the folder with the data sets, written in "
+                                                         "full.\n") and data.stderr.count("\n") == 1
+    books = ask("notebooks", "--list")  # Jupyter's packages ask for one when they are imported
+    assert books.returncode == 2, books.stderr
+    assert books.stderr == "regrow: The home folder is not known: set HOME to a folder that can be written.\n"
+
+
 @pytest.mark.parametrize("command", ["status", "claims", "ship"])
 def test_a_file_is_no_store(command, tmp_path, capsys):
     """Nothing is found in it, which would look like a store without runs."""

@@ -188,6 +188,12 @@ def test_without_a_python_one_sentence_and_code_2(copy: Path, tmp_path: Path, py
     assert not (copy / "build").exists()
 
 
+def test_without_a_home_folder_the_scripts_make_one(copy: Path) -> None:
+    """Jupyter's packages refuse to be imported without."""
+    found = shell(f'unset HOME; set -euo pipefail; root="{copy}"; . scripts/setup_env.sh; env', cwd=copy)
+    assert f"HOME={copy}/build/home\n" in found.stdout and (copy / "build" / "home").is_dir(), found.stderr
+
+
 def test_set_up_again_touches_neither_pip_nor_the_network(copy: Path) -> None:
     """With a stamp in place set_up is done at once: this .venv has no pip at all. A changed pin makes it stale."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", copy / ".venv"], check=True)

@@ -90,7 +90,7 @@ def write(path: Path, about: Mapping[str, Any], ended: Sequence[Outcome]) -> Non
 def anonymous(text: str) -> str:
     """Without the names of machine and user, and of paths the last part alone."""
     text = re.sub(r"(?:[A-Za-z]:)?(?:[/\\][^/\\\s'\":,;()]+)+[/\\]([^/\\\s'\":,;()]*)", r"\1", text)
-    for name in {socket.gethostname(), _user(), Path.home().name} - {""}:
+    for name in {socket.gethostname(), _user(), Path(os.path.expanduser("~")).name} - {"", "~"}:
         text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "...", text)
     return text
 

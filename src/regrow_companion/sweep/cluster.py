@@ -96,7 +96,8 @@ def trained(order: Order, board: Any) -> Answer:
 def scratch() -> Path:
     """This user's folder on the node, $REGROW_SCRATCH or below the temporary folder; nobody else may write there."""
     user = os.getuid() if hasattr(os, "getuid") else "scratch"
-    folder = Path(os.environ.get("REGROW_SCRATCH") or Path(tempfile.gettempdir()) / f"regrow-{user}")
+    folder = files.place(os.environ.get("REGROW_SCRATCH") or Path(tempfile.gettempdir()) / f"regrow-{user}",
+                         "write it in full in REGROW_SCRATCH")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
         raise RegrowError(f"{folder} belongs to somebody else: set REGROW_SCRATCH to a folder of your own there.")
