@@ -32,7 +32,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 )
 FACADE = {("regrow", f"{COMPANION}.watching.observation"), ("regrow.__main__", f"{COMPANION}.cli")}
 MOST_MODULES = 26  # in a folder
-CORE_FILES, CORE_LINES = 32, 7_160  # of regrow without the rooms below: conv, tails, fingerprints
+CORE_FILES, CORE_LINES = 32, 7_180  # of regrow without the rooms below: conv, tails, fingerprints
 CONV_FILES, CONV_LINES, CONV_FILE = 14, 2_050, 300  # the last one is lines of a file
 FINGERPRINT_LINES = 300
 TAILS_FILES, TAILS_LINES = 7, 1_800

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from numba import njit
+from numba import config, njit
 from numba.core.caching import FunctionCache
 
 NOT_KEPT = ("Compiled kernels cannot be kept: neither the folder of regrow can be written nor the one for caches below "
@@ -48,6 +48,11 @@ class KernelCache(FunctionCache):
         """Keep it, if the disk lets us."""
         with suppress(OSError):
             super().save_overload(sig, data)
+
+
+def compiles() -> bool:
+    """Whether kernels are compiled at all: NUMBA_DISABLE_JIT=1, for debuggers, runs them as Python."""
+    return not config.DISABLE_JIT  # type: ignore[attr-defined]  # set when it is imported
 
 
 def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:

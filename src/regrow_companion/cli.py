@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import re
 import sys
 import warnings
@@ -229,6 +230,9 @@ def _unknown(name: str, word: str, argv: Sequence[str]) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     warnings.showwarning = _say_warning
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed, as some services start programs
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - until the program ends
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that knows no ± shows a ? there
             stream.reconfigure(errors="replace")

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from regrow import compact
 from regrow.config import RunConfig
 from regrow.store import Store
 from regrow_companion import claims, cli, commands, console, study
@@ -435,6 +436,26 @@ def test_without_a_home_folder(tmp_path):
     books = ask("notebooks", "--list")  # Jupyter's packages ask for one when they are imported
     assert books.returncode == 2, books.stderr
     assert books.stderr == "regrow: The home folder is not known: set HOME to a folder that can be written.\n"
+
+
+def test_with_both_streams_closed(tmp_path):
+    """As some services start programs. Files must not get the numbers 1 and 2, to which libraries write."""
+    words = [sys.executable, "-m", "regrow", "train", *WORDS, "--store", str(tmp_path)]
+    code = subprocess.run(["bash", "-c", '"$@" >&- 2>&-', "bash", *words], timeout=120).returncode
+    assert code == 0 and list((tmp_path / "records").glob("*.npz"))
+
+
+def test_without_compiled_kernels_training_is_dense(tmp_path):
+    """NUMBA_DISABLE_JIT=1, set for a debugger: nothing in the sparse engine could run as Python."""
+    def ask(*more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, "-m", "regrow", "train", *WORDS, "--store", str(tmp_path), *more],
+                              capture_output=True, text=True, timeout=120, env=os.environ | {"NUMBA_DISABLE_JIT": "1"})
+
+    refused = ask("--engine", "sparse")
+    assert refused.returncode == 2 and refused.stderr.startswith("regrow: NUMBA_DISABLE_JIT is set"), refused.stderr
+    done = ask()
+    assert done.returncode == 0, done.stderr
+    assert compact.load(next((tmp_path / "records").glob("*.npz"))).provenance["engine"] == "dense"
 
 
 @pytest.mark.parametrize("command", ["status", "claims", "ship"])

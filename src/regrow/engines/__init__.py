@@ -65,10 +65,14 @@ def chosen_engine(config: RunConfig, device: str, engine: str = "auto") -> str:
 
     Raises ConfigError for an unknown engine and RegrowError for one that cannot train this run on this device.
     """
-    from regrow.engines import batched, sparse  # they compile at their import, and whoever asks may train nothing
+    from regrow import jit  # Numba, and these two compile at their import; whoever asks may train nothing
+    from regrow.engines import batched, sparse
 
     check_engine(engine)
-    fits_sparse = device == "cpu" and sparse.supports(config)
+    if engine == "sparse" and not jit.compiles():
+        raise RegrowError("NUMBA_DISABLE_JIT is set, and the sparse engine is machine code: unset it, or use --engine "
+                          "dense.")
+    fits_sparse = device == "cpu" and jit.compiles() and sparse.supports(config)
     if engine == "auto":
         if fits_sparse and 1 - config.sparsity <= BREAK_EVEN_DENSITY[config.model]:
             return "sparse"
