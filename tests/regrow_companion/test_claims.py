@@ -19,7 +19,7 @@ from regrow.record import Record
 from regrow.store import Store
 from regrow_companion import claims, study
 from regrow_companion.claims.effects import LEVEL, NOT_REPRODUCED, REPRODUCED, UNDECIDED, NotMeasured, effect, within
-from regrow_companion.claims.evidence import BORDER, LAYERS, PAPER, READINGS, TEST, Evidence, at
+from regrow_companion.claims.evidence import BORDER, CONSTANTS, LAYERS, PAPER, READINGS, TEST, Evidence, at
 from regrow_companion.claims.judgement import (
     CONSTRUCTION,
     IN_PART,
@@ -238,11 +238,11 @@ def test_text_and_json_hold_every_claim(shipped_ledger: list[claims.Entry]) -> N
 
 def test_another_reading_is_compared_on_the_parts_that_both_can_judge() -> None:
     def predicate(evidence: Any, what: str) -> Any:
-        if what == "nowhere" or (what == "only here" and evidence.black):
+        if what == "nowhere" or (what == "only here" and evidence.changed):
             raise NotMeasured(what)
-        if what == "few there" and evidence.black:
+        if what == "few there" and evidence.changed:
             return [effect(what, [-1.0, -2.0])]
-        return [effect(what, np.negative(FIVE) if evidence.black or what == "only here" else FIVE)]
+        return [effect(what, np.negative(FIVE) if evidence.changed or what == "only here" else FIVE)]
 
     claim = Claim("x", "1", "X.", ("topology",), predicate, (("both",), ("only here",), ("few there",), ("nowhere",)),
                   readings=(BORDER, LAYERS))
@@ -255,7 +255,7 @@ def test_another_reading_is_compared_on_the_parts_that_both_can_judge() -> None:
 
 def test_a_claim_without_runs_of_its_own_shows_those_of_another_reading() -> None:
     def predicate(evidence: Any) -> Any:
-        if not evidence.black:
+        if not evidence.changed:
             raise NotMeasured("all")
         return [effect("", [1.0, 2.0])]
 
@@ -281,15 +281,16 @@ def test_the_papers_tables_are_asked() -> None:
 
 
 def test_a_reading_reads_other_records(tmp_path: Path, tiny: Record) -> None:
-    """The black border; the best epoch by validation; test images; each layer."""
+    """The black border; other constants; the best epoch by validation; test images; each layer."""
     store = Store(tmp_path)
     run = RunConfig(dataset="cifar10", grow="random")
-    for config, shift in ((run, 0.0), (run.but(**study.BLACK), 1.0)):
+    for config, shift in ((run, 0.0), (run.but(**study.BLACK), 1.0), (run.but(**study.SNFS), 2.0)):
         made = replace(tiny, config=config, val_accuracy=np.array([50.0, 70, 60, 65]) + shift,
                        test_accuracy=np.array([1.0, 2, 3, 4]) + shift)
         made.save(store.record_path(config.key))
     evidence = Evidence(store)
-    assert evidence.accuracy(run).tolist() == [65] and evidence.reading(BORDER).accuracy(run).tolist() == [66]
+    assert [one.accuracy(run).tolist() for one in (evidence, evidence.reading(BORDER), evidence.reading(CONSTANTS))] == [
+        [65], [66], [67]]
     assert evidence.reading(TEST).accuracy(run).tolist() == [4]
     assert evidence.reading("best-validation checkpoint").accuracy(run).tolist() == [70]
     assert (evidence.images("cifar10"), evidence.images("mnist")) == ("validation", "test")

@@ -14,7 +14,7 @@ import numpy as np
 from regrow.config import RunConfig
 from regrow_companion import study
 from regrow_companion.claims.effects import Effect, effect, paired, within
-from regrow_companion.claims.evidence import BORDER, CHECKPOINT, TEST, Evidence
+from regrow_companion.claims.evidence import CHECKPOINT, PROTOCOLS, TEST, Evidence
 from regrow_companion.claims.judgement import Claim, named
 from regrow_companion.paper import DATASET_NAMES
 
@@ -106,10 +106,10 @@ def of_data_set(make: Callable[[str, str], Claim]) -> tuple[Claim, ...]:
 
 
 def _readings(dataset: str) -> tuple[str, ...]:
-    return (BORDER, CHECKPOINT, TEST) if dataset == "cifar10" else (CHECKPOINT,)
+    return EVERY if dataset == "cifar10" else (CHECKPOINT,)
 
 
-EVERY = (BORDER, CHECKPOINT, TEST)
+EVERY = (*PROTOCOLS, CHECKPOINT, TEST)
 MATCH = f"match: at most {SIMILAR:g} point below"
 CLAIMS = (
     Claim("random-best", "6, 7", "Random growth is the most accurate in most cases.", ("table4",), random_is_best,
@@ -132,7 +132,7 @@ CLAIMS = (
         readings=_readings(dataset))),
     Claim("drops-help", "5.1", "Each drop of the learning rate raises accuracy.", ("table4",), drop_helps,
           tuple(product(MODELS, DROPS)), "by at least half a point, five epochs after it against five before, on "
-          "CIFAR-10; the paper shows it for convolutional networks", readings=(BORDER,)),
+          "CIFAR-10; the paper shows it for convolutional networks", readings=PROTOCOLS),
     Claim("convnet-unstable", "5.2, 8", "Gradient growth makes the ConvNet's training unstable.", ("table4",), unstable,
           tuple(("convnet", dataset) for dataset in study.DATASETS), f"standard deviation over seeds above "
           f"{UNSTABLE:g} points", readings=(CHECKPOINT,)),

@@ -13,9 +13,9 @@ from scipy import stats
 from regrow import metrics
 from regrow.record import Record
 from regrow_companion import study
-from regrow_companion.claims.degrees import BOTH, FAST, MOMENTS, TOPOLOGY
+from regrow_companion.claims.degrees import ALL_WAYS, FAST, MOMENTS, TOPOLOGY
 from regrow_companion.claims.effects import Effect, effect, paired
-from regrow_companion.claims.evidence import BORDER, LAYERS, Evidence, at
+from regrow_companion.claims.evidence import LAYERS, PROTOCOLS, Evidence, at
 from regrow_companion.claims.judgement import Claim
 
 LIMITS = {"k <= 10": metrics.PAPER_LOW, "k <= 110": metrics.PAPER_HIGH}
@@ -87,15 +87,15 @@ CLAIMS = (
     Claim("survival", "1", "Whether a neuron survives is mostly determined by how many connections it has.", TOPOLOGY,
           degree_decides_survival, tuple(product(study.STRATEGIES, EPOCHS)),
           "among neurons of a layer that have more than 10 connections, the degree tells those that keep more than 10 "
-          f"from the others: AUC above {MOSTLY:g}; survival is itself defined by degree", readings=(BORDER,),
+          f"from the others: AUC above {MOSTLY:g}; survival is itself defined by degree", readings=PROTOCOLS,
           main=True),
     Claim("dormant-grow", "1, 2, 7", "The number of dormant neurons grows during training, whatever the growth rule.",
-          TOPOLOGY, numbers_grow, RULES, "by at least a tenth of the hidden neurons", readings=BOTH),
+          TOPOLOGY, numbers_grow, RULES, "by at least a tenth of the hidden neurons", readings=ALL_WAYS),
     Claim("random-late", "5.4", "With random growth dormant neurons come much later.", TOPOLOGY, random_dies_late,
-          tuple(product(FAST, LIMITS)), "much: a tenth of training or more", readings=BOTH, main=True),
+          tuple(product(FAST, LIMITS)), "much: a tenth of training or more", readings=ALL_WAYS, main=True),
     Claim("fast-kill", "5.4", "Gradient and momentum growth make more neurons dormant.", TOPOLOGY, fast_kill_more,
-          tuple(product(FAST, LIMITS)), "at half time and at the end", readings=BOTH, main=True),
+          tuple(product(FAST, LIMITS)), "at half time and at the end", readings=ALL_WAYS, main=True),
     Claim("dormancy-settles", "5.4", "Whatever the growth rule, the number of dormant neurons settles.", TOPOLOGY,
           dormancy_settles, RULES, "it grows by 2 % of all hidden neurons or more, and in the last tenth of training "
-          "it stays within 2 %", readings=BOTH),
+          "it stays within 2 %", readings=ALL_WAYS),
 )

@@ -6,7 +6,7 @@ same predicates then see other runs, another epoch, other images or each layer b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,9 +24,11 @@ from regrow_companion.section8 import cases
 from regrow_companion.section8 import nb18_mechanism as mechanism
 
 READINGS: dict[str, dict[str, Any]] = {
-    "black border": {"black": True}, "best-validation checkpoint": {"epoch": "best validation"},
-    "test images": {"test": True}, "each layer alone": {"split": True}}
-BORDER, CHECKPOINT, TEST, LAYERS = READINGS
+    "black border": {"changed": study.BLACK}, "constants of SNFS's code": {"changed": study.SNFS},
+    "best-validation checkpoint": {"epoch": "best validation"}, "test images": {"test": True},
+    "each layer alone": {"split": True}}
+BORDER, CONSTANTS, CHECKPOINT, TEST, LAYERS = READINGS
+PROTOCOLS = (BORDER, CONSTANTS)  # of CIFAR-10's images
 PAPER = {rule: RunConfig(dataset="cifar10", grow=rule) for rule in study.STRATEGIES}  # Sections 5.3 and 5.4
 
 
@@ -35,7 +37,7 @@ class Evidence:
     """Runs of the paper profile in a store, in one reading. A table or record is read once for all readings."""
 
     store: Store
-    black: bool = False  # CIFAR-10 with a black border of the random crop
+    changed: Mapping[str, Any] = field(default_factory=dict)  # what is another in runs on CIFAR-10
     epoch: str = "last"  # which one counts, see record.READINGS
     test: bool = False  # test images even where they are partly JPEG
     split: bool = False  # each hidden layer by itself instead of all hidden neurons together
@@ -56,8 +58,8 @@ class Evidence:
 
     def records(self, config: RunConfig, whole: bool = False) -> dict[int, Record]:
         """The records of a run by seed; `whole` ones have degrees at every update. Raises NotMeasured without any."""
-        if self.black and config.dataset == "cifar10":
-            config = config.but(**study.BLACK)
+        if config.dataset == "cifar10":
+            config = config.but(**self.changed)
         found = {seed: record for seed in study.SEEDS if (record := self.record(config.but(seed=seed))) is not None
                  and not (whole and len(record.steps) <= 2)}
         if not found:
@@ -123,7 +125,7 @@ class Evidence:
             yield f", {layer}" if self.split else "", chosen.pivot(index="seed", columns="update", values=column)
 
     def _tail_table(self, rule: str) -> pd.DataFrame:
-        key = ("tails", rule, self.black)
+        key = ("tails", rule, *self.changed.items())
         if key not in self.cache:
             folders = [root / tail_tables.FOLDER for root in (self.store.root, *self.store.read_also)]
             there = [record for record in self.records(PAPER[rule]).values()

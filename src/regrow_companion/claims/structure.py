@@ -16,9 +16,9 @@ from regrow.cost import image_shape
 from regrow.metrics import kendall_matrix
 from regrow.record import Record
 from regrow_companion import study
-from regrow_companion.claims.degrees import BOTH, EACH_FAST, EACH_RULE, FAST, TOPOLOGY
+from regrow_companion.claims.degrees import ALL_WAYS, EACH_FAST, EACH_RULE, FAST, TOPOLOGY
 from regrow_companion.claims.effects import Effect, NotMeasured, effect, paired
-from regrow_companion.claims.evidence import BORDER, PAPER, Evidence, at
+from regrow_companion.claims.evidence import PAPER, PROTOCOLS, Evidence, at
 from regrow_companion.claims.judgement import CONSTRUCTION, Claim
 
 NODES = ("visible", "hidden 1", "hidden 2")
@@ -208,9 +208,9 @@ CLAIMS = (
     Claim("isolated-more", "5.4", "It is their denser backbone that isolates neurons.", TOPOLOGY, more_isolated, HIDDEN,
           "then there are more than under random growth"),
     Claim("symmetry", "5.3, 6", "Input maps under random growth are more symmetric.", TOPOLOGY, symmetry, EACH_FAST,
-          "mean |left - right| over the mean; the paper defines no symmetry", readings=(BORDER,)),
+          "mean |left - right| over the mean; the paper defines no symmetry", readings=PROTOCOLS),
     Claim("attention", "5.3, 6", "Gradient and momentum growth concentrate on a small part of the image.", TOPOLOGY,
-          attention_concentrates, EACH_FAST, "share of connections at the busiest tenth of pixels", readings=(BORDER,),
+          attention_concentrates, EACH_FAST, "share of connections at the busiest tenth of pixels", readings=PROTOCOLS,
           main=True),
     Claim("attention-paths", "5.3, H", "The first hidden layer behaves accordingly.", TOPOLOGY, attention_of_hidden_1,
           EACH_FAST, "the same share, of paths from a pixel through hidden 1"),
@@ -221,9 +221,9 @@ CLAIMS = (
           "growth; the paper shows pictures without a scale"),
     Claim("rank-random", "I", "Under random growth degrees correlate more near the end of training.", TOPOLOGY,
           random_settles_late, mark=CONSTRUCTION, why="Updates move ever fewer connections, so it would hold for any "
-          "rule.", readings=BOTH),
+          "rule.", readings=ALL_WAYS),
     Claim("rank-fast", "I", "Under gradient and momentum growth the ranking of neurons settles sooner.", TOPOLOGY,
-          fast_settle_sooner, EACH_FAST, readings=BOTH),
+          fast_settle_sooner, EACH_FAST, readings=ALL_WAYS),
     Claim("late-updates", "I", "Changes of the wiring near the end of training are inefficient.", TOPOLOGY,
           late_updates_idle, EACH_RULE, "in the last tenth connections still move, the ranking of neurons stays (tau "
           "above 0.95), and validation accuracy gains less than a quarter of a point; no run here stops its updates "

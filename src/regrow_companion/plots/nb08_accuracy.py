@@ -185,7 +185,7 @@ PLAIN = "as in Table 4"
 OPTIONS: dict[str, dict[str, Any]] = {
     "no augmentation": {"augment": "none"},
     "flips without crops": {"augment": "flip"},
-    "constants of SNFS's code": {"normalise": "snfs"},
+    "constants of SNFS's code": study.SNFS,
     "constants .5 and .5": {"normalise": "half"},
     "momentum growth ranks SGD's buffer": {"growth_momentum": "sgd_buffer"},
     "SET pruning with the widespread bug": {"prune": "set_legacy"},

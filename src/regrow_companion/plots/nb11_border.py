@@ -28,7 +28,7 @@ from regrow_companion.style import cell_ticks, heat_map, style_of
 
 BORDERS = {"crop_flip": "black", "mirror_crop_flip": "mirrored"}
 READINGS = {name: {"augment": border} for border, name in BORDERS.items()} | {
-    "mirrored, SNFS's constants": {"normalise": "snfs"}}
+    "mirrored, SNFS's constants": study.SNFS}
 
 
 def groups(records: Sequence[Record]) -> Iterator[tuple[str, str, list[Record]]]:

@@ -94,7 +94,10 @@ def test_channels_without_connections_are_counted() -> None:
 
 def test_what_is_planned_and_kept() -> None:
     paper = collapse.planned("paper")
-    assert len(paper) == 20 and {case.run.grow for case in paper[:10]} == {"gradient"}
-    assert {case.run.model for case in paper} == {"convnet"} and len({case.key for case in paper}) == 20
+    assert len(paper) == 24 and {case.run.grow for case in paper[:10]} == {"gradient"}
+    assert {case.run.prune for case in paper[:20]} == {"magnitude"} and {case.run.dataset for case in paper[20:]} == {
+        "cifar10"}
+    assert [case.run.prune for case in paper[20:]] == ["set", "random"] * 2, "Figure 13's, after those of Table 4"
+    assert {case.run.model for case in paper} == {"convnet"} and len({case.key for case in paper}) == 24
     assert len(collapse.planned("quick")) == 1
     assert isinstance(collapse.EXPERIMENT, cases.Experiment)
