@@ -289,8 +289,8 @@ def test_a_reading_reads_other_records(tmp_path: Path, tiny: Record) -> None:
                        test_accuracy=np.array([1.0, 2, 3, 4]) + shift)
         made.save(store.record_path(config.key))
     evidence = Evidence(store)
-    assert [one.accuracy(run).tolist() for one in (evidence, evidence.reading(BORDER), evidence.reading(CONSTANTS))] == [
-        [65], [66], [67]]
+    others = (evidence.reading(name) for name in (BORDER, CONSTANTS))
+    assert [one.accuracy(run).tolist() for one in (evidence, *others)] == [[65], [66], [67]]
     assert evidence.reading(TEST).accuracy(run).tolist() == [4]
     assert evidence.reading("best-validation checkpoint").accuracy(run).tolist() == [70]
     assert (evidence.images("cifar10"), evidence.images("mnist")) == ("validation", "test")
