@@ -17,10 +17,10 @@ from regrow_companion import claims, figures, site, study, tail_tables
 from regrow_companion.runner import many
 from regrow_companion.runner.index import Entry
 from regrow_companion.site import growth
-from regrow_companion.study import REPOSITORY, SHIPPED, default_store, figure_folder
+from regrow_companion.study import MAP, REPOSITORY, SHIPPED, default_store, figure_folder
 from regrow_companion.sweep import drive
 
-INDEX = REPOSITORY / "notebooks" / "index.yml"
+INDEX = REPOSITORY / MAP
 LARGEST_SITE = 60  # MB
 
 

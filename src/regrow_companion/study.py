@@ -23,7 +23,23 @@ from regrow.files import place
 from regrow.record import Record
 from regrow.store import Store
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+MAP = Path("notebooks", "index.yml")
+
+
+def clone(file: Path = Path(__file__)) -> Path:
+    """The clone of the repository that a file of ours belongs to.
+
+    If it lies among installed packages, where nothing should be written, the one that we are in, or else the current
+    folder.
+    """
+    above = file.resolve().parents[2]
+    if (above / MAP).is_file():
+        return above
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if (folder / MAP).is_file()), here)
+
+
+REPOSITORY = clone()
 SHIPPED = REPOSITORY / "results"  # compact records of full-scale runs
 PROFILES = ("quick", "paper", "replay")
 STRATEGIES = ("random", "gradient", "momentum")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import permutations, product
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -266,3 +267,18 @@ def test_by_method_groups_and_orders_by_seed() -> None:
     groups = study.by_method(records)
     assert list(groups) == ["random", "momentum>gradient", "dense"]
     assert [record.config.seed for record in groups["random"]] == [0, 1, 2]
+
+
+# ---- where the study is ---------------------------------------------------------------------------------------------
+
+def test_an_installed_package_writes_to_where_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not among the other packages; in a clone it finds notebooks and results."""
+    installed = tmp_path / "lib" / "site-packages" / "regrow_companion" / "study.py"
+    clone = tmp_path / "clone"
+    (clone / "notebooks").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert study.clone(installed) == tmp_path
+    (clone / study.MAP).touch()
+    monkeypatch.chdir(clone / "notebooks")
+    assert study.clone(installed) == clone
+    assert study.clone(Path(study.__file__)) == study.REPOSITORY == Path(study.__file__).parents[2]

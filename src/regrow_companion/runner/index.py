@@ -57,7 +57,8 @@ def read_index(path: Path | str) -> tuple[Entry, ...]:
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise RegrowError(f"The map of the notebooks {path} cannot be read ({error.strerror}).") from None
+        raise RegrowError(f"The map of the notebooks {path} cannot be read ({error.strerror}): run this in a clone of "
+                          "the repository.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RegrowError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
     if not isinstance(raw, list) or not raw:
