@@ -111,10 +111,11 @@ def as_seed_0_ended() -> list[bool]:
 @cache
 def collapse() -> dict[str, Any]:
     """Tables of the runs that broke on MNIST, seed 0."""
-    found = m.beyond(nb24_collapse.EXPERIMENT)
-    runs = {run.key for run in found.runs if run.config.dataset == "mnist" and run.config.seed == 0}
-    assert len(runs) == len(found.runs) == 2, "say more of the others in the notebook"
-    return dict(found.tables)
+    tables = m.beyond(nb24_collapse.EXPERIMENT).tables
+    runs = tables["second"].groupby(["dataset", "prune", "grow", "seed"]).ngroups
+    digits = {name: table.query("dataset == 'mnist' and seed == 0") for name, table in tables.items()}
+    assert digits["second"].groupby("grow").ngroups == 2 == runs - 1, "say more of the others here and in notebook 13"
+    return digits
 
 
 def survivors(when: str) -> set[str]:

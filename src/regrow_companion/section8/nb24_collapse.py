@@ -47,6 +47,11 @@ State = Mapping[str, Tensor]
 class Collapse(Case):
     """A run that may collapse."""
 
+    @property
+    def labels(self) -> dict[str, Any]:
+        """What distinguishes the planned runs."""
+        return {name: getattr(self.run, name) for name in ("dataset", "prune", "grow", "seed")}
+
 
 class _Enough(Exception):
     """Ends a run in its middle."""
