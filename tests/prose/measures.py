@@ -23,6 +23,7 @@ from regrow.data import Dataset, load
 from regrow.record import Record
 from regrow.store import Store
 from regrow_companion import claims, paper, study, tail_tables
+from regrow_companion.claims.judgement import Reading
 from regrow_companion.plots import nb08_accuracy, nb09_degrees, nb11_border, nb11_heat_maps, nb12_dormancy
 from regrow_companion.runner.index import Entry, read_index
 from regrow_companion.section8 import cases, nb19_exploration, nb21_noise
@@ -379,6 +380,14 @@ def grid() -> int:
 
 def claimed() -> int:
     return len(claims.LEDGER)
+
+
+@cache
+def read_with(name: str) -> list[Reading]:
+    """What a reading of the protocol makes of the claims that it can judge."""
+    asked = [claim for claim in claims.LEDGER if name in claim.readings]
+    return [reading for _, outcome in claims.evaluate(claims.Evidence(store()), asked) for reading in outcome.readings
+            if reading.name == name]
 
 
 @cache

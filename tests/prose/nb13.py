@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from prose import measures as m
 from prose.said import Said, up
@@ -10,6 +11,7 @@ from regrow.config import RunConfig
 from regrow.record import READINGS, Record
 from regrow_companion import study
 from regrow_companion.paper import MODEL_NAMES
+from regrow_companion.section8 import nb24_collapse
 
 PAGE = "notebooks/13_pruning_criteria.ipynb"
 EXCUSED = {
@@ -52,7 +54,31 @@ def at_epoch(epoch: int) -> float:
     return float(buggy("random").test_accuracy[epoch - 1])
 
 
+def broken(table: str) -> pd.DataFrame:
+    """Of the ConvNet that broke under SET pruning and gradient growth."""
+    return m.beyond(nb24_collapse.EXPERIMENT)[table].query("prune == 'set' and grow == 'gradient'")
+
+
+def survivors() -> set[str]:
+    """What, changed before the update at which its loss leaves, keeps it from breaking."""
+    return set(broken("second").query("`from` == 'before the update' and not collapsed")["changed"])
+
+
 SAID = [
+    Said("{} seeds of magnitude pruning): with SET pruning random growth ends at {} % and momentum growth at {}, with "
+         "magnitude pruning at {} and {}. Gradient growth broke",
+         lambda: (*{m.seeds(rule, model="convnet") for rule in m.STRATEGIES},
+                  *(m.accuracy(rule, model="convnet", **prune) for prune in ({"prune": "set"}, {})
+                    for rule in ("random", "momentum")), m.seeds("gradient", model="convnet", prune="set") == 1,
+                  [run.collapsed for prune in ("set", "magnitude")
+                   for run in m.runs("gradient", model="convnet", prune=prune)] == [True, False, False])),
+    Said("Its best epoch, the third, has {} %",
+         lambda: (m.accuracy("gradient", model="convnet", prune="set", reading="best validation"),
+                  m.runs("gradient", model="convnet", prune="set")[0].accuracy("best validation").epoch == 3)),
+    Said("one after the other, {} of {} in the last convolution, and from epoch {} on it guesses",
+         lambda: (*broken("channels").query("layer == 'conv3' and when == 'before the update'")[
+             ["without inputs", "channels"]].iloc[0], broken("second")["epoch"].iloc[0],
+                  survivors() == {"no rewiring", "a tenth of the learning rate"})),
     Said("needs {} short runs in `quick`; in `paper` {}, of which",
          lambda: (len(study.distinct(("fig13", "set_legacy"), "quick")), m.planned("fig13"))),
     Said("; ".join(f"{MODEL_NAMES[cell.model]}, {cell.prune} pruning, {cell.grow} growth {{}} ({{}})"
