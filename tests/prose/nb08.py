@@ -212,7 +212,7 @@ SAID = [
          lambda: (*m.low_high(m.ablated("constants .5 and .5")), *m.costs_of_snfs_constants(), a_fifth_smaller())),
     Said("With SNFS's constants as well the rules lie at most {} points from the paper's ({} seeds each)",
          lambda: (up(max(map(abs, with_snfs(m.above_paper)))), *set(with_snfs(m.seeds)),
-                  max(map(abs, with_snfs(m.above_paper))) < min(map(abs, m.each(m.above_paper))))),
+                  max(map(abs, with_snfs(m.above_paper))) < max(map(abs, m.each(m.above_paper))))),
     Said("of {} claims that can be asked the constants change {} verdict",
          lambda: (len(m.read_with(CONSTANTS)),
                   sum(reading.changes for reading in m.read_with(CONSTANTS)))),
