@@ -89,7 +89,7 @@ SAID = [
     Said("(`normalise=snfs`, {} seeds each) they reach {}, {} and {} %, at most {} points from the paper",
          lambda: (*set(m.each(partial(m.seeds, **study.SNFS))), *m.each(partial(m.accuracy, **study.SNFS)),
                   up(max(map(abs, m.each(partial(m.above_paper, **study.SNFS))))))),
-    Said("and [{} verdict](../notebooks/17_verdict.ipynb) turns on it",
+    Said("[{} verdicts](../notebooks/17_verdict.ipynb) turn on it",
          lambda: (sum(reading.changes for reading in m.read_with(CONSTANTS)),)),
     Said("Constants of normalisation of {.5} gain {} to {} points (one seed each)",
          lambda: m.low_high(m.ablated("constants .5 and .5"))),
