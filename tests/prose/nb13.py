@@ -8,7 +8,7 @@ import pandas as pd
 from prose import measures as m
 from prose.said import Said, up
 from regrow.config import RunConfig
-from regrow.record import READINGS, Record
+from regrow.record import READINGS, Accuracy, Record
 from regrow_companion import study
 from regrow_companion.paper import MODEL_NAMES
 from regrow_companion.section8 import nb24_collapse
@@ -59,6 +59,11 @@ def broken(table: str) -> pd.DataFrame:
     return m.beyond(nb24_collapse.EXPERIMENT)[table].query("prune == 'set' and grow == 'gradient'")
 
 
+def best_of(prune: str, grow: str) -> Accuracy:
+    """The ConvNet's accuracies at the epoch of best validation, seed 0."""
+    return m.runs(grow, model="convnet", prune=prune)[0].accuracy("best validation")
+
+
 def survivors() -> set[str]:
     """What, changed before the update at which its loss leaves, keeps it from breaking."""
     return set(broken("second").query("`from` == 'before the update' and not collapsed")["changed"])
@@ -72,9 +77,10 @@ SAID = [
                     for rule in ("random", "momentum")), m.seeds("gradient", model="convnet", prune="set") == 1,
                   [run.collapsed for prune in ("set", "magnitude")
                    for run in m.runs("gradient", model="convnet", prune=prune)] == [True, False, False])),
-    Said("Its best epoch, the third, has {} %",
-         lambda: (m.accuracy("gradient", model="convnet", prune="set", reading="best validation"),
-                  m.runs("gradient", model="convnet", prune="set")[0].accuracy("best validation").epoch == 3)),
+    Said("pruning, whose best epoch, the ninth, has {} %. Gradient growth's best epoch, the third, has {} %",
+         lambda: (best_of("random", "random").test, best_of("set", "gradient").test,
+                  best_of("random", "random").epoch == 9 and best_of("set", "gradient").epoch == 3,
+                  m.runs("random", model="convnet", prune="random")[0].collapsed)),
     Said("one after the other, {} of {} in the last convolution, and from epoch {} on it guesses",
          lambda: (*broken("channels").query("layer == 'conv3' and when == 'before the update'")[
              ["without inputs", "channels"]].iloc[0], broken("second")["epoch"].iloc[0],
