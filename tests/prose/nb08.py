@@ -213,7 +213,7 @@ SAID = [
     Said("With SNFS's constants as well the rules lie at most {} points from the paper's ({} seeds each)",
          lambda: (up(max(map(abs, with_snfs(m.above_paper)))), *set(with_snfs(m.seeds)),
                   max(map(abs, with_snfs(m.above_paper))) < max(map(abs, m.each(m.above_paper))))),
-    Said("of {} claims that can be asked the constants change {} verdicts",
+    Said("of {} claims that can be asked the constants change {}",
          lambda: (len(m.read_with(CONSTANTS)),
                   sum(reading.changes for reading in m.read_with(CONSTANTS)))),
     Said("random and gradient growth change by {} to {} points (up to {} on validation images)",
