@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 
 from prose import measures as m
@@ -87,8 +85,7 @@ SAID = [
          lambda: [m.accuracy(rule, part="validation", augment=augment)
                   for augment in ("flip", "none") for rule in ("random", "gradient")]),
     Said("(`normalise=snfs`, {} seeds each) they reach {}, {} and {} %, at most {} points from the paper",
-         lambda: (*set(m.each(partial(m.seeds, **study.SNFS))), *m.each(partial(m.accuracy, **study.SNFS)),
-                  up(max(map(abs, m.each(partial(m.above_paper, **study.SNFS))))))),
+         lambda: (*set(m.with_snfs(m.seeds)), *m.with_snfs(m.accuracy), up(max(map(abs, m.with_snfs(m.above_paper)))))),
     Said("[{} verdicts](../notebooks/17_verdict.ipynb) turn on it",
          lambda: (sum(reading.changes for reading in m.read_with(CONSTANTS)),)),
     Said("Constants of normalisation of {.5} gain {} to {} points (one seed each)",

@@ -105,6 +105,11 @@ def loss(grow: str, seed: int | None = None, part: str = "test", reading: str = 
     return accuracy(grow, **common) - accuracy(grow, **common | changes)
 
 
+def with_snfs(measure: Callable[..., Any]) -> list[Any]:
+    """A measure of the runs with SNFS's constants and the mirrored border, by rule."""
+    return [measure(rule, **study.SNFS) for rule in STRATEGIES]
+
+
 @cache
 def ablations() -> pd.DataFrame:
     """`nb08_accuracy.ablation_table`: one seed, by option and rule."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -131,11 +130,6 @@ def without_inputs(when: str) -> list[int]:
     return list(collapse()["channels"].query("layer == 'conv3' and when == @when")["without inputs"])
 
 
-def with_snfs(measure: Callable[..., float]) -> list[float]:
-    """A measure of the runs with the mirrored border and SNFS's constants, by rule."""
-    return [measure(rule, **study.SNFS) for rule in m.STRATEGIES]
-
-
 def a_fifth_smaller() -> bool:
     (_, theirs), (_, own) = (datasets.constants("cifar10", normalise) for normalise in ("snfs", "own"))
     return bool(0.15 < 1 - np.mean(np.divide(theirs, own)) < 0.25)
@@ -211,8 +205,8 @@ SAID = [
          "random growth {}, momentum {} and gradient growth {}",
          lambda: (*m.low_high(m.ablated("constants .5 and .5")), *m.costs_of_snfs_constants(), a_fifth_smaller())),
     Said("With SNFS's constants as well the rules lie at most {} points from the paper's ({} seeds each)",
-         lambda: (up(max(map(abs, with_snfs(m.above_paper)))), *set(with_snfs(m.seeds)),
-                  max(map(abs, with_snfs(m.above_paper))) < max(map(abs, m.each(m.above_paper))))),
+         lambda: (up(max(map(abs, m.with_snfs(m.above_paper)))), *set(m.with_snfs(m.seeds)),
+                  max(map(abs, m.with_snfs(m.above_paper))) < max(map(abs, m.each(m.above_paper))))),
     Said("of {} claims that can be asked the constants change {}",
          lambda: (len(m.read_with(CONSTANTS)),
                   sum(reading.changes for reading in m.read_with(CONSTANTS)))),
